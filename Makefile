@@ -1,0 +1,40 @@
+# `make` lists the targets. Everything they need is installed into .venv, from the exact versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## set up .venv with exact versions
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "warmup-lab needs Python 3.11 or later; say which with make PYTHON=python3.11")'
+	@echo "setting up .venv (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) hatchling editables
+	@$(PIP) torch  # first and alone, so that nothing else chooses its build
+	@$(PIP) --no-build-isolation --editable ".[optimizers,joblib,dev]"
+	@touch $@
+
+train: install ## one run on the embedded task; make train ARGS="scheduler=warmupcosine warmup_ratio=0.1"
+	@$(BIN)/python train.py $(ARGS)
+
+test: install ## the tests; make test ARGS="-k schedules"
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: install ## formatting, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: install ## mend formatting and what lint can mend by itself
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## remove .venv and caches, keep runs/
+	@rm -rf .venv .mypy_cache .ruff_cache

@@ -1,0 +1,186 @@
+"""Reading the configuration: Hydra's `DictConfig` becomes a `RunConfig` once, and is checked whole.
+
+Below `resolve` nothing knows Hydra. The dataclasses themselves are in `schema`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields, is_dataclass, make_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from warmup_lab.schema import (
+    MODEL_KINDS,
+    TASK_KINDS,
+    CompareConfig,
+    ConfigError,
+    OptimizerConfig,
+    ProbeConfig,
+    RunConfig,
+    SchedulerConfig,
+    TrackingConfig,
+    lookup,
+    require,
+    suggestion,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+# --------------------------------------------------------------------------------------- numbers of updates
+
+
+def num_steps_per_epoch(num_examples: int, batch_size: int, grad_accumulation: int = 1) -> int:
+    """Optimizer updates an epoch; an update never spans two epochs, and the last batch may be short."""
+    return math.ceil(math.ceil(num_examples / batch_size) / grad_accumulation)
+
+
+def ceil_share(share: float, total: float) -> int:
+    """`ceil(share * total)`, blind to float noise: 70 * 0.1 is 7.000000000000001 and gives 7.
+
+    >>> ceil_share(0.1, 70), ceil_share(0.1, 71), ceil_share(0.1, 3600)
+    (7, 8, 360)
+    """
+    product = share * total
+    nearest = round(product)
+    return nearest if math.isclose(product, nearest, rel_tol=1e-9) else math.ceil(product)
+
+
+def num_warmup_steps(config: RunConfig, *, steps_per_epoch: int, total_steps: int) -> int:
+    """Updates of warmup that the three warmup keys ask for; 10 % of the updates where none is set."""
+    if config.warmup_steps is not None:
+        asked, steps = f"warmup_steps={config.warmup_steps}", config.warmup_steps
+    elif config.warmup_epochs is not None:
+        asked, steps = (
+            f"warmup_epochs={config.warmup_epochs}",
+            ceil_share(config.warmup_epochs, steps_per_epoch),
+        )
+    else:
+        ratio = 0.1 if config.warmup_ratio is None else config.warmup_ratio
+        asked, steps = f"warmup_ratio={ratio}", ceil_share(ratio, total_steps)
+    if steps > total_steps:
+        raise ConfigError(f"{asked} is a warmup of {steps} updates, but the run has {total_steps} in all")
+    return steps
+
+
+# ------------------------------------------------------------------------------------------- reading Hydra's
+
+
+_Schema = TypeVar("_Schema")
+
+
+def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values` converted to the types of the dataclass `schema`; unknown keys and wrong types are refused."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    known = [item.name for item in fields(schema)]
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"unknown key {where}{key}{suggestion(str(key), known)}")
+        try:
+            OmegaConf.merge(OmegaConf.structured(schema), {key: value})
+        except OmegaConfBaseException as error:
+            wanted = next(item.type for item in fields(schema) if item.name == key)
+            raise ConfigError(f"{where}{key}={value}: must be of type {wanted}") from error
+    merged = OmegaConf.merge(OmegaConf.structured(schema), dict(values))
+    container = OmegaConf.to_container(merged)
+    return {str(key): value for key, value in container.items() if key in values}  # type: ignore[union-attr]
+
+
+def _build(schema: type[_Schema], values: Mapping[str, Any], where: str) -> _Schema:
+    section: _Schema = schema(**_typed(schema, values, where))
+    return section
+
+
+def bind_options(factory: Callable[..., Any], options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`options` checked against the keyword arguments of `factory`, whose signature is their schema.
+
+    Keyword-only parameters with a default are options; a float parameter takes whole numbers too.
+    """
+    signature = inspect.signature(factory, eval_str=True).parameters.values()
+    known = {item.name: item for item in signature if item.default is not inspect.Parameter.empty}
+    bound: dict[str, Any] = {}
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(f"unknown key {where}{key}{suggestion(key, known)}")
+        bound[key] = _convert(value, known[key].annotation, f"{where}{key}")
+    return bound
+
+
+def _convert(value: Any, wanted: Any, key: str) -> Any:
+    arguments = typing.get_args(wanted)
+    if typing.get_origin(wanted) is tuple:
+        good = isinstance(value, (list, tuple)) and len(value) == len(arguments)
+        require(good, f"{key}={value}: must be a list of {len(arguments)}")
+        return tuple(_convert(item, kind, key) for item, kind in zip(value, arguments, strict=True))
+    if value is None and type(None) in arguments:
+        return None
+    kinds = arguments or (wanted,)
+    for kind in kinds:
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+            return value
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+    raise ConfigError(f"{key}={value}: must be of type {names}")
+
+
+def _kind(kinds: Mapping[str, type[_Schema]], values: Mapping[str, Any], section: str) -> _Schema:
+    return _build(lookup(kinds, str(values.get("kind")), f"{section}.kind"), values, f"{section}.")
+
+
+def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
+    options = {key: value for key, value in values.items() if key not in ("name", "lr")}
+    named = _typed(
+        make_dataclass("Optimizer", [("name", str), ("lr", float)]), _only(values, "name", "lr"), "optimizer."
+    )
+    return OptimizerConfig(**named, options=options)
+
+
+def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
+    options = {key: value for key, value in values.items() if key != "name"}
+    return SchedulerConfig(str(values["name"]).lower(), options)
+
+
+def _only(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: values[key] for key in keys if key in values}
+
+
+def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
+    """The typed configuration of one run; raises `ConfigError` on whatever is wrong with it.
+
+    `multirun` only decides what `num_threads: auto` means: 1, so that all launchers agree bit for bit.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        values: dict[str, Any] = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    sections: dict[str, Any] = {
+        "task": _kind(TASK_KINDS, values.pop("task"), "task"),
+        "model": _kind(MODEL_KINDS, values.pop("model"), "model"),
+        "optimizer": _optimizer(values.pop("optimizer")),
+        "scheduler": _scheduler(values.pop("scheduler")),
+        "tracking": _build(TrackingConfig, values.pop("tracking"), "tracking."),
+        "probe": _build(ProbeConfig, values.pop("probe", {}) or {}, "probe."),
+        "compare": _build(CompareConfig, values.pop("compare", {}) or {}, "compare."),
+    }
+    values.pop("experiment", None)
+    if values.get("num_threads") == "auto":
+        values["num_threads"] = 1 if multirun else None
+    return RunConfig(**sections, **_typed(_root_schema(), values, ""))
+
+
+def _root_schema() -> type:
+    """The root keys of `RunConfig` without its sections, for the type check."""
+    hints = typing.get_type_hints(RunConfig)
+    plain = [item for item in fields(RunConfig) if not is_dataclass(hints[item.name])]
+    return make_dataclass("RunKeys", [(item.name, hints[item.name], field(default=item.default)) for item in plain])
