@@ -40,9 +40,9 @@ def num_steps_per_epoch(num_examples: int, batch_size: int, grad_accumulation: i
 
 
 def ceil_share(share: float, total: float) -> int:
-    """`ceil(share * total)`, blind to float noise: 70 * 0.1 is 7.000000000000001 and gives 7.
+    """`ceil(share * total)`, blind to float noise: 0.07 * 100 is 7.000000000000001 and gives 7.
 
-    >>> ceil_share(0.1, 70), ceil_share(0.1, 71), ceil_share(0.1, 3600)
+    >>> ceil_share(0.07, 100), ceil_share(0.1, 71), ceil_share(0.1, 3600)
     (7, 8, 360)
     """
     product = share * total
@@ -86,7 +86,8 @@ def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any
             OmegaConf.merge(OmegaConf.structured(schema), {key: value})
         except OmegaConfBaseException as error:
             wanted = next(item.type for item in fields(schema) if item.name == key)
-            raise ConfigError(f"{where}{key}={value}: must be of type {wanted}") from error
+            name = getattr(wanted, "__name__", str(wanted))
+            raise ConfigError(f"{where}{key}={value}: must be of type {name}") from error
     merged = OmegaConf.merge(OmegaConf.structured(schema), dict(values))
     container = OmegaConf.to_container(merged)
     return {str(key): value for key, value in container.items() if key in values}  # type: ignore[union-attr]

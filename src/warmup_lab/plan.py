@@ -1,0 +1,170 @@
+"""What one run will do, settled before its first file is written: updates, warmup, device and identity.
+
+`make_plan` joins the configuration with the data: it is here that a warmup is held against the number of updates, and
+the options of schedule and optimizer against the factories that take them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from warmup_lab.config import num_steps_per_epoch, num_warmup_steps
+from warmup_lab.corpora import Corpus, content_digest, load_corpus
+from warmup_lab.models import pretrained_folder
+from warmup_lab.optimizers import check_options
+from warmup_lab.schedules import Multiplier, has_warmup, make_schedule
+from warmup_lab.schema import ConfigError, ModelConfig, PretrainedModel, RunConfig, require
+
+_NOT_IDENTITY = (
+    "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # how it is recorded, not what is run
+    "warmup_ratio", "warmup_steps", "warmup_epochs", "epochs", "max_steps",  # replaced by numbers of updates
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run, resolved."""
+
+    config: RunConfig
+    """What was asked for."""
+    corpus: Corpus
+    """Its texts and labels."""
+    steps_per_epoch: int
+    """Optimizer updates an epoch."""
+    total_steps: int
+    """Optimizer updates in all."""
+    warmup_steps: int
+    """Updates of warmup."""
+    multiplier: Multiplier
+    """Index of the update to learning rate / peak learning rate."""
+    device: str
+    """As torch names it."""
+    precision: str
+    """`fp32` or `bf16`."""
+    num_threads: int
+    """Threads of the CPU."""
+    run_id: str
+    """First 12 hex digits of the SHA-256 of all that decides the outcome."""
+    arm_id: str
+    """The same without the seed: runs of one arm differ in it alone."""
+
+    @property
+    def name(self) -> str:
+        """What people call the run, such as `warmupcosine-w36-s0`."""
+        return f"{self.config.scheduler.name}-w{self.warmup_steps}-s{self.config.seed}"
+
+    @property
+    def asked(self) -> str | None:
+        """The warmup as it was asked for, such as `10 %`; None where it was asked for in updates."""
+        config = self.config
+        if config.warmup_epochs is not None:
+            return f"{config.warmup_epochs:g} epochs"
+        if config.warmup_steps is not None or not has_warmup(config.scheduler.name):
+            return None
+        return f"{100 * (0.1 if config.warmup_ratio is None else config.warmup_ratio):g} %"
+
+    def strategy(self) -> dict[str, Any]:
+        """What `result.json` says of how the run was trained; `warmup_ratio` is the share it came to."""
+        config = self.config
+        return {
+            "scheduler": config.scheduler.name,
+            "warmup_steps": self.warmup_steps,
+            "warmup_ratio": self.warmup_steps / self.total_steps,
+            "total_steps": self.total_steps,
+            "optimizer": config.optimizer.name,
+            "lr": config.optimizer.lr,
+            "seed": config.seed,
+            "task": config.task.title,
+            "model": config.model.title,
+        }
+
+
+def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
+    """Reads the data and settles the run; raises `ConfigError` on whatever cannot be run.
+
+    In a multirun `constantlr` crossed with warmups falls back to 0 updates of warmup, so that it can stand in a grid.
+    """
+    corpus = load_corpus(config.task)
+    steps_per_epoch = num_steps_per_epoch(len(corpus.train), config.batch_size, config.grad_accumulation)
+    total_steps = config.max_steps or steps_per_epoch * config.epochs
+    warmup_steps = _warmup_steps(config, steps_per_epoch, total_steps, multirun=multirun)
+    multiplier = make_schedule(
+        config.scheduler.name, config.scheduler.options, warmup_steps=warmup_steps, total_steps=total_steps
+    )
+    check_options(config.optimizer)
+    device = resolve_device(config.device)
+    precision = _resolve_precision(config.precision, device)
+    num_threads = config.num_threads or available_cores()
+    identity = {
+        **_without(asdict(config), _NOT_IDENTITY),
+        "task": {"digest": corpus.digest, "metric": config.task.metric, "max_length": config.task.max_length},
+        "model": _model_identity(config.model),
+        "total_steps": total_steps,
+        "warmup_steps": warmup_steps,
+        "device": device,
+        "precision": precision,
+        "num_threads": num_threads,
+    }
+    return Plan(
+        config, corpus, steps_per_epoch, total_steps, warmup_steps, multiplier,
+        device, precision, num_threads, digest_of(identity), digest_of(_without(identity, ("seed",))),
+    )  # fmt: skip
+
+
+def digest_of(identity: dict[str, Any]) -> str:
+    """The first 12 hex digits of the SHA-256 of `identity` as canonical JSON."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _without(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def _model_identity(model: ModelConfig) -> dict[str, Any]:
+    """The model's section, with the content of weights and tokenizer instead of their paths."""
+    values = _without(asdict(model), ("id",))
+    if isinstance(model, PretrainedModel):
+        values["path"] = content_digest(pretrained_folder(model))
+    elif values.get("tokenizer"):
+        values["tokenizer"] = content_digest(values["tokenizer"])
+    return values
+
+
+def _warmup_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, multirun: bool) -> int:
+    if has_warmup(config.scheduler.name):
+        return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
+    if config.asks_for_warmup and not multirun:
+        raise ConfigError("scheduler=constantlr has no warmup: use scheduler=warmupconstant, or ask for none")
+    return 0
+
+
+def available_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resolve_device(device: str) -> str:
+    """`auto` to the fastest device there is; a device that is not there raises `ConfigError`."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ConfigError(f"unknown device {device!r}. Known: auto, cpu, cuda, cuda:0, mps") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    require(there.get(kind, False), f"device={device} is not on this machine: use device=cpu or device=auto")
+    return device
+
+
+def _resolve_precision(precision: str, device: str) -> str:
+    import torch
+
+    if precision != "auto":
+        return precision
+    return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"

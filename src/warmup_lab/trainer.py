@@ -1,0 +1,190 @@
+"""The reference loop: one run, read top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from warmup_lab import checkpoint
+from warmup_lab.checkpoint import Progress, update_seed
+from warmup_lab.console import ProgressLine, StopSignal
+from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
+from warmup_lab.files import write_json
+from warmup_lab.models import build_model
+from warmup_lab.optimizers import build_optimizer
+from warmup_lab.outcome import (
+    build_error_result,
+    build_result,
+    eval_row,
+    fresh_progress,
+    history_of,
+    summary_of,
+    write_outcome,
+)
+from warmup_lab.plan import Plan
+from warmup_lab.probes import OvershootProbe
+from warmup_lab.tasks import Task, batch_indices, collate, tokenize
+from warmup_lab.trace import Number
+from warmup_lab.tracking import Tracker, start_tracker
+
+log = logging.getLogger(__name__)
+_CHECKPOINT_SECONDS = 60.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: the run saved its checkpoint and stopped. Not an error, so no `except Exception` eats it."""
+
+    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
+        super().__init__(f"stopped after update {step} of {total_steps}; the same command goes on from there")
+        self.exit_status = 128 + signal_number
+
+
+def train(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
+    """Trains one run in `directory`, from its checkpoint where there is one; returns what `result.json` holds.
+
+    Args:
+        plan: the run, from `plan.make_plan`.
+        directory: the run's folder; its W&B files lie beside it, under `<parent>/wandb`.
+        group: the sweep that the run belongs to, for W&B.
+        show_progress: a bar on a terminal, else a line every few seconds.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the checkpoint is saved.
+        Exception: whatever went wrong, after `result.json` with the status `error` was written.
+    """
+    tracker: Tracker | None = None
+    try:
+        torch.set_num_threads(plan.num_threads)
+        task = tokenize(plan.corpus, plan.config.task, plan.config.model)
+        model, optimizer = build(plan, task)
+        progress = checkpoint.restore(directory, plan.run_id, model, optimizer) or fresh_progress(plan)
+        if progress.step:
+            log.info("resumed at update %d of %d", progress.step, plan.total_steps)
+        tracker = start_tracker(
+            plan.config.tracking,
+            run_id=plan.run_id,
+            name=plan.name,
+            group=group,
+            directory=directory.parent,
+            run_config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
+            history=history_of(progress),
+        )
+        line = ProgressLine(plan.name, progress.step, plan.total_steps, enabled=show_progress)
+        with StopSignal() as stop, line:
+            status = _loop(plan, task, model, optimizer, progress, directory, tracker, stop, line)
+        result = build_result(plan, task, progress, status)
+        write_outcome(plan, task, model, progress, result, directory)
+        tracker.finish(summary_of(result))
+        return result
+    except Interrupted:
+        if tracker:
+            tracker.abandon()
+        raise
+    except Exception as error:
+        if tracker:
+            tracker.finish({"status": "error"}, exit_code=1)
+        write_json(directory / "result.json", build_error_result(plan, error))
+        raise
+
+
+def build(plan: Plan, task: Task) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """Model and optimizer at update 0; the weights are a pure function of the seed."""
+    model = build_model(
+        plan.config.model,
+        vocab_size=task.vocab_size,
+        pad_id=task.pad_id,
+        label_names=task.label_names,
+        max_length=plan.config.task.max_length,
+        seed=plan.config.seed,
+    ).to(plan.device)
+    return model, build_optimizer(plan.config.optimizer, model)
+
+
+def _loop(
+    plan: Plan,
+    task: Task,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    directory: Path,
+    tracker: Tracker,
+    stop: StopSignal,
+    line: ProgressLine,
+) -> str:
+    """Makes the updates that are left; returns `completed` or `diverged`."""
+    config = plan.config
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    max_norm = math.inf if config.max_grad_norm is None else config.max_grad_norm
+    overshoot = OvershootProbe(plan)
+    started, saved_at = time.perf_counter() - progress.seconds, time.perf_counter()
+    model.train()
+
+    for step, batches in zip(range(progress.step, plan.total_steps), _batches(plan, task, progress.step)):  # noqa: B905
+        lr = config.optimizer.lr * plan.multiplier(step)
+        for param_group in optimizer.param_groups:
+            param_group["lr"] = lr
+        torch.manual_seed(update_seed(config.seed, step))
+
+        num_examples = sum(len(batch["labels"]) for batch in batches)
+        optimizer.zero_grad(set_to_none=True)
+        total_loss = torch.zeros((), device=plan.device)
+        for batch in batches:
+            loss = loss_sum(model, batch, plan) / num_examples
+            loss.backward()
+            total_loss += loss.detach()
+        grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+        loss_value, norm_value = torch.stack((total_loss, grad_norm)).tolist()  # the one sync of an update
+        finite = math.isfinite(loss_value) and math.isfinite(norm_value)
+
+        overshoot.before_update(step, model, batches)
+        if finite:
+            optimizer.step()
+        row: dict[str, Number] = {"step": step, "epoch": step / plan.steps_per_epoch, "lr": lr}
+        row |= {"loss": loss_value, "grad_norm": norm_value} | overshoot.after_update(model, batches)
+        progress.trace.append(row)
+        progress.step = step + 1
+        progress.seconds = time.perf_counter() - started
+
+        last = progress.step == plan.total_steps or not finite
+        if last or step % config.tracking.log_every == 0:
+            tracker.log(row)
+        if not finite:
+            log.info("diverged at update %d: loss %s, gradient norm %s", step, loss_value, norm_value)
+            return "diverged"
+        if last or (config.eval_every and progress.step % config.eval_every == 0):
+            scores = evaluate(model, task, plan)
+            progress.evals.append({"step": progress.step} | scores)
+            tracker.log(eval_row(progress.step, scores))
+        line.update(loss_value, lr)
+
+        if not last and (stop.signal_number or _checkpoint_due(config.checkpoint_every, progress.step, saved_at)):
+            checkpoint.save(directory, plan.run_id, progress, model, optimizer)
+            saved_at = time.perf_counter()
+            if stop.signal_number:
+                raise Interrupted(stop.signal_number, progress.step, plan.total_steps)
+    return "completed"
+
+
+def _batches(plan: Plan, task: Task, from_step: int) -> Iterator[list[Batch]]:
+    """The micro-batches of each update from `from_step` on; the order is a pure function of seed and epoch."""
+    config = plan.config
+    epoch, skipped = divmod(from_step, plan.steps_per_epoch)
+    while True:
+        indices = batch_indices(len(task.train), config.batch_size, config.seed, epoch)
+        for start in range(skipped * config.grad_accumulation, len(indices), config.grad_accumulation):
+            chosen = indices[start : start + config.grad_accumulation]
+            yield [to_device(collate(task.train, index, task.pad_id), plan.device) for index in chosen]
+        epoch, skipped = epoch + 1, 0
+
+
+def _checkpoint_due(every: int | None, step: int, saved_at: float) -> bool:
+    if every:
+        return step % every == 0
+    return time.perf_counter() - saved_at > _CHECKPOINT_SECONDS

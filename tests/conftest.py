@@ -1,0 +1,45 @@
+"""Fixtures: a small task on disk, a way to run `train.py` as a user would, a cache of the tests' own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("task.num_train=160", "task.num_validation=40", "tracking=none", "num_threads=1")
+"""5 updates an epoch at batch size 32."""
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test reads or writes the user's cache, data or W&B account."""
+    monkeypatch.setenv("WARMUP_LAB_CACHE", str(shared_cache))
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def train_py(tmp_path: Path) -> Run:
+    """Runs `python train.py ARGS` in an empty folder, as a user would from anywhere."""
+
+    def run(*args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(ROOT / "train.py"), *args],
+            cwd=cwd, env={**os.environ, **(env or {})}, text=True, capture_output=True, timeout=300, check=False,
+        )  # fmt: skip
+
+    return run

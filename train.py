@@ -1,0 +1,21 @@
+"""Trains one classifier under one warmup strategy, or with -m a grid of them. `python train.py --help` says how."""
+
+import sys
+
+try:
+    import hydra
+    from omegaconf import DictConfig
+
+    from warmup_lab import cli
+except ModuleNotFoundError as error:
+    sys.exit(f"train.py needs the package {error.name!r}: run `make install`, then `. .venv/bin/activate`")
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def train(config: DictConfig) -> float | None:
+    """One run; what it returns is told to a sweeper."""
+    return cli.run(config)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(train))
