@@ -14,7 +14,6 @@ from typing import Any
 
 from warmup_lab.config import num_steps_per_epoch, num_warmup_steps
 from warmup_lab.corpora import Corpus, content_digest, load_corpus
-from warmup_lab.models import pretrained_folder
 from warmup_lab.optimizers import check_options
 from warmup_lab.schedules import Multiplier, has_warmup, make_schedule
 from warmup_lab.schema import ConfigError, ModelConfig, PretrainedModel, RunConfig, require
@@ -128,6 +127,8 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
     """The model's section, with the content of weights and tokenizer instead of their paths."""
     values = _without(asdict(model), ("id",))
     if isinstance(model, PretrainedModel):
+        from warmup_lab.models import pretrained_folder  # transformers takes seconds to import
+
         values["path"] = content_digest(pretrained_folder(model))
     elif values.get("tokenizer"):
         values["tokenizer"] = content_digest(values["tokenizer"])
