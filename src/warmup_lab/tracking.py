@@ -8,8 +8,9 @@ one update become one row. W&B drops a row whose step lies behind, so an evaluat
 `log_every` held back.
 
 Identity: the W&B id is made of the run's id and its group, and a run is always begun anew under it (`resume` unset):
-W&B then writes over the earlier attempt's history, line by line from the first. A resumed run sends its whole trace
-first, so nothing of a killed attempt is left once it has come as far; a forced retraining replaces its predecessor.
+as W&B documents it, the history is then written over the earlier attempt's, line by line from the first. A resumed
+run sends its whole trace first, so nothing of a killed attempt is left once it has come as far; a forced retraining
+replaces its predecessor.
 Offline, the folders of earlier attempts are removed, so that `wandb sync` sends the last one alone.
 """
 

@@ -1,0 +1,176 @@
+"""A small W&B server on the loopback, for tests: answers what the client asks, and keeps what it is sent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+
+@dataclass
+class ReceivedRun:
+    """What the server was told of one run."""
+
+    upserts: list[dict[str, Any]] = field(default_factory=list)
+    """The variables of every `UpsertBucket`."""
+    lines: list[str] = field(default_factory=list)
+    """The lines of the history; a chunk is put at its offset, over what is there."""
+    offsets: list[int] = field(default_factory=list)
+    """Where the chunks of the history began."""
+    summary: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    exit_code: int | None = None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as last sent, without the client's own section."""
+        sent = json.loads([upsert["config"] for upsert in self.upserts if upsert["config"]][-1])
+        return {key: item["value"] for key, item in sent.items() if key != "_wandb"}
+
+
+class StandIn:
+    """The server: `with StandIn() as server`. `refuse` rejects every query; `mute` never answers one."""
+
+    def __init__(self, *, refuse: bool = False, mute: bool = False) -> None:
+        self.refuse = refuse
+        self.mute = mute
+        self.runs: dict[str, ReceivedRun] = {}
+        self.operations: list[str] = []
+        self.everything = b""
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> StandIn:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        standin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self._body()
+                if standin.mute:
+                    standin.closing.wait(60)
+                status, reply = standin.answer(self.path, body)
+                self._reply(status, reply)
+
+            def do_PUT(self) -> None:
+                standin.upload(self.path, self._body())
+                self._reply(200, {})
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # the client is gone
+                    super().handle()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def _body(self) -> bytes:
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+            def _reply(self, status: int, reply: dict[str, Any]) -> None:
+                data = json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        return Handler
+
+    def answer(self, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        with self._lock:
+            self.everything += body
+            if not path.endswith("/graphql"):
+                self._file_stream(path.split("/")[-2], json.loads(body))
+                return 200, {}
+            request = json.loads(body)
+            named = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
+            operation = named.group(1) if named else ""
+            self.operations.append(operation)
+            if self.refuse:
+                return 401, {"errors": [{"message": "user is not logged in"}]}
+            answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+                "Viewer": lambda _: {"viewer": VIEWER},
+                "ServerFeaturesQuery": lambda _: {"serverInfo": {"features": []}},
+                "UpsertBucket": self._upsert,
+                "CreateRunFiles": self._create_run_files,
+                "ArtifactType": lambda _: {"project": {"artifact": None}},
+                "CreateArtifact": lambda _: {"createArtifact": {"artifact": ARTIFACT}},
+                "CreateArtifactManifest": self._create_manifest,
+                "CreateArtifactFiles": self._create_artifact_files,
+                "CommitArtifact": lambda _: {"commitArtifact": {"artifact": {"id": "A", "digest": "d"}}},
+            }
+            known = answers.get(operation)
+            return 200, {"data": known(request.get("variables") or {}) if known else {}}
+
+    def upload(self, path: str, data: bytes) -> None:
+        with self._lock:
+            self.everything += data
+            _, _, run, name = path.split("/", 3)
+            self.runs.setdefault(run, ReceivedRun()).files[name] = data
+
+    def _upsert(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.runs.setdefault(variables["name"], ReceivedRun()).upserts.append(variables)
+        project = {"id": "P", "name": variables["project"], "entity": {"id": "E", "name": "someone"}}
+        empty = {"description": None, "config": None, "sweepName": None, "historyLineCount": 0}
+        bucket = {"id": "B", "name": variables["name"], "displayName": variables["displayName"], "project": project}
+        return {"upsertBucket": {"bucket": bucket | empty, "inserted": True}}
+
+    def _create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        place = f"{self.url}/upload/{variables['run']}"
+        files = [{"name": name, "uploadUrl": f"{place}/{name}"} for name in variables["files"]]
+        return {"createRunFiles": {"runID": "B", "uploadHeaders": [], "files": files}}
+
+    def _create_manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        file = {"id": "F", "uploadUrl": f"{self.url}/upload/{variables['runName']}/manifest", "uploadHeaders": []}
+        return {"createArtifactManifest": {"artifactManifest": {"id": "M", "file": file}}}
+
+    def _create_artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        nodes = []
+        for asked in variables["input"]["artifactFiles"]:
+            place = f"{self.url}/upload/artifacts/{asked['name']}"
+            file: dict[str, Any] = {
+                "storagePath": None,
+                "uploadUrl": place,
+                "uploadHeaders": [],
+                "uploadMultipartUrls": None,
+            }
+            nodes.append({"node": file | {"artifact": {"id": "A"}}})
+        return {"createArtifactFiles": {"files": {"edges": nodes}}}
+
+    def _file_stream(self, run_id: str, sent: dict[str, Any]) -> None:
+        run = self.runs.setdefault(run_id, ReceivedRun())
+        files = sent.get("files") or {}
+        if history := files.get("wandb-history.jsonl"):
+            run.offsets.append(history["offset"])
+            run.lines[history["offset"] : history["offset"] + len(history["content"])] = history["content"]
+        if summary := files.get("wandb-summary.json"):
+            run.summary = json.loads(summary["content"][-1])
+        run.exit_code = sent.get("exitcode", run.exit_code)
+
+
+VIEWER = {"id": "V", "entity": "someone", "username": "someone", "email": "", "flags": "{}", "teams": {"edges": []}}
+ARTIFACT = {"id": "A", "state": "PENDING", "artifactSequence": {"id": "S", "latestArtifact": None}}
