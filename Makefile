@@ -18,7 +18,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) hatchling editables
 	@$(PIP) torch  # first and alone, so that nothing else chooses its build
-	@$(PIP) --no-build-isolation --editable ".[optimizers,joblib,dev]"
+	@$(PIP) --no-build-isolation --editable ".[optimizers,joblib,optuna,dev]"
 	@touch $@
 
 train: install ## one run on the embedded task; make train ARGS="scheduler=warmupcosine warmup_ratio=0.1"

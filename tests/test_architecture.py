@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
     "files", "schema", "config", "schedules", "trace", "oscillation", "statistics", "verdicts", "console", "grammar", "tables", "huggingface", "corpora",
     "tasks", "models", "optimizers", "plan", "checkpoint", "tracking", "evaluation", "probes", "outcome", "trainer",
-    "packed", "results", "sweep", "composition", "figures", "report", "multirun", "cli",
+    "packed", "results", "sweep", "composition", "figures", "report", "search", "multirun", "cli",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

@@ -1,29 +1,74 @@
-"""`hydra/sweeper=grid`: Hydra's own grid, with all cells checked first, runs trained once, and a report at the end."""
+"""`hydra/sweeper=grid` (the default here) and `hydra/sweeper=optuna`: cells checked first, a report at the end.
 
-# No `from __future__ import annotations`: Hydra 1.3 reads the types of this dataclass at run time.
+hydra-optuna-sweeper 1.3.0 holds optuna below 3 and dies on an objective that is NaN, as that of a diverged run; so
+the search is our own few lines on today's optuna.
+"""
+
+# No `from __future__ import annotations`: Hydra 1.3 reads the types of these dataclasses at run time.
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from warmup_lab.multirun import CheckedSweeper
 
 
 @dataclass
-class GridSweeperConfig:
-    """Keys of `hydra.sweeper`."""
+class GridConfig:
+    """Keys of `hydra.sweeper` for the grid."""
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.GridSweeper"
-    max_batch_size: int | None = None
     params: dict[str, Any] | None = field(default_factory=dict)
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConfig, provider="warmup-lab")
+@dataclass
+class OptunaConfig:
+    """Keys of `hydra.sweeper` for the search."""
+
+    _target_: str = "hydra_plugins.warmup_lab_sweeper.OptunaSweeper"
+    n_trials: int = 20
+    batch_size: int = 1
+    direction: str = "minimize"
+    seed: int = 0
+    params: dict[str, Any] | None = field(default_factory=dict)
 
 
-class GridSweeper(BasicSweeper):
-    """The grid over all comma-separated values, ranges and choices, as in Hydra's basic sweeper."""
+for name, node in (("grid", GridConfig), ("optuna", OptunaConfig)):
+    ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node, provider="warmup-lab")
 
-    def sweep(self, arguments: list[str]) -> Any:
-        from warmup_lab.multirun import sweep_grid
 
-        return sweep_grid(self, arguments)
+class _LazySweeper(Sweeper):
+    """Hands over to the real sweeper once a multirun starts: Hydra imports this module at every start."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def _make(self) -> "CheckedSweeper":
+        raise NotImplementedError
+
+    def setup(self, **surroundings: Any) -> None:
+        self._sweeper = self._make()
+        self._sweeper.setup(**surroundings)
+
+    def sweep(self, arguments: list[str]) -> None:
+        self._sweeper.sweep(arguments)
+
+
+class GridSweeper(_LazySweeper):
+    """Every combination of comma-separated values, ranges and choices."""
+
+    def _make(self) -> "CheckedSweeper":
+        from warmup_lab.multirun import GridMultirun
+
+        return GridMultirun(**self._options)
+
+
+class OptunaSweeper(_LazySweeper):
+    """A search by Optuna for the best value of `objective`."""
+
+    def _make(self) -> "CheckedSweeper":
+        from warmup_lab.multirun import OptunaMultirun
+
+        return OptunaMultirun(**self._options)

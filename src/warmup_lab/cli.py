@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _errors: list[Exception] = []  # of the single run that Hydra ran last
 
+
 def main(entry: Callable[[], Any]) -> int:
     """Runs Hydra's `entry`; returns the exit status, with one or two plain lines on stderr where it is not 0.
 
@@ -183,12 +184,14 @@ def _unknown_key(key: str) -> str:
 
 def known_keys(section: str) -> set[str]:
     """Keys of a section of the configuration, over all options of its group; '' is the root's."""
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
+
+    def keys(node: object) -> set[str]:
+        return {str(key) for key in node} if isinstance(node, DictConfig) else set()
 
     if section in GROUPS:
-        return {str(key) for path in (ROOT / "conf" / section).glob("*.yaml") for key in OmegaConf.load(path)}
-    node = OmegaConf.select(OmegaConf.load(ROOT / "conf" / "config.yaml"), section) if section else None
+        return set().union(*(keys(OmegaConf.load(path)) for path in (ROOT / "conf" / section).glob("*.yaml")))
+    root = OmegaConf.load(ROOT / "conf" / "config.yaml")
     if section:
-        return {str(key) for key in node} if OmegaConf.is_dict(node) else set()
-    root = {str(key) for key in OmegaConf.load(ROOT / "conf" / "config.yaml") if key not in ("defaults", "hydra")}
-    return root | set(GROUPS) | {"experiment"}
+        return keys(OmegaConf.select(root, section))
+    return keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}

@@ -1,59 +1,100 @@
-"""Joins Hydra's sweeper and launcher to `sweep` and `report`; imported only when a multirun starts."""
+"""Joins Hydra's sweepers and launchers to `sweep` and `report`; imported only when a multirun starts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.utils import JobStatus
-from omegaconf import OmegaConf
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
-from warmup_lab.composition import ROOT
 from warmup_lab.config import resolve
 from warmup_lab.plan import Plan, make_plan
-from warmup_lab.schema import ConfigError
-from warmup_lab.sweep import run_grid
-
-if TYPE_CHECKING:
-    from hydra.types import HydraContext
-    from omegaconf import DictConfig
-
-
-def sweep_grid(sweeper: BasicSweeper, arguments: Sequence[str]) -> Any:
-    """The whole of `GridSweeper.sweep`."""
-    context, config, launcher = sweeper.hydra_context, sweeper.config, sweeper.launcher
-    assert context is not None and config is not None and launcher is not None
-    given = [f"{key}={value}" for key, value in (sweeper.params or {}).items()] + list(arguments)
-    overrides = OverridesParser.create(config_loader=context.config_loader).parse_overrides(given)
-    (cells,) = sweeper.split_arguments(overrides, None)
-    returns = run_grid(
-        cells,
-        lambda cell: plan_cell(context, config, cell),
-        lambda batch: launcher.launch(batch, initial_job_idx=0),
-        Path(config.hydra.sweep.dir),
-        finish_sweep,
-    )
-    failed = [job for job in returns if job.status != JobStatus.COMPLETED]
-    if failed:
-        raise SweepFailed(f"{len(failed)} of {len(returns)} jobs failed; the report names them, the same command retries")
-    return returns
+from warmup_lab.schema import ConfigError, RunConfig
+from warmup_lab.search import Grid, OptunaSearch
+from warmup_lab.sweep import Cells, run_sweep
 
 
 class SweepFailed(ConfigError):
-    """Jobs of a sweep failed; the others were run and reported."""
+    """Jobs of a sweep failed; the others were trained and reported."""
 
 
-def plan_cell(context: HydraContext, config: DictConfig, overrides: Sequence[str]) -> Plan:
-    """The plan of one cell, composed as its job will be."""
-    cell = context.config_loader.load_sweep_config(config, list(overrides))
-    return make_plan(resolve(cell, multirun=True), multirun=True)
+class CheckedSweeper(Sweeper):
+    """A sweeper whose cells are all checked before one is trained; a subclass says where the cells come from."""
+
+    def __init__(self, params: dict[str, Any] | None = None) -> None:
+        self._params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self._context, self._config = hydra_context, config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        """The cells that these overrides ask for, those of `hydra.sweeper.params` among them."""
+        raise NotImplementedError
+
+    def sweep(self, arguments: list[str]) -> None:
+        given = [f"{key}={value}" for key, value in self._params.items()] + arguments
+        parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
+        last = {override.get_key_element(): override for override in parsed}  # the command line comes after the params
+        failed = run_sweep(
+            self.cells(list(last.values())),
+            self._plan_cell,
+            lambda batch, first: self._launcher.launch(batch, initial_job_idx=first),
+            Path(self._config.hydra.sweep.dir),
+            finish_sweep,
+        )
+        if failed:
+            names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")
+            raise SweepFailed(f"{len(failed)} runs failed ({names}); the report says why, the same command retries")
+
+    def _plan_cell(self, overrides: Sequence[str]) -> Plan:
+        """The plan of one cell, composed as its job will be."""
+        cell = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        return make_plan(resolve(cell, multirun=True), multirun=True)
 
 
-def finish_sweep(directory: Path) -> None:
+class GridMultirun(CheckedSweeper):
+    """All combinations of the values given."""
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return Grid(overrides)
+
+
+class OptunaMultirun(CheckedSweeper):
+    """`n_trials` runs that Optuna chooses, `batch_size` at a time."""
+
+    def __init__(
+        self,
+        n_trials: int,
+        batch_size: int,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self._num_trials, self._batch_size, self._direction, self._seed = n_trials, batch_size, direction, seed
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return OptunaSearch(
+            overrides,
+            num_trials=self._num_trials,
+            batch_size=self._batch_size,
+            direction=self._direction,
+            seed=self._seed,
+            objective=self._config.objective,
+        )
+
+
+def finish_sweep(directory: Path, config: RunConfig) -> None:
     """Writes what the sweep came to and prints its verdict."""
     from warmup_lab.report import report_sweep
 
-    report_sweep(directory)
+    report_sweep(directory, tracking=config.tracking)

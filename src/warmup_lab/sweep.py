@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from warmup_lab.console import format_seconds
 from warmup_lab.files import write_json
@@ -184,40 +184,70 @@ class SweepProgress:
             print(text, file=sys.stderr, flush=True)
 
 
-def run_grid(
-    cells: Sequence[Sequence[str]],
+class Cells(Protocol):
+    """Where the cells of a sweep come from: a grid gives all at once, a search batch by batch."""
+
+    def ask(self) -> Sequence[Sequence[str]]:
+        """The overrides of the next cells; none when there are no more."""
+
+    def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
+        """What the runs of those cells came to, as in `result.json`; None where a job left nothing."""
+
+
+def run_sweep(
+    cells: Cells,
     plan_cell: Callable[[Sequence[str]], Plan],
-    launch: Callable[[Sequence[Sequence[str]]], Sequence[Any]],
+    launch: Callable[[Sequence[Sequence[str]], int], Any],
     directory: Path,
-    finish: Callable[[Path], None],
-) -> Sequence[Any]:
-    """Checks all cells, launches the runs that are missing, and calls `finish` however the launch ends.
+    finish: Callable[[Path, RunConfig], None],
+) -> list[Job]:
+    """Checks cells before any of them is trained, launches the runs that are missing, reports however that ends.
 
     Args:
-        cells: overrides of each cell of the grid.
+        cells: where the cells come from.
         plan_cell: the plan of a cell; raises `ConfigError` for a bad one.
-        launch: Hydra's launcher; returns a `JobReturn` a cell.
+        launch: Hydra's launcher, given overrides and the number of the first job.
         directory: the sweep's folder.
         finish: reads the folder and reports.
 
     Returns:
-        What `launch` returned.
+        The jobs that failed.
 
     Raises:
         ConfigError: a bad cell, before anything is written; or the folder is in use.
     """
-    jobs, config = check_cells(cells, plan_cell)
-    runs = unique_jobs(jobs)
+    batch = cells.ask()
+    jobs, config = check_cells(batch, plan_cell)
+    done: list[Job] = []
     with only_sweep_in(directory):
-        write_job_list(directory, config.study, jobs, asdict(config.compare))
-        to_do = unfinished(runs, directory, force=config.force)
-        forget_results(to_do, directory)
-        _announce(jobs, runs, to_do)
         try:
-            with SweepProgress(to_do, directory, len(runs) - len(to_do)):
-                return launch([job.overrides for job in to_do]) if to_do else []
+            while batch:
+                done += jobs
+                write_job_list(directory, config.study, done, asdict(config.compare))
+                _train_missing(jobs, launch, directory, force=config.force, first_number=len(done) - len(jobs))
+                cells.tell([read_result(directory / job.run_id) for job in jobs])
+                batch = cells.ask()
+                jobs, config = check_cells(batch, plan_cell) if batch else ([], config)
         finally:
-            finish(directory)
+            finish(directory, config)
+    return [job for job in unique_jobs(done) if _status(directory / job.run_id) not in FINISHED]
+
+
+def _train_missing(
+    jobs: Sequence[Job],
+    launch: Callable[[Sequence[Sequence[str]], int], Any],
+    directory: Path,
+    *,
+    force: bool,
+    first_number: int,
+) -> None:
+    runs = unique_jobs(jobs)
+    to_do = unfinished(runs, directory, force=force)
+    forget_results(to_do, directory)
+    _announce(jobs, runs, to_do)
+    if to_do:
+        with SweepProgress(to_do, directory, len(runs) - len(to_do)):
+            launch([job.overrides for job in to_do], first_number)
 
 
 def _announce(jobs: Sequence[Job], runs: Sequence[Job], to_do: Sequence[Job]) -> None:

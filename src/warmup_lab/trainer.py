@@ -137,7 +137,7 @@ def _loop(
         total_loss = torch.zeros((), device=plan.device)
         for batch in batches:
             loss = loss_sum(model, batch, plan) / num_examples
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             total_loss += loss.detach()
         grad_norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         loss_value, norm_value = torch.stack((total_loss, grad_norm)).tolist()  # the one sync of an update
