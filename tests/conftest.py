@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,12 +21,11 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache, data or W&B account."""
     monkeypatch.setenv("WARMUP_LAB_CACHE", str(shared_cache))
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR"):
         monkeypatch.delenv(name, raising=False)
-    yield
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

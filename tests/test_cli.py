@@ -50,7 +50,12 @@ def test_one_run_from_any_folder_then_the_same_command_again(train_py, tmp_path)
     assert f"everything lies in runs/single/{directory.name}" in first.stdout
     names = {".hydra", "train.log", "trace.parquet", "evals.parquet", "result.json"}
     assert {path.name for path in directory.iterdir()} == names
-    assert Record.read(directory / "trace.parquet").to_lists()["lr"][:4] == [0.0, 5e-4, 1e-3, pytest.approx(9.924e-4, abs=1e-7)]
+    assert Record.read(directory / "trace.parquet").to_lists()["lr"][:4] == [
+        0.0,
+        5e-4,
+        1e-3,
+        pytest.approx(9.924e-4, abs=1e-7),
+    ]
     trace = (directory / "trace.parquet").read_bytes()
 
     again = train_py(*command)
@@ -224,7 +229,7 @@ def test_a_full_disk_is_said_in_words(in_process, monkeypatch):
     assert "Traceback" not in errors
 
 
-class full_disk:  # noqa: N801 - stands in for the context manager atomic_path
+class full_disk:
     def __init__(self, path: Path) -> None:
         self.path = path
 

@@ -3,8 +3,8 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from warmup_lab.composition import ROOT
-from warmup_lab.config import bind_options, num_warmup_steps, resolve
+import warmup_lab.composition  # noqa: F401 - the resolver of run ids
+from warmup_lab.config import ROOT, bind_options, num_warmup_steps, resolve
 from warmup_lab.schema import ConfigError, OptimizerConfig, RandomModel, RunConfig, SchedulerConfig, SyntheticTask
 
 

@@ -32,10 +32,8 @@ def reference(name: str, warmup_steps: int, total_steps: int, **options) -> list
         "warmupconstant": lambda o: transformers.get_constant_schedule_with_warmup(o, warmup_steps),
         "warmuplinear": lambda o: transformers.get_linear_schedule_with_warmup(o, warmup_steps, total_steps),
         "warmupcosine": lambda o: transformers.get_cosine_schedule_with_warmup(o, warmup_steps, total_steps),
-        "warmupcosinewithhardrestarts": lambda o: (
-            transformers.get_cosine_with_hard_restarts_schedule_with_warmup(
-                o, warmup_steps, total_steps, **options
-            )
+        "warmupcosinewithhardrestarts": lambda o: transformers.get_cosine_with_hard_restarts_schedule_with_warmup(
+            o, warmup_steps, total_steps, **options
         ),
     }
     return learning_rates(functions[name], num_steps=total_steps)

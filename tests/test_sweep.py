@@ -117,7 +117,7 @@ def test_a_bad_cell_is_reported_with_its_overrides_and_nothing_is_trained(tmp_pa
 
 
 def test_a_failing_job_costs_nothing_else(tmp_path, shared_cache):
-    """One cell's folder is a file, so that job alone cannot write."""
+    """Where one run must write its trace there is a folder, so that job alone fails."""
     grid = [*GRID[:-3], "scheduler=warmuplinear", "warmup_ratio=0.5", "seed=range(3)"]
     first = sweep(tmp_path, shared_cache, *grid[:-1], "seed=1")
     assert first.returncode == 0, first.stderr
@@ -127,7 +127,7 @@ def test_a_failing_job_costs_nothing_else(tmp_path, shared_cache):
     (blocked / "trace.parquet").mkdir()
     done = sweep(tmp_path, shared_cache, *grid)
     assert done.returncode != 0
-    assert "1 of 3 jobs failed" in done.stderr
+    assert "1 run failed" in done.stderr
     runs = table(tmp_path)
     assert runs.set_index("seed").status.to_dict() == {0: "completed", 1: "error", 2: "completed"}
     page = (tmp_path / "runs" / "try" / "report.html").read_text()
@@ -152,8 +152,8 @@ def test_two_sweeps_in_one_folder_at_once_are_refused(tmp_path, shared_cache):
 
 
 def test_optuna_searches_and_the_same_command_finds_its_runs_again(tmp_path, shared_cache):
-    command = (*SMALL, "-m", "model.num_layers=1", "model.hidden_size=32", "max_steps=6", "eval_every=null", "study=try",
-               "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.batch_size=2",
+    command = (*SMALL, "-m", "model.num_layers=1", "model.hidden_size=32", "max_steps=6", "eval_every=null",
+               "study=try", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=4", "hydra.sweeper.batch_size=2",
                "optimizer.lr=tag(log, interval(1e-4, 1e30))", "max_grad_norm=null", "scheduler=constantlr")  # fmt: skip
     first = sweep(tmp_path, shared_cache, *command)
     assert first.returncode == 0, first.stderr

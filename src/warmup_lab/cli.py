@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_lab.composition import GROUPS, ROOT, lower_case_choices, plan_of, register_experiments
-from warmup_lab.schema import ConfigError, suggestion
+from warmup_lab.composition import lower_case_choices, plan_of, register_experiments
+from warmup_lab.config import ROOT
+from warmup_lab.explanations import explain
+from warmup_lab.schema import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,7 +32,8 @@ def main(entry: Callable[[], Any]) -> int:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits
     register_experiments(ROOT / "experiments")
-    sys.argv[1:] = lower_case_choices(sys.argv[1:])
+    # argparse takes overrides in one piece only, so `a=1 -m b=2` would be refused.
+    sys.argv[1:] = sorted(lower_case_choices(sys.argv[1:]), key=lambda word: word not in ("-m", "--multirun"))
     _errors.clear()
     try:
         entry()
@@ -137,61 +139,3 @@ def _number(value: float | None) -> str:
 
 def _relative(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-# -------------------------------------------------------------------------------------- words for errors
-
-
-def explain(error: BaseException) -> str | None:
-    """One or two plain lines on what is wrong and how to mend it; None where only a traceback would help."""
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    for link in _chain(error):
-        if isinstance(link, ConfigError):
-            return str(link)
-        if isinstance(link, MissingConfigException) and link.missing_cfg_file:
-            return _unknown_option(link.missing_cfg_file, link.options or [])
-        if isinstance(link, OSError) and link.strerror:
-            return f"cannot write or read {link.filename or 'a file'}: {link.strerror}"
-        unknown = re.match(r"Could not override '([^']+)'", str(link))
-        if unknown:
-            return _unknown_key(unknown[1])
-    if isinstance(error, (HydraException, OmegaConfBaseException)):
-        return "\n".join(str(error).strip().splitlines()[:2])
-    return None
-
-
-def _chain(error: BaseException) -> Iterable[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _unknown_option(missing: str, options: Iterable[str]) -> str:
-    group, _, name = missing.rpartition("/")
-    return f"unknown {group or 'configuration'} {name!r}{suggestion(name, options)}"
-
-
-def _unknown_key(key: str) -> str:
-    section, _, name = key.rpartition(".")
-    known = known_keys(section)
-    if not known:
-        return _unknown_key(section)
-    return f"unknown key {key}{suggestion(name, known)}"
-
-
-def known_keys(section: str) -> set[str]:
-    """Keys of a section of the configuration, over all options of its group; '' is the root's."""
-    from omegaconf import DictConfig, OmegaConf
-
-    def keys(node: object) -> set[str]:
-        return {str(key) for key in node} if isinstance(node, DictConfig) else set()
-
-    if section in GROUPS:
-        return set().union(*(keys(OmegaConf.load(path)) for path in (ROOT / "conf" / section).glob("*.yaml")))
-    root = OmegaConf.load(ROOT / "conf" / "config.yaml")
-    if section:
-        return keys(OmegaConf.select(root, section))
-    return keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}

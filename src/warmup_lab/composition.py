@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from warmup_lab.config import resolve
+from warmup_lab.config import GROUPS, ROOT, resolve
+from warmup_lab.explanations import explain
+from warmup_lab.schema import ConfigError
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
-
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: `conf/` and `experiments/` lie in it."""
-GROUPS = ("task", "model", "optimizer", "scheduler", "tracking", "probe")
 
 
 def register_experiments(folder: Path) -> None:
@@ -49,7 +47,7 @@ def plan_of(config: DictConfig) -> Plan:
 
 
 def compose(overrides: list[str]) -> Plan:
-    """The plan of the run that `train.py` with these overrides would make, without making it."""
+    """The plan of the run that `train.py` with these overrides would make; `ConfigError` where it could not."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -57,7 +55,10 @@ def compose(overrides: list[str]) -> Plan:
 
     register_experiments(ROOT / "experiments")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return make_plan(resolve(hydra_compose("config", lower_case_choices(overrides))))
+        try:
+            return make_plan(resolve(hydra_compose("config", lower_case_choices(overrides))))
+        except Exception as error:
+            raise ConfigError(explain(error) or str(error)) from error
 
 
 def lower_case_choices(overrides: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmup_lab.schema import (
@@ -29,6 +30,11 @@ from warmup_lab.schema import (
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: `conf/` and `experiments/` lie in it."""
+GROUPS = ("task", "model", "optimizer", "scheduler", "tracking", "probe")
+"""Groups of `conf/`."""
 
 
 # --------------------------------------------------------------------------------------- numbers of updates
@@ -132,7 +138,8 @@ def _convert(value: Any, wanted: Any, key: str) -> Any:
 
 
 def _kind(kinds: Mapping[str, type[_Schema]], values: Mapping[str, Any], section: str) -> _Schema:
-    return _build(lookup(kinds, str(values.get("kind")), f"{section}.kind"), values, f"{section}.")
+    schema: type[_Schema] = lookup(kinds, str(values.get("kind")), f"{section}.kind")
+    return _build(schema, values, f"{section}.")
 
 
 def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
@@ -161,7 +168,7 @@ def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         values: dict[str, Any] = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error

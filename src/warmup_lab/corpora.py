@@ -26,7 +26,7 @@ from warmup_lab.schema import (
     lookup,
     require,
 )
-from warmup_lab.tables import Labelled, labelled, read_table, sorted_names, text_columns
+from warmup_lab.tables import Labelled, label_name, labelled, read_table, sorted_names, text_columns
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Corpus:
         _hash_strings(digest, self.label_names)
         for split in (self.train, self.validation):
             _hash_strings(digest, [text for row in split.texts for text in row])
-            digest.update(split.labels.astype("<i8").tobytes())
+            digest.update(np.array([len(split), *split.labels], dtype="<i8").tobytes())
         return digest.hexdigest()
 
 
@@ -79,9 +79,8 @@ def _hash_strings(digest: Any, strings: Sequence[str]) -> None:
 
 def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None = None) -> Corpus:
     """Labels become indices of `names`, by default those of the training examples in order."""
+    _require_two_labels(train)
     seen = set(train.labels)
-    require(len(seen) > 1, f"{train.where}: all {len(train.labels)} examples have the label {min(seen)!r};"
-            " a classifier needs at least two labels")  # fmt: skip
     if unseen := sorted_names(set(validation.labels) - seen):
         lacking = f"labels that the training examples lack: {_listed(unseen)}"
         raise ConfigError(f"{validation.where} has {lacking}.\nTraining labels: {_listed(sorted_names(seen))}")
@@ -90,8 +89,17 @@ def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None
     if left_out:
         logger.warning("%s: left out %d examples whose text is empty", train.where, left_out)
     index = {name: i for i, name in enumerate(names)}
-    first, second = (Split(part.texts, np.array([index[x] for x in part.labels])) for part in (train, validation))
+    first, second = (
+        Split(part.texts, np.array([index[name] for name in part.labels], dtype=np.int64))
+        for part in (train, validation)
+    )
     return Corpus(first, second, names, left_out)
+
+
+def _require_two_labels(train: Labelled) -> None:
+    one, several = train.labels[0], len(set(train.labels)) > 1
+    alone = f"{train.where}: all {len(train.labels)} examples have the label {one!r}"
+    require(several, f"{alone}; a classifier needs at least two labels")
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -140,7 +148,7 @@ def hub(config: TaskConfig) -> Corpus:
     return _corpus(
         labelled(train, columns, config.label_column, f"split {config.train_split!r} of {config.path}"),
         labelled(validation, columns, config.label_column, f"split {config.validation_split!r} of {config.path}"),
-        tuple(names) if names else None,
+        tuple(map(label_name, names)) if names else None,
     )
 
 
@@ -158,6 +166,7 @@ def _random(config: TaskConfig, stream: int) -> np.random.Generator:
 
 def _split_off(examples: Labelled, share: float, rng: np.random.Generator) -> tuple[Labelled, Labelled]:
     """Training and validation examples, in order; of each label the same share, rounded, is for validation."""
+    _require_two_labels(examples)
     names, labels = np.unique(np.array(examples.labels, dtype=object), return_inverse=True)
     chosen: list[int] = []
     for label in range(len(names)):

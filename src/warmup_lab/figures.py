@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from warmup_lab.composition import compose
 from warmup_lab.files import atomic_path
-from warmup_lab.schedules import SCHEDULES
+from warmup_lab.schedules import SCHEDULES, has_warmup
 from warmup_lab.schema import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
 """Okabe & Ito's palette, which people of any colour vision can tell apart; dashes carry the same difference."""
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3], [10, 4]]
+_MAX_PIXELS = 8e6
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -42,33 +44,43 @@ def schedule_table(plans: dict[str, Plan]) -> pd.DataFrame:
     )
 
 
-def schedule_chart(table: pd.DataFrame) -> alt.Chart:
-    """Learning rate over updates, a line a schedule."""
+def schedule_chart(table: pd.DataFrame) -> alt.Chart | alt.FacetChart:
+    """Learning rate over updates: one panel a schedule, all on the same axes."""
     import altair as alt
 
     names = list(dict.fromkeys(table["schedule"]))
-    colours = alt.Scale(domain=names, range=COLOURS[: len(names)])
-    dashes = alt.Scale(domain=names, range=DASHES[: len(names)])
-    legend = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=400, symbolSize=500)
-    return (
+    lines: alt.Chart = (
         alt.Chart(table)
-        .mark_line(strokeWidth=2.5, interpolate="linear")
+        .mark_line(strokeWidth=2.5, color=COLOURS[0])
         .encode(
-            x=alt.X("step:Q", title="update", scale=alt.Scale(nice=False)),
-            y=alt.Y("lr:Q", title="learning rate", axis=alt.Axis(format=".1e")),
-            color=alt.Color("schedule:N", scale=colours, legend=legend),
-            strokeDash=alt.StrokeDash("schedule:N", scale=dashes, legend=legend),
+            x=alt.X("step:Q", title="update", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=4)),
+            y=alt.Y("lr:Q", title="learning rate", axis=alt.Axis(format=".1e", tickCount=4)),
         )
-        .properties(width=560, height=260)
     )
+    if len(names) == 1:
+        return lines.properties(width=560, height=260, title=names[0])
+    panel = alt.Facet("schedule:N", title=None, sort=names, header=alt.Header(labelFontSize=12, labelFontWeight="bold"))
+    return lines.properties(width=250, height=120).facet(panel, columns=3)
 
 
-def save_chart(chart: alt.Chart, path: Path) -> None:
+def save_chart(chart: alt.Chart | alt.FacetChart, path: Path) -> None:
     """The chart as PNG (at twice the size, for sharp screens) or SVG, by the path's suffix; no browser needed."""
     import altair as alt
 
     with alt.data_transformers.enable("default", max_rows=None), atomic_path(path) as temporary:
         chart.save(str(temporary), format="svg" if path.suffix == ".svg" else "png", scale_factor=2)
+
+
+def save_both(spec: dict[str, Any], path: Path) -> None:
+    """A Vega-Lite specification as SVG and, drawn from that, PNG: `path` with either suffix."""
+    import vl_convert
+
+    svg = vl_convert.vegalite_to_svg(spec)
+    width, height = (float(size) for size in re.findall(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)[0])
+    png = vl_convert.svg_to_png(svg, scale=min(2.0, (_MAX_PIXELS / (width * height)) ** 0.5))
+    for suffix, content in ((".svg", svg.encode()), (".png", png)):
+        with atomic_path(path.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(content)
 
 
 def text_bars(multiplier_values: list[float], width: int = 72) -> str:
@@ -104,15 +116,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _plans(overrides: list[str]) -> dict[str, Plan]:
-    every = "scheduler=all" in overrides
-    names = list(SCHEDULES) if every else [None]
     rest = [override for override in overrides if override != "scheduler=all"]
-    plans = {}
-    for name in names:
-        chosen = [override for override in rest if name != "constantlr" or not override.startswith("warmup_")]
-        plan = compose([*chosen, *([f"scheduler={name}"] if name else [])])
-        plans[f"{plan.config.scheduler.name}, {plan.warmup_steps} updates of warmup"] = plan
-    return plans
+    if len(rest) == len(overrides):
+        plan = compose(rest)
+        return {f"{plan.config.scheduler.name}, {plan.warmup_steps} updates of warmup": plan}
+    return {name: compose([*_fitting(rest, name), f"scheduler={name}", *_SHOWN.get(name, ())]) for name in SCHEDULES}
+
+
+_SHOWN = {"warmupcosinewithhardrestarts": ("scheduler.num_cycles=3",)}  # with 1 it is warmupcosine
+
+
+def _fitting(overrides: list[str], name: str) -> list[str]:
+    """What of the overrides a schedule can take: one without warmup refuses to be asked for some."""
+    return [override for override in overrides if has_warmup(name) or not override.startswith("warmup_")]
 
 
 if __name__ == "__main__":

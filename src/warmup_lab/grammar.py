@@ -1,9 +1,10 @@
 """Sentences of a small grammar, whose sentiment needs more than a bag of words.
 
-A main clause says something of a noun ("the hotel by the river was not dull"); `not`, `never` and `hardly` flip its
-sentiment. Three sentences in ten also hold a distractor, a clause of either sentiment about something else
-("although their soup felt great"), before the main clause or after it. So a classifier has to find the main clause
-and apply the negation to its adjective: a small transformer stays at chance for some dozens of updates, then learns.
+A main clause says something of a noun ("the hotel by the river was not dull"); `not` and `never` flip its sentiment.
+Three sentences in ten also hold a distractor, which is of either sentiment and about something else ("although their
+soup felt really great", "unlike that great soup"), before the main clause or after it. So a classifier has to find
+the adjective of the main clause and to apply the negation to it: a small transformer stays at chance for some dozens
+of updates, and then learns.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _PLACES = (
     *("on the corner", "of our neighbours", "across the street", "for the children"),
 )
 _VERBS = ("was", "seemed", "felt", "looked", "proved", "remained")
-_NEGATIONS = ("not", "never", "hardly")
+_NEGATIONS = ("not", "never")
 _EMPHASES = ("really", "truly", "certainly", "quite")
 _ADJECTIVES = (
     ("bad", "awful", "dreadful", "poor", "boring", "terrible", "unpleasant", "dull", "miserable", "horrible"),

@@ -53,7 +53,8 @@ class CheckedSweeper(Sweeper):
         )
         if failed:
             names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")
-            raise SweepFailed(f"{len(failed)} runs failed ({names}); the report says why, the same command retries")
+            runs = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
+            raise SweepFailed(f"{runs} failed ({names}); the report says why, the same command retries")
 
     def _plan_cell(self, overrides: Sequence[str]) -> Plan:
         """The plan of one cell, composed as its job will be."""

@@ -169,7 +169,7 @@ def _settings(jobs: list[dict[str, Any]]) -> dict[str, str]:
 
 def _read_trace(directory: Path) -> Trace:
     path = directory / "trace.parquet"
-    if not path.exists():
+    if not path.is_file():
         return {}
     with pq.ParquetFile(path) as file:
         names = [name for name in ("lr", "loss", "overshoot") if name in file.schema_arrow.names]

@@ -63,6 +63,7 @@ class TaskConfig:
     def __post_init__(self) -> None:
         require(self.max_length >= 8, f"task.max_length={self.max_length}: must be at least 8 tokens")
         _require_positive(self.limit, "task.limit")
+        require(self.data_seed >= 0, f"task.data_seed={self.data_seed}: must not be negative")
         known = ("accuracy", "f1", "matthews_correlation")
         require(self.metric in known, f"unknown task.metric {self.metric!r}{suggestion(self.metric, known)}")
 

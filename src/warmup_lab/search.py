@@ -96,7 +96,8 @@ def _distribution(override: Override) -> Any:
     value = override.value()
     if isinstance(value, IntervalSweep):
         start, end, log = value.start, value.end, "log" in value.tags
-        assert start is not None and end is not None
+        assert start is not None
+        assert end is not None
         if isinstance(start, int) and isinstance(end, int):
             return known.IntDistribution(start, end, log=log)
         return known.FloatDistribution(start, end, log=log)

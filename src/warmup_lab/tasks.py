@@ -216,7 +216,7 @@ def _ready(path: str, revision: str | None, key: str, content: str) -> _Tokenize
         files = {file.name: file.read_bytes() for file in Path(scratch).iterdir()}
     return _TokenizerOfModel(
         content=tokenizer.backend_tokenizer.to_str(),
-        folder=store(Path("tokenizers") / _key(path, content), files),
+        folder=store(Path("tokenizers") / _key("tokenizer", content), files),
         vocab_size=max(vocabulary.values()) + 1,
         pad_id=tokenizer.pad_token_id,
         with_types="token_type_ids" in tokenizer.model_input_names,
@@ -279,10 +279,13 @@ def learn_vocabulary(texts: Sequence[str], vocab_size: int) -> list[str]:
 
     tokenizer = _word_piece()
     # The trainer numbers "##x" units in the order of a hash table that differs from process to process, and breaks
-    # ties between merges by number. As special tokens, which it takes first and in order, the units are fixed.
+    # ties between merges by number. As special tokens, which it takes first and in order, the units are fixed; and
+    # its own alphabet would not keep to vocab_size.
     letters = _letters(texts, tokenizer, (vocab_size - len(_SPECIAL)) // 2)
     fixed = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
-    trainer = WordPieceTrainer(vocab_size=vocab_size, special_tokens=fixed, min_frequency=2, show_progress=False)
+    trainer = WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=fixed, limit_alphabet=0, min_frequency=2, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     vocabulary = tokenizer.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__)
