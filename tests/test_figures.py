@@ -1,0 +1,40 @@
+"""The picture of a schedule, as a user asks for it."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from warmup_lab.figures import main, text_bars
+
+
+def test_draws_the_schedule_that_a_command_would_use(tmp_path, capsys):
+    path = tmp_path / "schedule.png"
+    assert main(["scheduler=WarmupCosine", "warmup_ratio=0.1", "--out", str(path)]) == 0
+    output = capsys.readouterr().out
+    assert "warmupcosine, 36 updates of warmup, 360 updates, peak lr 0.001" in output
+    with Image.open(path) as image:
+        assert image.width > 1000
+        assert len(set(image.convert("RGB").resize((200, 100)).get_flattened_data())) > 5, "something is drawn"
+
+
+def test_draws_all_schedules_and_svg(tmp_path, capsys):
+    path = tmp_path / "all.svg"
+    assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0
+    assert path.read_text().startswith("<svg")
+    assert len([line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["scheduler=nope"], "unknown scheduler 'nope'"), (["warmup_ratio=2"], "warmup_ratio=2.0: must lie in [0, 1]")],
+)
+def test_wrong_requests_are_refused_in_words(arguments, message, capsys):
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_text_bars_by_hand():
+    assert text_bars([0.0, 0.5, 1.0, 0.5, 0.0]) == " ▄█▄ "
+    assert text_bars([1.0] * 1000, width=10) == "█" * 10
+    assert text_bars([1.0]) == "█"
