@@ -25,7 +25,7 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 	@$(BIN)/python train.py $(ARGS)
 
 test: install ## the tests; make test ARGS="-k schedules"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=joblib $(ARGS)

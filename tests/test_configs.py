@@ -54,7 +54,7 @@ def test_every_file_names_all_keys_of_its_dataclass(group, kinds):
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory) -> dict[str, str]:
-    """Small data under the names of the tasks, and a small pretrained model: what experiments need without a network."""
+    """Small data under the names of the tasks, and a small pretrained model."""
     folder = tmp_path_factory.mktemp("stand_ins")
     for task, columns in (("sst2", ["sentence"]), ("trec", ["question"]), ("rte", ["sentence1", "sentence2"])):
         labels = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"] if task == "trec" else ["0", "1"]
@@ -62,7 +62,7 @@ def stand_ins(tmp_path_factory) -> dict[str, str]:
         (folder / task).mkdir()
         for split in ("train", "validation"):
             pd.DataFrame(rows).to_csv(folder / task / f"{split}.tsv", sep="\t", index=False)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"what is the question sentence".split(), *"0123456789"]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "is", "the", "question", "sentence"]
     (folder / "vocab.txt").write_text("\n".join(words))
     shape = transformers.BertConfig(
         vocab_size=len(words), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64

@@ -1,4 +1,4 @@
-"""`statistics` and `verdicts`: figures from elsewhere, every verdict, every edge, and how often they are wrong."""
+"""From `statistics` to `selection`: figures from elsewhere, every verdict, every edge, and how often they are wrong."""
 
 import json
 import math
@@ -12,6 +12,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
+from warmup_lab.arms import read_runs
+from warmup_lab.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
 from warmup_lab.statistics import (
     MIN_PAIRS,
     Rate,
@@ -20,17 +22,11 @@ from warmup_lab.statistics import (
     non_inferiority_p,
     paired_test,
     rates_differ_p,
-    read_runs,
     split_halves,
     to_json,
     wilson,
 )
-from warmup_lab.verdicts import (
-    PHRASES,
-    compare,
-    compare_at_own_best_lr,
-    smallest_warmup_as_good_as_best,
-)
+from warmup_lab.verdicts import PHRASES, compare
 
 # R's `sleep` (Student 1908): t.test(extra ~ group, paired = TRUE) gives t = -4.0621, df = 9, p-value = 0.002833,
 # 95 percent confidence interval -2.4598858 -0.7001142.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import logging
 import math
@@ -23,15 +24,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 from wandb_standin import StandIn
 
-from warmup_lab import tracking
+from warmup_lab import tracking, wandb_guard
 from warmup_lab.schema import ConfigError, TrackingConfig
 from warmup_lab.tracking import NullTracker, Tracker, log_summary_run, start_tracker
 
 ROOT = Path(__file__).resolve().parents[1]
 OFFLINE = TrackingConfig(mode="offline")
 RUN_ID = "0123456789ab"
+LOGGERS = ("warmup_lab.tracking", "warmup_lab.wandb_guard")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +50,7 @@ def _own_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     yield
     if wandb := sys.modules.get("wandb"):
         wandb.teardown()
-    tracking._reachable.cache_clear()
+    wandb_guard.reachable.cache_clear()
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def _row(step: int) -> dict[str, float | int | None]:
 
 
 def _said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.message for record in caplog.records if record.name == "warmup_lab.tracking"]
+    return [record.message for record in caplog.records if record.name in LOGGERS]
 
 
 # ------------------------------------------------------------------------------------- reading what was written
@@ -434,10 +437,10 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(tmp_path: Path, caplog:
 def test_a_server_behind_a_proxy_is_reached_through_it(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    assert not tracking._reachable("http://wandb.invalid")
-    tracking._reachable.cache_clear()
+    assert not wandb_guard.reachable("http://wandb.invalid")
+    wandb_guard.reachable.cache_clear()
     monkeypatch.setenv("http_proxy", server.url)
-    assert tracking._reachable("http://wandb.invalid")
+    assert wandb_guard.reachable("http://wandb.invalid")
 
 
 @pytest.mark.parametrize(("mode", "num_runs"), [("offline", 1), ("disabled", 0)])
@@ -488,7 +491,7 @@ def _kill(tracker: Tracker) -> None:
 
 
 def _signal_service(tracker: Tracker, number: signal.Signals) -> None:
-    tracker._guard.call(lambda: os.kill(tracking._service().pid, number))  # type: ignore[attr-defined]
+    tracker._guard.call(lambda: os.kill(wandb_guard._service().pid, number))  # type: ignore[attr-defined]
     time.sleep(1)
 
 
@@ -532,11 +535,11 @@ def test_a_service_that_hangs_costs_a_warning(
 DEAD_SERVICE = """
 import os, signal, sys, time
 from pathlib import Path
-from warmup_lab import tracking
+from warmup_lab import tracking, wandb_guard
 from warmup_lab.schema import TrackingConfig
 tracker = tracking.start_tracker(TrackingConfig(mode="offline"), run_id="a", name="n", group="g",
                                  directory=Path(sys.argv[1]), run_config={})
-tracker._guard.call(lambda: os.kill(tracking._service().pid, signal.SIGKILL))
+tracker._guard.call(lambda: os.kill(wandb_guard._service().pid, signal.SIGKILL))
 for step in range(100):
     tracker.log({"step": step, "loss": 1.0})
     time.sleep(0.01)
@@ -647,12 +650,12 @@ TABLE = pd.DataFrame({"arm": ["w0", "w36"], "seed": [0, 1], "eval_loss": [0.5, m
 SERIES: dict[str, dict[str, list[tuple[float, float | None]]]] = {
     "roughness": {"warmuplinear lr0.001": [(0, 0.2), (36, 0.1)], "warmupcosine": [(18, 0.3), (36, None)]}
 }
-PNG = bytes.fromhex("89504e470d0a1a0a") + b"figure"
+PICTURE = Image.new("RGB", (3, 2), (0, 114, 178))
 
 
 def _summary_run(directory: Path, config: TrackingConfig) -> None:
     figure = directory / "oscillation.png"
-    figure.write_bytes(PNG)
+    PICTURE.save(figure)
     log_summary_run(
         config, name="ten_percent", group="ten_percent", directory=directory, run_config={"study": "ten_percent"},
         table=TABLE, series=SERIES, figures=[figure], summary={"verdict": "inconclusive"},
@@ -671,7 +674,8 @@ def _check_exhibits(history: list[dict[str, Any]], read: Callable[[str], bytes])
     assert table == {"columns": list(TABLE), "data": [["w0", 0, 0.5, None], ["w36", 1, None, "it broke"]]}
     chart = json.loads(read(history[0]["charts/roughness_table"]["path"]))
     assert [line[1] for line in chart["data"]] == ["warmuplinear lr0.001", "warmuplinear lr0.001", "warmupcosine"]
-    assert b"data:image/png;base64" in read(exhibits["figures/oscillation"]["path"])
+    with Image.open(io.BytesIO(read(exhibits["figures/oscillation"]["path"]))) as figure:
+        assert figure.convert("RGB").tobytes() == PICTURE.tobytes()
 
 
 def test_the_summary_run_offline(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

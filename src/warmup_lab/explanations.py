@@ -20,7 +20,7 @@ def explain(error: BaseException) -> str | None:
         if isinstance(link, MissingConfigException) and link.missing_cfg_file:
             return _unknown_option(link.missing_cfg_file, link.options or [])
         if isinstance(link, OSError) and link.strerror:
-            return f"cannot write or read {link.filename or 'a file'}: {link.strerror}"
+            return f"{link.strerror}: {link.filename}" if link.filename else link.strerror
         unknown = re.match(r"Could not override '([^']+)'", str(link))
         if unknown:
             return _unknown_key(unknown[1])

@@ -1,6 +1,6 @@
 """Weights & Biases beside the local files, behind one small interface.
 
-The local files are the truth; nothing here may stop, slow or end a run. So every call into wandb is made by `_Guard`,
+The local files are the truth; nothing here may stop, slow or end a run. So every call into wandb is made by `Guard`,
 in a thread of its own, with a time limit: at the first failure it says so once and is quiet from then on.
 
 History: W&B's own step is the row's `step`, so charts need no other axis, and the rows of training and of evaluation at
@@ -16,30 +16,23 @@ Offline, the folders of earlier attempts are removed, so that `wandb sync` sends
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import json
 import logging
 import math
 import numbers
 import os
-import queue
 import re
 import shutil
-import socket
 import sys
-import threading
-import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from warmup_lab.schema import TrackingConfig, require
+from warmup_lab.wandb_guard import ABANDON, CALL, Guard, first_line, key_problem, reachable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +44,8 @@ Row = Mapping[str, float | int | None]
 Series = Mapping[str, Mapping[str, Sequence[tuple[float, float | None]]]]
 """Metric -> arm -> (updates of warmup, value)."""
 
-# Seconds. wandb's own limits (init, finish) come first; the guard's are for a service that answers nothing at all.
-PROBE, INIT, FINISH, CALL, ABANDON, GRACE = 2.0, 20.0, 30.0, 15.0, 3.0, 15.0
+# Seconds. wandb's own limits (init, finish) come first; the guard allows this grace over them.
+INIT, FINISH, GRACE = 20.0, 30.0, 15.0
 
 OFF = ("save_code", "x_save_requirements")
 ON = ("disable_git", "disable_code", "label_disable", "x_disable_meta", "x_disable_stats", "x_disable_machine_info")
@@ -83,92 +76,6 @@ class NullTracker:
     def abandon(self) -> None: ...
 
 
-class _Guard:
-    """Makes the calls into wandb, one after another, in a thread; what they raise or block stays there."""
-
-    def __init__(self) -> None:
-        self.quiet = False
-        self._calls: queue.SimpleQueue[tuple[Callable[[], object], float] | None] = queue.SimpleQueue()
-        self._deadline = math.inf
-        self._done = threading.Event()
-        # A daemon: a call that never returns must not keep the process alive.
-        threading.Thread(target=self._work, name="wandb-guard", daemon=True).start()
-
-    def call(self, function: Callable[[], object], seconds: float = CALL) -> None:
-        """Queues a call; returns at once."""
-        if not self.quiet and not self._overrun():
-            self._calls.put((function, seconds))
-
-    def drop(self) -> None:
-        """Forgets what is queued."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._calls.get_nowait()
-
-    def close(self, seconds: float = math.inf) -> None:
-        """Waits for the queued calls: for each within its limit, for all within `seconds`."""
-        self._calls.put(None)
-        limit = time.monotonic() + seconds
-        while not self._done.wait(0.05):
-            if time.monotonic() > limit:
-                self.quiet = True
-                _end_service()
-            if self.quiet or self._overrun():
-                self._done.wait(ABANDON)
-                return
-
-    def _work(self) -> None:
-        while call := self._calls.get():
-            function, seconds = call
-            self._deadline = time.monotonic() + seconds
-            try:
-                function()
-            except BaseException as error:  # wandb calls sys.exit, too
-                self._fail(_first_line(error))
-                _forget_dead_service()
-                break
-            finally:
-                self._deadline = math.inf
-        self._done.set()
-
-    def _overrun(self) -> bool:
-        if time.monotonic() <= self._deadline:
-            return False
-        self._fail("it does not answer")
-        _end_service()
-        return True
-
-    def _fail(self, why: str) -> None:
-        if not self.quiet:
-            logger.warning("W&B stopped recording this run (%s). It goes on, and its local files are whole.", why)
-        self.quiet = True
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
-
-
-def _service() -> Any:
-    from wandb.sdk import wandb_setup
-
-    return wandb_setup.singleton()._connection._proc._process  # type: ignore[union-attr]
-
-
-def _end_service() -> None:
-    """Ends a service that does not answer: calls that block then raise, and the process can exit."""
-    with contextlib.suppress(Exception):
-        _service().kill()
-
-
-def _forget_dead_service() -> None:
-    """Lets the next run of this process start a service anew, and spares the process a traceback at its exit."""
-    with contextlib.suppress(Exception, SystemExit):
-        _service().wait(timeout=1)
-        import wandb
-
-        wandb.teardown()
-
-
 def _load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
     """wandb's settings as it finds them; None where it cannot be imported."""
     if not sys.modules.get("wandb"):
@@ -183,43 +90,9 @@ def _load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | Non
         # Here and not first in the guards' threads, which would see one another's half of it.
         return wandb_setup.singleton().settings
     except Exception as error:
-        require(config.mode != "online", f"tracking.mode=online: {_first_line(error)}; tracking=none does without")
-        logger.warning("W&B cannot be used (%s): the local files alone are written", _first_line(error))
+        require(config.mode != "online", f"tracking.mode=online: {first_line(error)}; tracking=none does without")
+        logger.warning("W&B cannot be used (%s): the local files alone are written", first_line(error))
         return None
-
-
-def _key_problem(settings: wandb.Settings) -> str:
-    """Why wandb finds no API key, in words; empty where it finds one. Never a prompt."""
-    from wandb.sdk.lib import wbauth
-
-    try:
-        host = wbauth.HostUrl(settings.base_url, app_url=settings.app_url)
-        found = wbauth.authenticate_session(host=host, source="warmup-lab", prompt=False, update_session=False)
-    except Exception as error:
-        return f"the API key cannot be used: {_first_line(error)}"
-    return "" if found else "there is no API key (`wandb login`, or WANDB_API_KEY)"
-
-
-@functools.cache
-def _reachable(url: str) -> bool:
-    """Whether the server, or the proxy before it, takes a connection; asked once a process."""
-    connected = threading.Event()
-
-    def connect() -> None:
-        parts = urllib.parse.urlsplit(url)
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-            parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-        with contextlib.suppress(OSError, ValueError):
-            address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
-            socket.create_connection(address, timeout=PROBE).close()
-            connected.set()
-
-    # A thread, for looking up the name heeds no timeout.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(PROBE)
-    return connected.is_set()
 
 
 def _offline_because(config: TrackingConfig, settings: wandb.Settings) -> str:
@@ -229,16 +102,16 @@ def _offline_because(config: TrackingConfig, settings: wandb.Settings) -> str:
     asked = os.environ.get("WANDB_MODE")
     if config.mode == "auto" and asked in ("offline", "dryrun", "disabled"):
         return f"WANDB_MODE={asked}"
-    problem = _key_problem(settings)
+    problem = key_problem(settings)
     require(not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does without")
-    return problem or ("" if _reachable(settings.base_url) else f"{settings.base_url} cannot be reached")
+    return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} cannot be reached")
 
 
 class WandbTracker:
     """One W&B run."""
 
     def __init__(self, config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> None:
-        self._guard = _Guard()
+        self._guard = Guard()
         self._run: wandb.Run | None = None
         self._log_every = config.log_every
         self._held_back: Row | None = None
@@ -275,7 +148,7 @@ class WandbTracker:
         except Exception as error:
             if not online or self._guard.quiet:
                 raise
-            logger.warning("W&B: offline, since %s. %s", _first_line(error), _later(arguments["dir"]))
+            logger.warning("W&B: offline, since %s. %s", first_line(error), _later(arguments["dir"]))
             # Another id, for the service holds on to the one it failed with.
             self._run = _init(config, False, arguments | {"id": f"{arguments['id']}-offline"})
         else:
@@ -415,7 +288,7 @@ def _log_exhibits(run: wandb.Run, table: pd.DataFrame, figures: Sequence[Path]) 
 
     cells: list[Any] = table.astype(object).where(table.notna(), None).to_numpy().tolist()
     runs = wandb.Table(columns=[str(name) for name in table.columns], data=cells, allow_mixed_types=True)
-    run.log({"runs": runs, **{f"figures/{path.stem}": _figure(path) for path in figures}})
+    run.log({"runs": runs, **{f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}})
     _clean_up(runs)
 
 
@@ -423,13 +296,3 @@ def _clean_up(table: wandb.Table) -> None:
     """wandb leaves a logged table's temporary folder to the garbage collector, which warns."""
     with contextlib.suppress(AttributeError):
         table._artifact_target.artifact._tmp_dir.cleanup()  # type: ignore[union-attr]
-
-
-def _figure(path: Path) -> wandb.Image | wandb.Html:
-    """An image; where there is no Pillow, which `wandb.Image` needs, a page that shows it."""
-    import wandb
-
-    if importlib.util.find_spec("PIL"):
-        return wandb.Image(str(path))
-    data = base64.b64encode(path.read_bytes()).decode()
-    return wandb.Html(f'<img src="data:image/png;base64,{data}" style="max-width: 100%">', inject=False)
