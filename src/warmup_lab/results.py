@@ -104,14 +104,21 @@ def read_sweep(directory: Path) -> Sweep:
     return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
 
 
-_UNFINISHED: dict[str, Any] = {"status": "error", "error": "not finished: left no result", "metrics": {}, "speed": {}}
+_UNFINISHED: dict[str, Any] = {
+    "status": "error",
+    "error": "interrupted, or not started: it left no result",
+    "metrics": {},
+    "speed": {},
+}
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The rows with their columns in the promised order, and every metric a number also where no run has it."""
+    """The rows with their columns in the promised order, and of the same type whatever the runs came to."""
     runs = pd.DataFrame(rows)
     metrics = [name for name in runs.columns if name not in (*_FIRST, *_LAST)]
-    runs[[*metrics, "seconds"]] = runs[[*metrics, "seconds"]].astype(np.float64)
+    numbers = [*metrics, "seconds"]
+    runs[numbers] = runs[numbers].astype(np.float64)
+    runs["error"] = runs["error"].astype("string")
     return runs[[*_FIRST, *metrics, *_LAST]]
 
 
@@ -131,14 +138,15 @@ def arm_names(jobs: list[dict[str, Any]]) -> dict[str, str]:
     by_arm = {job["arm_id"]: job for job in jobs}
     several_rates = len({job["strategy"]["lr"] for job in jobs}) > 1
     asked, settings = _asked(jobs), _settings(jobs)
-    names = {}
+    names: dict[str, str] = {}
     for arm_id, job in by_arm.items():
         strategy = job["strategy"]
         parts = [f"{strategy['scheduler']}-w{strategy['warmup_steps']}"]
         parts += [f"({asked[arm_id]})"] if asked[arm_id] else []
         parts += [f"lr={strategy['lr']:g}"] if several_rates else []
         parts += [settings[arm_id]] if settings[arm_id] else []
-        names[arm_id] = " ".join(parts)
+        name = " ".join(parts)
+        names[arm_id] = f"{name} {arm_id}" if name in names.values() else name
     return names
 
 

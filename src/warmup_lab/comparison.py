@@ -1,0 +1,281 @@
+"""What a sweep came to, in numbers and sentences: the content of `comparison.json`.
+
+Whatever the report shows of more than one update is taken from here, so that the file holds every number of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from warmup_lab.arms import ArmSummary, RunTable, read_runs
+from warmup_lab.metrics import (
+    PAIRED_METRICS,
+    ROUGHNESS,
+    metric_columns,
+    metric_words,
+    reference_arms,
+    resolve_metric,
+    resolve_reference,
+    smaller_is_better,
+    with_paired_metrics,
+)
+from warmup_lab.results import Sweep
+from warmup_lab.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
+from warmup_lab.statistics import MIN_PAIRS, Rate, mean_interval, to_json, wilson
+from warmup_lab.verdicts import Comparison, compare
+
+_SHOWN = ("train_", "eval_", "whole/", "matched/", "early/roughness")
+
+
+def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of runs with `PAIRED_METRICS`, and what `comparison.json` holds.
+
+    Raises:
+        ConfigError: `compare.metric` or `compare.reference` names nothing there is.
+    """
+    stated = sweep.compare
+    metric = resolve_metric(stated["metric"], sweep.runs)
+    reference = resolve_reference(stated["reference"], list(sweep.runs["arm"].unique()))
+    references = reference_arms(sweep.runs, reference)
+    runs = with_paired_metrics(sweep, references)
+    if metric not in runs.columns:
+        runs.insert(len(runs.columns) - 2, metric, np.nan)
+    question = _Question(metric, smaller_is_better(metric), stated["margin"], reference)
+    primary = compare(runs, **question.arguments(), reference=reference)
+    others = [name for name in ROUGHNESS if name != metric and name in runs]
+    parts = {
+        "primary": asdict(question) | dict(zip(("title", "unit"), metric_words(metric), strict=True)),
+        "counts": _counts(runs, primary),
+        "arms": _arms(runs, primary, references),
+        "smallest_warmup": _smallest_warmup(runs, question, primary),
+        "own_best_lr": _own_best_lr(runs, question),
+        "largest_lr": _largest_lr(primary.arms),
+        "oscillation": [_secondary(runs, name, reference) for name in others],
+        "runs": _run_rows(runs, metric),
+        "errors": runs.loc[runs["status"] == "error", ["run_id", "arm", "seed", "error"]].to_dict("records"),
+    }
+    head = {"schema": 1, "study": sweep.directory.resolve().name, "headline": primary.headline}
+    tail = {
+        "command": sweep.command,
+        "example_overrides": sweep.jobs[0]["overrides"],
+        "versions": sweep.versions,
+        "seconds": float(runs["seconds"].sum()),
+    }
+    return runs, to_json(head | {"summary": _summary(parts)} | parts | tail)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the sweep stated beforehand."""
+
+    metric: str
+    smaller_is_better: bool
+    margin: float | None
+    reference: str | None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the functions of `verdicts` take them."""
+        return {"metric": self.metric, "smaller_is_better": self.smaller_is_better, "margin": self.margin}
+
+
+def _counts(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
+    finished = runs[runs["status"] != "error"]
+    num_diverged = int((finished["status"] == "diverged").sum())
+    num_failed = int((finished["failed_to_learn"].astype(bool) | (finished["status"] == "diverged")).sum())
+    return {
+        "runs": len(runs),
+        "arms": len(primary.arms),
+        "seeds": int(runs["seed"].nunique()),
+        "errors": len(runs) - len(finished),
+        "learned": len(finished) - num_failed,
+        "failed": _rate(wilson(num_failed, len(finished))),
+        "diverged": _rate(wilson(num_diverged, len(finished))),
+        **{name: sorted(runs[name].unique().tolist()) for name in ("task", "model", "optimizer", "total_steps", "lr")},
+    }
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return rate.to_dict() | {"share": to_json(rate.share)}
+
+
+def _arms(runs: pd.DataFrame, primary: Comparison, references: dict[str, str]) -> list[dict[str, Any]]:
+    """Every arm with its verdict and, for every metric, its mean and its difference from its reference."""
+    names = [arm.name for arm in primary.arms]
+    metrics: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for metric in metric_columns(runs):
+        if runs[metric].notna().any() or metric == primary.metric:
+            table = read_runs(runs, metric)
+            rows = {known: row for row, arm in enumerate(table.arms) for known in (arm.name, *arm.aliases)}
+            for name in names:
+                metrics[name][metric] = _numbers(table, rows[name], rows.get(references.get(name, "")))
+    return [
+        arm.to_dict()
+        | {"failed": _rate(arm.failed), "diverged": _rate(arm.diverged)}
+        | {"setting": arm.setting[-1], "verdict": verdict.to_dict(), "metrics": metrics[arm.name]}
+        for arm, verdict in zip(primary.arms, primary.verdicts, strict=True)
+    ]
+
+
+def _numbers(table: RunTable, row: int, reference: int | None) -> dict[str, Any]:
+    """Mean over the runs that learned, and the paired difference, each with its 95 % t-interval."""
+    values = table.values[row, table.usable[row]]
+    found = {"num_runs": values.size, "mean": _mean(values), "interval": mean_interval(values)}
+    if reference is None or reference == row:
+        return found
+    ours, theirs = table.pairs(row, reference)
+    differences = ours - theirs
+    interval = mean_interval(differences)
+    return found | {"num_pairs": differences.size, "difference": _mean(differences), "difference_interval": interval}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _secondary(runs: pd.DataFrame, metric: str, reference: str | None) -> dict[str, Any]:
+    """The verdicts on a metric that is not the primary one."""
+    found = compare(runs, metric=metric, smaller_is_better=smaller_is_better(metric), reference=reference)
+    verdicts = [verdict.to_dict() for verdict in found.verdicts]
+    return {"metric": metric, "title": metric_words(metric)[0], "headline": found.headline, "verdicts": verdicts}
+
+
+def _smallest_warmup(runs: pd.DataFrame, question: _Question, primary: Comparison) -> list[dict[str, Any]]:
+    """The smallest warmup as good as the best, for each set of arms that differ only in warmup."""
+    method: Literal["split", "every_arm"] = "split" if runs["seed"].nunique() >= 2 * MIN_PAIRS else "every_arm"
+    arms = {arm.name: arm for arm in primary.arms}
+    return [
+        found.to_dict()
+        | {"family": family_name(arms[found.arms[-1]].to_dict(), arms.values())}
+        | {"warmup_percent": arms[found.arm].warmup_percent if found.arm else None}
+        for found in smallest_warmup_as_good_as_best(runs, **question.arguments(), method=method)
+    ]
+
+
+def family_name(arm: dict[str, Any], arms: Iterable[ArmSummary]) -> str:
+    """What an arm shares with those that differ from it only in warmup, as far as the sweep varies it."""
+    several_rates = len({other.lr for other in arms}) > 1
+    setting = arm["setting"][-1] if isinstance(arm["setting"], list) else arm["setting"]
+    return " ".join(
+        [arm["scheduler"], *([f"lr={arm['lr']:g}"] if several_rates else []), *([setting] if setting else [])]
+    )
+
+
+def _own_best_lr(runs: pd.DataFrame, question: _Question) -> dict[str, Any] | None:
+    """The comparison at each arm's own best lr; None where only one lr was tried."""
+    if runs["lr"].nunique() < 2:
+        return None
+    reference = question.reference and question.reference.partition(" ")[0]
+    # An oscillation would choose the smallest lr, at which nothing oscillates and nothing is learned.
+    by_quality = question.metric.startswith(("eval_", "train_")) or "eval_loss" not in runs
+    try:
+        found = compare_at_own_best_lr(
+            runs, **question.arguments(), reference=reference, choose_by=None if by_quality else "eval_loss"
+        )
+    except ValueError as error:
+        return {"headline": f"Arms at their own best lr were not compared: {error}.", "arms": [], "choices": []}
+    arms = [
+        arm.to_dict() | {"verdict": verdict.to_dict()}
+        for arm, verdict in zip(found.comparison.arms, found.comparison.verdicts, strict=True)
+    ]
+    choices = [choice.to_dict() for choice in found.choices]
+    return {"headline": found.comparison.headline, "arms": arms, "choices": choices, "halves": list(found.halves)}
+
+
+def _largest_lr(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
+    """The largest lr at which every run learned, for each scheduler and warmup; empty where one lr was tried."""
+    families: dict[tuple[Any, ...], list[ArmSummary]] = {}
+    for arm in arms:
+        families.setdefault((arm.scheduler, arm.warmup_steps, arm.total_steps, arm.setting[-1]), []).append(arm)
+    if all(len(family) < 2 for family in families.values()):
+        return []
+    names = ("scheduler", "warmup_steps", "total_steps", "setting")
+    return [dict(zip(names, key, strict=True)) | _largest(family) for key, family in families.items()]
+
+
+def _largest(family: Sequence[ArmSummary]) -> dict[str, Any]:
+    tried = sorted(arm.lr for arm in family if arm.lr is not None and arm.failed.total)
+    good = [arm.lr for arm in family if arm.lr is not None and arm.failed.total and not arm.failed.count]
+    largest = max(good, default=None)
+    return {"tried": tried, "lr": largest, "at_edge": bool(tried) and largest == tried[-1]}
+
+
+def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    settings = ["run_id", "arm", "seed", "status", "failed_to_learn"]
+    shown = [metric, *metric_columns(runs)]
+    kept = [
+        name for name in dict.fromkeys(shown) if name == metric or name.startswith(_SHOWN) or name in PAIRED_METRICS
+    ]
+    rows: list[dict[str, Any]] = runs[[*settings, *kept]].to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+# -------------------------------------------------------------------------------------------- in sentences
+
+
+def _summary(parts: dict[str, Any]) -> list[str]:
+    """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is."""
+    sentences = [
+        _what_was_compared(parts),
+        _what_failed(parts["counts"]),
+        *_smallest_sentences(parts["smallest_warmup"]),
+    ]
+    if parts["own_best_lr"]:
+        sentences.append(parts["own_best_lr"]["headline"])
+    return sentences
+
+
+def _what_was_compared(parts: dict[str, Any]) -> str:
+    counts, primary = parts["counts"], parts["primary"]
+    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
+    updates = f"{_listed(counts['total_steps'])} updates each"
+    pairs = sorted({arm["verdict"]["test"]["num_pairs"] for arm in parts["arms"] if arm["verdict"]["test"]})
+    paired = f", {pairs[0]} to {pairs[-1]} pairs a comparison" if len(pairs) > 1 else ""
+    paired = f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
+    margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
+    better = "smaller" if primary["smaller_is_better"] else "larger"
+    return (
+        f"{count(counts['runs'], 'run')} of {used}, {updates}: {count(counts['arms'], 'arm')} at "
+        f"{count(counts['seeds'], 'seed')}{paired}. "
+        f"Stated beforehand: {primary['title']} ({better} is better), {margin}."
+    )
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _what_failed(counts: dict[str, Any]) -> str:
+    failed, diverged, errors = counts["failed"], counts["diverged"], counts["errors"]
+    said = f"{failed['count']} of {count(failed['total'], 'finished run')} failed to learn"
+    said += f", {diverged['count']} of them by diverging" if diverged["count"] else ""
+    said = "Every finished run learned" if failed["total"] and not failed["count"] else said
+    said = said if failed["total"] else "No run finished"
+    return said + (
+        f"; {count(errors, 'run')} did not finish and count{'s' * (errors == 1)} for nothing." if errors else "."
+    )
+
+
+def _smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
+    """One sentence for one set of arms; for several, those with the same answer together."""
+    if len(found) == 1:
+        return [found[0]["sentence"]]
+    answers: dict[str, list[str]] = {}
+    for one in (one for one in found if len(one["arms"]) > 1):
+        share = f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)" if one["arm"] else ""
+        answers.setdefault(share or f"not known ({one['reason']})", []).append(one["family"])
+    said = [f"{answer} for {_shortened(families)}" for answer, families in answers.items()]
+    return [f"Smallest warmup shown to be as good as the best: {'; '.join(said)}."] if said else []
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
