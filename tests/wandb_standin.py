@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import threading
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+
+import yaml
 
 
 @dataclass
@@ -39,11 +42,19 @@ class ReceivedRun:
 
 
 class StandIn:
-    """The server: `with StandIn() as server`. `refuse` rejects every query; `mute` never answers one."""
+    """The server: `with StandIn() as server`. `refuse` rejects every query; `mute` never answers one.
 
-    def __init__(self, *, refuse: bool = False, mute: bool = False) -> None:
+    An agent of a grid sweep is given its first `cells` cells, one after another as `agent-0` and so on, then told to
+    exit.
+    """
+
+    def __init__(self, *, refuse: bool = False, mute: bool = False, cells: int = 2) -> None:
         self.refuse = refuse
         self.mute = mute
+        self.cells = cells
+        self.sweep: dict[str, Any] = {}
+        self.given: dict[str, dict[str, Any]] = {}
+        """The cells given, by the id of their run."""
         self.runs: dict[str, ReceivedRun] = {}
         self.operations: list[str] = []
         self.everything = b""
@@ -122,6 +133,10 @@ class StandIn:
                 "CreateArtifactManifest": self._create_manifest,
                 "CreateArtifactFiles": self._create_artifact_files,
                 "CommitArtifact": lambda _: {"commitArtifact": {"artifact": {"id": "A", "digest": "d"}}},
+                "UpsertSweep": self._upsert_sweep,
+                "SweepWithRuns": lambda _: {"project": {"sweep": self.sweep | {"runs": {"edges": []}}}},
+                "CreateAgent": lambda _: {"createAgent": {"agent": {"id": "agent"}}},
+                "Heartbeat": self._heartbeat,
             }
             known = answers.get(operation)
             return 200, {"data": known(request.get("variables") or {}) if known else {}}
@@ -138,6 +153,26 @@ class StandIn:
         empty = {"description": None, "config": None, "sweepName": None, "historyLineCount": 0}
         bucket = {"id": "B", "name": variables["name"], "displayName": variables["displayName"], "project": project}
         return {"upsertBucket": {"bucket": bucket | empty, "inserted": True}}
+
+    def _upsert_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        project = {"id": "P", "name": variables["projectName"], "entity": {"id": "E", "name": "someone"}}
+        self.sweep = {"id": "S", "name": SWEEP, "config": variables["config"], "project": project}
+        return {"upsertSweep": {"sweep": self.sweep, "configValidationWarnings": []}}
+
+    def _heartbeat(self, variables: dict[str, Any]) -> dict[str, Any]:
+        commands: list[dict[str, Any]] = []
+        if not json.loads(variables["runState"]):  # else busy, and `exit` would kill what it runs
+            commands = [self._next_cell() if len(self.given) < self.cells else {"type": "exit"}]
+        return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
+
+    def _next_cell(self) -> dict[str, Any]:
+        config = yaml.safe_load(self.sweep["config"])
+        axes = [item.get("values", [item.get("value")]) for item in config["parameters"].values()]
+        cell = next(itertools.islice(itertools.product(*axes), len(self.given), None))
+        run_id = f"agent-{len(self.given)}"
+        self.given[run_id] = dict(zip(config["parameters"], cell, strict=True))
+        args = {key: {"value": value} for key, value in self.given[run_id].items()}
+        return {"type": "run", "run_id": run_id, "program": config["program"], "args": args}
 
     def _create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
         place = f"{self.url}/upload/{variables['run']}"
@@ -172,5 +207,6 @@ class StandIn:
         run.exit_code = sent.get("exitcode", run.exit_code)
 
 
+SWEEP = "abcd1234"
 VIEWER = {"id": "V", "entity": "someone", "username": "someone", "email": "", "flags": "{}", "teams": {"edges": []}}
 ARTIFACT = {"id": "A", "state": "PENDING", "artifactSequence": {"id": "S", "latestArtifact": None}}

@@ -12,6 +12,8 @@ as W&B documents it, the history is then written over the earlier attempt's, lin
 run sends its whole trace first, so nothing of a killed attempt is left once it has come as far; a forced retraining
 replaces its predecessor.
 Offline, the folders of earlier attempts are removed, so that `wandb sync` sends the last one alone.
+Under `wandb agent` the id is the one that the agent gave: the server knows the sweep's run by it alone, and wandb
+itself heeds no other there.
 """
 
 from __future__ import annotations
@@ -175,7 +177,9 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _wandb_id(run_id: str, group: str | None) -> str:
-    """The same run may be part of two sweeps, and is then two runs of one project."""
+    """The same run may be part of two sweeps, and is then two runs of one project; an agent's id comes before ours."""
+    if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
+        return given
     return f"{run_id}-{hashlib.sha256(group.encode()).hexdigest()[:6]}" if group else run_id
 
 
