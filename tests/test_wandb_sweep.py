@@ -92,3 +92,22 @@ def test_every_value_of_the_sweep_is_accepted(tmp_path: Path) -> None:
         command = [sys.executable, str(ROOT / "train.py"), "--cfg", "job", *words]
         composed = yaml.safe_load(_run(command, tmp_path, _environment(tmp_path / "home"), 60))
         assert composed | {"scheduler": composed["scheduler"]["name"]} == composed | cell
+
+
+def test_a_multirun_goes_online_with_a_run_a_run_and_a_summary(tmp_path: Path) -> None:
+    with StandIn() as server:
+        environment = _environment(tmp_path, WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server.url)
+        command = [sys.executable, str(ROOT / "train.py"), "-m", "task.num_train=64", "task.num_validation=40",
+                   "max_steps=2", "warmup_ratio=0,0.5", "study=online", "model.hidden_size=32"]  # fmt: skip
+        _run(command, tmp_path, environment, 120)
+        of_type = {"train": [], "summary": []}
+        for run in server.runs.values():
+            if run.upserts:  # the rest are files of the summary's table, which arrive under no run
+                of_type[run.upserts[0]["jobType"]].append(run)
+    trained, (summary,) = of_type["train"], of_type["summary"]
+    assert len(trained) == 2
+    for run in trained:
+        assert [row["_step"] for row in run.history] == [0, 1]
+        assert run.upserts[0]["groupName"] == "online"
+        assert run.summary["eval_loss"] > 0
+    assert any(name.startswith("media/images/figures/oscillation") for name in summary.files)
