@@ -72,12 +72,12 @@ class Layout:
 
 
 def short_percent(percent: float) -> str:
-    """One decimal where it matters.
+    """Two digits: eight lengths must stand side by side on a phone, and the tables say it exactly.
 
-    >>> short_percent(2.2222), short_percent(12.5), short_percent(10), short_percent(0.0125)
-    ('2.2 %', '12.5 %', '10 %', '0.013 %')
+    >>> short_percent(2.2222), short_percent(10.13), short_percent(100), short_percent(0.0125)
+    ('2.2 %', '10 %', '100 %', '0.013 %')
     """
-    return f"{percent:.2g} %" if percent < 1 else f"{round(percent, 1):g} %"
+    return f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"
 
 
 def make_layout(arms: Sequence[Row]) -> Layout:

@@ -130,7 +130,8 @@ def _report(result: dict[str, Any], directory: str) -> None:
 
 
 def _duration(speed: dict[str, Any]) -> str:
-    return f"{speed['seconds']:.1f} s ({speed['updates_per_second']:.0f} updates/s)"
+    rate = speed["updates_per_second"]
+    return f"{speed['seconds']:.1f} s ({rate:.{0 if rate >= 10 else 2}f} updates/s)"
 
 
 def _number(value: float | None) -> str:
