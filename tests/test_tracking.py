@@ -333,10 +333,11 @@ def test_an_abandoned_run_closes_at_once_and_can_be_taken_up(tmp_path: Path) -> 
 
 
 INTERRUPTED = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from warmup_lab.schema import TrackingConfig
 from warmup_lab.tracking import start_tracker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background had it ignored
 tracker = start_tracker(TrackingConfig(), run_id="0123456789ab", name="n", group="g", directory=Path(sys.argv[1]),
                         run_config={})
 try:
