@@ -1,15 +1,18 @@
 """Optimizers by name. The keyword signature of each factory is the schema of its `optimizer.*` options.
 
-All are torch's own classes, in the fastest form that is deterministic (on one CPU thread, BERT-tiny, 1.5 million
-weights: AdamW 1.6 ms fused, 11 ms foreach, 12 ms as a loop), but `lion` (lion-pytorch) and BERT's own AdamW.
+Most are torch's own classes, in the fastest form that is deterministic (on one CPU thread, BERT-tiny, 1.5 million
+weights: AdamW 1.6 ms fused, 11 ms foreach, 12 ms as a loop). `lion` and `schedulefree` come from packages, and what
+torch lacks or has in parts is in `update_rules`.
 The training loop sets the learning rate before each update: `group["lr"] = peak * multiplier`, which may be 0.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,37 +20,7 @@ from torch.optim import Optimizer
 
 from warmup_lab.config import bind_options
 from warmup_lab.schema import ConfigError, OptimizerConfig, lookup, require
-
-Groups = list[dict[str, Any]]
-"""Parameter groups as torch takes them, each with its own `weight_decay`."""
-
-
-class BertAdamW(torch.optim.AdamW):
-    """BERT's original optimizer: Adam without bias correction, weight decay added to the update.
-
-        m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
-        w = w - lr (m / (sqrt(v) + eps) + weight_decay w)
-
-    Without the corrections the first updates are larger: with betas (0.9, 0.999) the first one is
-    0.1 / sqrt(0.001) = 3.16 times Adam's, which is one thing that warmup has to make up for.
-
-    It is torch's AdamW at a step so late that both corrections, 1 - beta^step, are exactly 1: then AdamW's
-    `w (1 - lr weight_decay) - lr m / (sqrt(v) + eps)` is the rule above, and its fused kernel does the work.
-
-    Source: `AdamWeightDecayOptimizer` in google-research/bert, optimization.py (Devlin et al. 2019).
-    """
-
-    _LATE = 2.0**60  # adding 1 to it changes nothing in float32, so it stays there
-
-    def __init__(self, groups: Groups, **options: Any) -> None:
-        super().__init__(groups, fused=True, **options)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self.state[parameter] = {
-                    "step": torch.full((), self._LATE, dtype=torch.float32, device=parameter.device),
-                    "exp_avg": torch.zeros_like(parameter),
-                    "exp_avg_sq": torch.zeros_like(parameter),
-                }
+from warmup_lab.update_rules import BertAdamW, GradientInitialisedAdamW, Groups, Lamb, MuonWithAdamW
 
 
 def adamw(
@@ -143,12 +116,110 @@ def lion(
     groups: Groups, lr: float, *, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
 ) -> Optimizer:
     """Lion (Chen et al. 2023), the sign of momentum, from lion-pytorch; weight decay is decoupled, as in AdamW."""
-    try:
-        from lion_pytorch import Lion
-    except ImportError:
-        raise ConfigError("optimizer=lion needs a package more: pip install 'warmup-lab[optimizers]'") from None
-    optimizer: Optimizer = Lion(groups, lr=lr, betas=betas, weight_decay=weight_decay)
+    optimizer: Optimizer = _package("lion", "lion_pytorch").Lion(groups, lr=lr, betas=betas, weight_decay=weight_decay)
     return optimizer
+
+
+def lamb(
+    groups: Groups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    weight_decay: float = 0.01,
+    max_weight_norm: float | None = None,
+    adapt_vectors: bool = False,
+) -> Optimizer:
+    """LAMB (You et al. 2020): an update changes each matrix by the share `lr` of its norm; see `update_rules.Lamb`.
+
+    `max_weight_norm` bounds the norm that counts (10 in some libraries); null is the paper's own choice for BERT.
+    Made for large batches, and not without warmup: at 512 to 32,768 sentences a batch the paper warms BERT up for
+    1/320 to 1/5 of its updates. What the trust ratio takes over is that no layer moves too far for its size.
+    """
+    return Lamb(
+        groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, max_weight_norm=max_weight_norm,
+        adapt_vectors=adapt_vectors,
+    )  # fmt: skip
+
+
+def giadam(
+    groups: Groups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Optimizer:
+    """GI-Adam (Kalra & Barkeshli 2024): AdamW whose second moment starts at the first squared gradient.
+
+    A warmup of its own, by about sqrt(1 - beta2^t), which a schedule's comes on top of: the paper finds that with it
+    higher rates survive without warmup. See `update_rules.GradientInitialisedAdamW`.
+    """
+    return GradientInitialisedAdamW(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+def muon(
+    groups: Groups,
+    lr: float,
+    *,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_steps: int = 5,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Optimizer:
+    """Muon (Jordan et al. 2024) for the matrices of the stacked layers, AdamW for embeddings, pooler, head and vectors.
+
+    `momentum`, `nesterov`, `ns_steps` are Muon's, `betas`, `eps` AdamW's; `lr` and `weight_decay` are both's, since
+    Muon's update is scaled to the RMS of AdamW's (Liu et al. 2025). An orthogonal update has its full size from the
+    first on, whatever the gradient: the warmup that Adam's second moment asks for is AdamW's part alone.
+    See `update_rules.MuonWithAdamW`.
+    """
+    return MuonWithAdamW(
+        groups,
+        lr=lr,
+        weight_decay=weight_decay,
+        muon={"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps},
+        adamw={"betas": betas, "eps": eps},
+    )
+
+
+def schedulefree(
+    groups: Groups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    r: float = 0.0,
+    weight_lr_power: float = 2.0,
+) -> Optimizer:
+    """Schedule-free AdamW (Defazio et al. 2024, arXiv 2405.15682) from the package schedulefree.
+
+        y = (1 - beta1) z + beta1 x                           the gradient is taken here; the loop trains and probes y
+        v = beta2 v + (1 - beta2) g^2;  d = g / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay y
+        z = z - lr d
+        x = (1 - c) x + c z,  c = s_t / (s_1 + ... + s_t)     evaluated and saved, see `evaluating`
+        s_t = t^r max(lr_1 ... lr_t)^weight_lr_power
+
+    The average x replaces the decay of a schedule, not its warmup: the paper keeps a linear warmup and then a constant
+    rate, which is `scheduler=warmupconstant`. Weights of the average grow with the rate, so that updates of a warmup
+    count little, and one at rate 0 not at all. A schedule that decays makes steps shorter on top of the averaging,
+    while c stays that of the highest rate so far.
+    """
+    optimizer: Optimizer = _package("schedulefree", "schedulefree").AdamWScheduleFree(
+        groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, r=r, weight_lr_power=weight_lr_power
+    )
+    optimizer.train()  # type: ignore[attr-defined]
+    return optimizer
+
+
+def _package(name: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ConfigError(f"optimizer={name} needs a package more: pip install 'warmup-lab[optimizers]'") from None
 
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -159,20 +230,41 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "nadam": nadam,
     "adafactor": adafactor,
     "lion": lion,
+    "lamb": lamb,
+    "giadam": giadam,
+    "muon": muon,
+    "schedulefree": schedulefree,
 }
+_HIDDEN_APART = ("muon",)
+"""Optimizers that treat the matrices of stacked layers in a way of their own."""
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> Groups:
+def parameter_groups(model: torch.nn.Module, weight_decay: float, *, hidden_apart: bool = False) -> Groups:
     """Matrices (weights of linear layers, embeddings) with `weight_decay`, all vectors without any.
 
     In BERT and its kin the vectors are the biases and the weights of the LayerNorms, which BERT's own code leaves
     out of weight decay by their names (`bias`, `LayerNorm`); the dimension says it for other architectures too.
+
+    `hidden_apart` puts the matrices of the layers that the model stacks (those in a `ModuleList`, without embeddings)
+    in a group of their own: what is left are the embeddings, the pooler and the head.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [one for one in parameters if one.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [one for one in parameters if one.ndim < 2], "weight_decay": 0.0},
+    hidden = _hidden_matrices(model) if hidden_apart else set()
+    matrices = [one for one in parameters if one.ndim >= 2]
+    groups = [
+        {"params": [one for one in matrices if one not in hidden], "weight_decay": weight_decay, "role": "matrices"},
+        {"params": [one for one in parameters if one.ndim < 2], "weight_decay": 0.0, "role": "vectors"},
     ]
+    if hidden_apart:
+        apart = [one for one in matrices if one in hidden]
+        groups.insert(0, {"params": apart, "weight_decay": weight_decay, "role": "hidden"})
+    return groups
+
+
+def _hidden_matrices(model: torch.nn.Module) -> set[torch.Tensor]:
+    stacks = [stack for stack in model.modules() if isinstance(stack, torch.nn.ModuleList)]
+    layers = [layer for stack in stacks for layer in stack.modules() if not isinstance(layer, torch.nn.Embedding)]
+    return {one for layer in layers for one in layer.parameters(recurse=False) if one.ndim == 2}
 
 
 def check_options(config: OptimizerConfig) -> dict[str, Any]:
@@ -187,15 +279,38 @@ def check_options(config: OptimizerConfig) -> dict[str, Any]:
             _check_range(name, value, number)
     plain = not options.get("momentum")
     require(not (options.get("nesterov") and plain), "optimizer.nesterov=true needs optimizer.momentum above 0")
+    averages = config.name.lower() == "schedulefree"
+    require(not averages or options["betas"][0] > 0, "optimizer.betas: schedulefree needs the first above 0")
     return options
 
 
 def build_optimizer(config: OptimizerConfig, model: torch.nn.Module) -> Optimizer:
     """The optimizer of `config` for the trained parameters of `model`, where they are now (move the model first)."""
     options = check_options(config)
-    groups = parameter_groups(model, options["weight_decay"])
+    groups = parameter_groups(model, options["weight_decay"], hidden_apart=config.name.lower() in _HIDDEN_APART)
     optimizer: Optimizer = lookup(OPTIMIZERS, config.name, "optimizer")(groups, config.lr, **options)
     return optimizer
+
+
+@contextmanager
+def evaluating(optimizer: Optimizer) -> Iterator[None]:
+    """Inside, the model has the weights that its optimizer means to be used: those of training, or their average.
+
+    Only `schedulefree` averages. Its own `eval` and `train` go back and forth with a rounding error; here the weights
+    of training are kept and put back as they were, so that an evaluation changes nothing, for one copy of the weights.
+    """
+    if not hasattr(optimizer, "eval"):
+        yield
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kept = [parameter.detach().clone() for parameter in parameters]
+    optimizer.eval()
+    try:
+        yield
+    finally:
+        optimizer.train()  # type: ignore[attr-defined]
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, kept)
 
 
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
@@ -205,6 +320,10 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "weight_decay": (lambda number: 0 <= number < math.inf, "must be 0 or above"),
     "momentum_decay": (lambda number: 0 <= number < math.inf, "must be 0 or above"),
     "beta2_decay": (lambda number: -math.inf < number < 0, "must be below 0"),
+    "max_weight_norm": (lambda number: 0 < number < math.inf, "must be above 0, or null for no bound"),
+    "ns_steps": (lambda number: 1 <= number < 100, "must lie in 1 .. 99"),
+    "r": (lambda number: 0 <= number < math.inf, "must be 0 or above"),
+    "weight_lr_power": (lambda number: 0 <= number < math.inf, "must be 0 or above"),
     "d": (lambda number: 1 <= number < math.inf, "must be at least 1"),
 }
 

@@ -18,7 +18,7 @@ from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
 from warmup_lab.models import build_model
-from warmup_lab.optimizers import build_optimizer
+from warmup_lab.optimizers import build_optimizer, evaluating
 from warmup_lab.outcome import (
     build_error_result,
     build_result,
@@ -80,7 +80,8 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
         with StopSignal() as stop, line:
             status = _loop(plan, task, model, optimizer, progress, directory, tracker, stop, line)
         result = build_result(plan, task, progress, status)
-        write_outcome(plan, task, model, progress, result, directory)
+        with evaluating(optimizer):
+            write_outcome(plan, task, model, progress, result, directory)
         tracker.finish(summary_of(result))
         return result
     except Interrupted:
@@ -159,7 +160,8 @@ def _loop(
             log.info("diverged at update %d: loss %s, gradient norm %s", step, loss_value, norm_value)
             return "diverged"
         if last or (config.eval_every and progress.step % config.eval_every == 0):
-            scores = evaluate(model, task, plan)
+            with evaluating(optimizer):
+                scores = evaluate(model, task, plan)
             progress.evals.append({"step": progress.step} | scores)
             tracker.log(eval_row(progress.step, scores))
         line.update(loss_value, lr)
