@@ -174,15 +174,11 @@ def muon(
     `momentum`, `nesterov`, `ns_steps` are Muon's, `betas`, `eps` AdamW's; `lr` and `weight_decay` are both's, since
     Muon's update is scaled to the RMS of AdamW's (Liu et al. 2025). An orthogonal update has its full size from the
     first on, whatever the gradient: the warmup that Adam's second moment asks for is AdamW's part alone.
-    See `update_rules.MuonWithAdamW`.
+    See `update_rules.Muon`.
     """
-    return MuonWithAdamW(
-        groups,
-        lr=lr,
-        weight_decay=weight_decay,
-        muon={"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps},
-        adamw={"betas": betas, "eps": eps},
-    )
+    both = {"lr": lr, "weight_decay": weight_decay}
+    own = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+    return MuonWithAdamW(groups, muon=both | own, adamw=both | {"betas": betas, "eps": eps})
 
 
 def schedulefree(
