@@ -16,7 +16,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from warmup_lab import checkpoint, trainer
 from warmup_lab.checkpoint import update_seed
-from warmup_lab.evaluation import f1, matthews_correlation
+from warmup_lab.evaluation import evaluate, f1, matthews_correlation
 from warmup_lab.outcome import failed_to_learn
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.schema import OptimizerConfig, ProbeConfig, RandomModel, RunConfig, SchedulerConfig, SyntheticTask
@@ -112,6 +112,66 @@ def test_interrupted_and_resumed_ends_as_if_never_interrupted(tmp_path, monkeypa
     assert trace.to_lists() == whole
     assert Record.read(directory / "evals.parquet").to_lists()["step"] == [10, 20]
     assert not (directory / "checkpoint").exists()
+
+
+def plan_with(optimizer: str, lr: float, **keys) -> Plan:
+    return make_plan(replace(small_plan(**keys).config, optimizer=OptimizerConfig(optimizer, lr)))
+
+
+@pytest.mark.parametrize("optimizer", ["schedulefree", "muon", "lamb", "giadam"])
+def test_a_resumed_run_of_an_optimizer_of_several_parts_or_modes_ends_the_same(optimizer, tmp_path, monkeypatch):
+    """Stopped after 7 updates, and after the evaluation at update 10."""
+    plan = plan_with(optimizer, 3e-3)
+    whole = train(plan, tmp_path / "whole")[1].to_lists()
+    for stop_at in (7, 10):
+        monkeypatch.setattr(trainer, "ProgressLine", stopping_line(stop_at))
+        with pytest.raises(trainer.Interrupted):
+            train(plan, tmp_path / "resumed")
+    monkeypatch.undo()
+    result, trace = train(plan, tmp_path / "resumed")
+    assert result["resumed_at"] == [7, 10]
+    assert trace.to_lists() == whole
+    evals = [Record.read(tmp_path / name / "evals.parquet").to_lists() for name in ("whole", "resumed")]
+    assert evals[0] == evals[1]
+
+
+def test_schedulefree_evaluates_and_saves_the_average_of_its_steps(tmp_path, monkeypatch):
+    """x by hand: the mean of the z that training itself takes, weighted by the square of the highest rate so far."""
+    steps = []
+
+    def recording(plan, task):
+        model, optimizer = build(plan, task)
+        step = optimizer.step
+
+        def record_step():
+            step()
+            z = torch.cat([optimizer.state[p].get("z", p).detach().flatten() for p in model.parameters()])
+            steps.append((optimizer.param_groups[0]["lr"], z.clone()))
+
+        monkeypatch.setattr(optimizer, "step", record_step)
+        return model, optimizer
+
+    build = trainer.build
+    monkeypatch.setattr(trainer, "build", recording)
+    plan = plan_with("schedulefree", 3e-3, scheduler="warmupconstant", eval_every=None, save_model=True)
+    result, trace = train(plan, tmp_path)
+    assert trace.array("lr")[0] == 0, "the first update is at a rate of 0"
+    shares = np.maximum.accumulate([lr for lr, _ in steps]) ** 2
+    average = sum(share * z.double() for share, (_, z) in zip(shares, steps, strict=True)) / shares.sum()
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    saved = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    np.testing.assert_allclose(saved, average, rtol=1e-4, atol=2e-6)
+    assert not np.allclose(saved, steps[-1][1], rtol=1e-4, atol=2e-6)
+    task = tokenize(plan.corpus, plan.config.task, plan.config.model)
+    assert evaluate(model, task, plan)["loss"] == pytest.approx(result["metrics"]["eval_loss"], rel=1e-6)
+
+
+def test_how_often_schedulefree_is_evaluated_changes_nothing_of_its_training(tmp_path):
+    often, once = (
+        train(plan_with("schedulefree", 3e-3, eval_every=every), tmp_path / str(every))[1].to_lists()
+        for every in (1, None)
+    )
+    assert often == once
 
 
 def stopping_line(stop_at: int):
