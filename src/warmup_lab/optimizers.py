@@ -132,7 +132,7 @@ def lamb(
 ) -> Optimizer:
     """LAMB (You et al. 2020): an update changes each matrix by the share `lr` of its norm; see `update_rules.Lamb`.
 
-    `max_weight_norm` bounds the norm that counts (10 in some libraries); null is the paper's own choice for BERT.
+    `max_weight_norm` bounds the norm that counts (10 in some libraries); null leaves it as it is.
     Made for large batches, and not without warmup: at 512 to 32,768 sentences a batch the paper warms BERT up for
     1/320 to 1/5 of its updates. What the trust ratio takes over is that no layer moves too far for its size.
     """
