@@ -10,8 +10,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
     "files", "cache", "schema", "config", "schedules", "trace", "oscillation", "statistics",
-    "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "rows",
-    "forward", "models", "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
+    "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora",
+    "tasks", "rows", "forward", "models",
+    "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
     "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
     "exhibits", "page", "report", "search", "multirun", "cli",
 ]  # fmt: skip
