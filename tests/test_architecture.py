@@ -9,11 +9,13 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
-    "files", "cache", "schema", "config", "schedules", "trace", "oscillation", "statistics",
-    "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "models",
-    "update_rules", "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome",
-    "trainer", "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts",
-    "comparison", "curves", "exhibits", "page", "report", "search", "multirun", "cli",
+    "files", "cache", "schema", "config", "warmups", "decays", "phases", "schedules", "trace", "oscillation",
+    "statistics", "jitter", "advice", "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface",
+    "corpora", "tasks", "rows", "forward", "models", "update_rules", "optimizers", "plan", "checkpoint", "wandb_guard",
+    "tracking", "evaluation", "probing", "sharpness", "critical_lr", "layers", "probes", "outcome", "starting",
+    "trainer", "stacked", "stacked_optimizers", "grouping", "packed", "results", "ramps", "sweep", "explanations",
+    "composition", "figures", "metrics", "charts", "comparison", "curves", "probe_curves", "exhibits", "jitter_figure",
+    "page", "report", "search", "jitter_search", "multirun", "cli", "launching",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

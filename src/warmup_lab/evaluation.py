@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from warmup_lab.forward import Batch as Batch
+from warmup_lab.forward import logits_of_rows
 from warmup_lab.plan import Plan
 from warmup_lab.tasks import Task, iterate_batches
 from warmup_lab.trace import Number
-
-Batch = Mapping[str, torch.Tensor]
-"""`input_ids`, `attention_mask`, `token_type_ids` `(B, S)` and `labels` `(B,)`, all int64."""
 
 
 def to_device(batch: Batch, device: str) -> Batch:
@@ -23,11 +21,13 @@ def to_device(batch: Batch, device: str) -> Batch:
 
 def logits_of(model: torch.nn.Module, batch: Batch, plan: Plan) -> torch.Tensor:
     """`(B, num_classes)` in float32, whatever the precision of the forward pass."""
-    inputs = {key: value for key, value in batch.items() if key != "labels"}
     device_type = plan.device.split(":")[0]
     with torch.autocast(device_type, dtype=torch.bfloat16, enabled=plan.precision == "bf16"):
+        if "segments" in batch:
+            return logits_of_rows(model, batch).float()
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
         logits: torch.Tensor = model(**inputs).logits
-    return logits.float()
+        return logits.float()
 
 
 def loss_sum(model: torch.nn.Module, batch: Batch, plan: Plan) -> torch.Tensor:

@@ -17,6 +17,7 @@ from warmup_lab.checkpoint import Progress, update_seed
 from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
+from warmup_lab.forward import Collate, collate_for
 from warmup_lab.models import build_model
 from warmup_lab.optimizers import build_optimizer, evaluating
 from warmup_lab.outcome import (
@@ -30,7 +31,7 @@ from warmup_lab.outcome import (
 )
 from warmup_lab.plan import Plan
 from warmup_lab.probes import OvershootProbe
-from warmup_lab.tasks import Task, batch_indices, collate, tokenize
+from warmup_lab.tasks import Task, batch_indices, tokenize
 from warmup_lab.trace import Number
 from warmup_lab.tracking import Tracker, start_tracker
 
@@ -127,7 +128,8 @@ def _loop(
     started, saved_at = time.perf_counter() - progress.seconds, time.perf_counter()
     model.train()
 
-    for step, batches in zip(range(progress.step, plan.total_steps), _batches(plan, task, progress.step)):  # noqa: B905
+    updates = batches_of(plan, task, collate_for(model), progress.step)
+    for step, batches in zip(range(progress.step, plan.total_steps), updates):  # noqa: B905
         lr = config.optimizer.lr * plan.multiplier(step)
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
@@ -174,7 +176,7 @@ def _loop(
     return "completed"
 
 
-def _batches(plan: Plan, task: Task, from_step: int) -> Iterator[list[Batch]]:
+def batches_of(plan: Plan, task: Task, collate: Collate, from_step: int = 0) -> Iterator[list[Batch]]:
     """The micro-batches of each update from `from_step` on; the order is a pure function of seed and epoch."""
     config = plan.config
     epoch, skipped = divmod(from_step, plan.steps_per_epoch)
