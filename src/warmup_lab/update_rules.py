@@ -63,7 +63,8 @@ class GradientInitialisedAdamW(torch.optim.AdamW):
     A weight whose first gradient is 0 starts at v_0 = 0, as in Adam. All else is torch's fused AdamW.
 
     Source: Kalra & Barkeshli 2024, "Why Warmup the Learning Rate? Underlying Mechanisms and Improvements",
-    arXiv 2406.09405, section on GI-Adam.
+    arXiv 2406.09405. They describe it as Adam with an automatic warmup by sqrt(1 - beta2^t), which it is for a constant
+    gradient if both corrections stay, as here.
     """
 
     def __init__(self, groups: Groups, **options: Any) -> None:
