@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from warmup_lab.evaluation import logits_of, loss_sum
-from warmup_lab.forward import collate_for
+from warmup_lab.forward import _say_padded, collate_for
 from warmup_lab.rows import collate_rows, pack
 from warmup_lab.tasks import Examples, collate
 
@@ -218,6 +218,7 @@ def test_these_architectures_need_no_padding(config_class, caplog):
 @pytest.mark.parametrize("config_class", [DistilBertConfig, ElectraConfig])
 def test_every_other_architecture_is_padded_and_says_so(config_class, caplog):
     model = AutoModelForSequenceClassification.from_config(config_class(vocab_size=50, num_hidden_layers=1))
+    _say_padded.cache_clear()  # it is said once a process
     with caplog.at_level(logging.INFO):
         assert collate_for(model) is collate
     assert f"{type(model).__name__}: batches are padded to their longest example" in caplog.text

@@ -14,24 +14,17 @@ padded batch, from the same distribution; they remain a pure function of the see
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from warmup_lab.rows import collate_rows
-from warmup_lab.tasks import Examples, collate
+from warmup_lab.tasks import Batch, Collate, collate
 
 log = logging.getLogger(__name__)
-
-Batch = Mapping[str, torch.Tensor]
-"""What `collate` or `collate_rows` made, on any device."""
-Collate = Callable[[Examples, NDArray[np.int64], int], Batch]
-"""`(examples, indices, pad_id) -> batch`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +53,14 @@ def collate_for(model: torch.nn.Module) -> Collate:
     name = type(model).__name__
     if name in _KINDS and not model.config.is_decoder:  # type: ignore[union-attr]
         return collate_rows
-    log.info("%s: batches are padded to their longest example", name)
+    _say_padded(name)
     return collate
+
+
+@cache
+def _say_padded(name: str) -> None:
+    """Once a process: every evaluation asks too."""
+    log.info("%s: batches are padded to their longest example", name)
 
 
 def logits_of_rows(model: Any, batch: Batch) -> torch.Tensor:

@@ -17,7 +17,7 @@ from warmup_lab.checkpoint import Progress, update_seed
 from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
-from warmup_lab.forward import Collate, collate_for
+from warmup_lab.forward import collate_for
 from warmup_lab.models import build_model
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.outcome import (
@@ -31,7 +31,7 @@ from warmup_lab.outcome import (
 )
 from warmup_lab.plan import Plan
 from warmup_lab.probes import OvershootProbe
-from warmup_lab.tasks import Task, batch_indices, tokenize
+from warmup_lab.tasks import Collate, Task, batch_indices, tokenize
 from warmup_lab.trace import Number
 from warmup_lab.tracking import Tracker, start_tracker
 
