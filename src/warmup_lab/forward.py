@@ -13,9 +13,7 @@ padded batch, from the same distribution; they remain a pure function of the see
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
@@ -23,8 +21,6 @@ import torch.nn.functional as F
 
 from warmup_lab.rows import collate_rows
 from warmup_lab.tasks import Batch, Collate, collate
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,17 +46,8 @@ no positions, DeBERTa's are relative, ELECTRA's head differs, and decoders read 
 
 def collate_for(model: torch.nn.Module) -> Collate:
     """How batches for this model are made: without padding where that is known to be the same, else padded."""
-    name = type(model).__name__
-    if name in _KINDS and not model.config.is_decoder:  # type: ignore[union-attr]
-        return collate_rows
-    _say_padded(name)
-    return collate
-
-
-@cache
-def _say_padded(name: str) -> None:
-    """Once a process: every evaluation asks too."""
-    log.info("%s: batches are padded to their longest example", name)
+    known = type(model).__name__ in _KINDS and not model.config.is_decoder  # type: ignore[union-attr]
+    return collate_rows if known else collate
 
 
 def logits_of_rows(model: Any, batch: Batch) -> torch.Tensor:
