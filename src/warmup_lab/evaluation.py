@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from warmup_lab.forward import Batch as Batch
-from warmup_lab.forward import logits_of_rows
+from warmup_lab.forward import collate_for, logits_of_rows
 from warmup_lab.plan import Plan
+from warmup_lab.tasks import Batch as Batch
 from warmup_lab.tasks import Task, iterate_batches
 from warmup_lab.trace import Number
 
@@ -41,7 +41,8 @@ def evaluate(model: torch.nn.Module, task: Task, plan: Plan) -> dict[str, Number
     model.eval()
     loss, predictions, labels = 0.0, [], []
     with torch.inference_mode():
-        for batch in iterate_batches(task.validation, 4 * plan.config.batch_size, task.pad_id):
+        collate = collate_for(model)
+        for batch in iterate_batches(task.validation, 4 * plan.config.batch_size, task.pad_id, collate):
             on_device = to_device(batch, plan.device)
             logits = logits_of(model, on_device, plan)
             loss += F.cross_entropy(logits, on_device["labels"], reduction="sum").item()

@@ -13,25 +13,14 @@ padded batch, from the same distribution; they remain a pure function of the see
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from warmup_lab.rows import collate_rows
-from warmup_lab.tasks import Examples, collate
-
-log = logging.getLogger(__name__)
-
-Batch = Mapping[str, torch.Tensor]
-"""What `collate` or `collate_rows` made, on any device."""
-Collate = Callable[[Examples, NDArray[np.int64], int], Batch]
-"""`(examples, indices, pad_id) -> batch`."""
+from warmup_lab.tasks import Batch, Collate, collate
 
 
 @dataclass(frozen=True)
@@ -57,11 +46,8 @@ no positions, DeBERTa's are relative, ELECTRA's head differs, and decoders read 
 
 def collate_for(model: torch.nn.Module) -> Collate:
     """How batches for this model are made: without padding where that is known to be the same, else padded."""
-    name = type(model).__name__
-    if name in _KINDS and not model.config.is_decoder:  # type: ignore[union-attr]
-        return collate_rows
-    log.info("%s: batches are padded to their longest example", name)
-    return collate
+    known = type(model).__name__ in _KINDS and not model.config.is_decoder  # type: ignore[union-attr]
+    return collate_rows if known else collate
 
 
 def logits_of_rows(model: Any, batch: Batch) -> torch.Tensor:

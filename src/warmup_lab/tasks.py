@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -73,6 +73,11 @@ class Task:
 
 # ------------------------------------------------------------------------------------------------------ batches
 
+Batch = Mapping[str, torch.Tensor]
+"""What a `Collate` made, on any device."""
+Collate = Callable[[Examples, NDArray[np.int64], int], Batch]
+"""`(examples, indices, pad_id) -> batch`: `collate` here, or `rows.collate_rows`."""
+
 
 def batch_indices(num_examples: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
     """The examples of each batch of an epoch, in random order; the last batch may be short.
@@ -103,7 +108,7 @@ def collate(examples: Examples, indices: NDArray[np.int64], pad_id: int) -> dict
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-def iterate_batches(examples: Examples, batch_size: int, pad_id: int) -> Iterator[dict[str, torch.Tensor]]:
+def iterate_batches(examples: Examples, batch_size: int, pad_id: int, collate: Collate = collate) -> Iterator[Batch]:
     """Batches of all examples, for evaluation: by length, which saves padding, so not in the order of the file."""
     order = np.argsort(examples.lengths, kind="stable")
     for start in range(0, len(order), batch_size):

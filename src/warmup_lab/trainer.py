@@ -17,7 +17,7 @@ from warmup_lab.checkpoint import Progress, update_seed
 from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
-from warmup_lab.forward import Collate, collate_for
+from warmup_lab.forward import collate_for
 from warmup_lab.models import build_model
 from warmup_lab.optimizers import build_optimizer, evaluating
 from warmup_lab.outcome import (
@@ -31,7 +31,8 @@ from warmup_lab.outcome import (
 )
 from warmup_lab.plan import Plan
 from warmup_lab.probes import OvershootProbe
-from warmup_lab.tasks import Task, batch_indices, tokenize
+from warmup_lab.tasks import Collate, Task, batch_indices, tokenize
+from warmup_lab.tasks import collate as padded
 from warmup_lab.trace import Number
 from warmup_lab.tracking import Tracker, start_tracker
 
@@ -128,7 +129,9 @@ def _loop(
     started, saved_at = time.perf_counter() - progress.seconds, time.perf_counter()
     model.train()
 
-    updates = batches_of(plan, task, collate_for(model), progress.step)
+    collate = collate_for(model)
+    log.info("batches: %s", "padded to their longest example" if collate is padded else "without padding")
+    updates = batches_of(plan, task, collate, progress.step)
     for step, batches in zip(range(progress.step, plan.total_steps), updates):  # noqa: B905
         lr = config.optimizer.lr * plan.multiplier(step)
         for param_group in optimizer.param_groups:
