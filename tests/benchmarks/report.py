@@ -1,0 +1,101 @@
+"""The report of 1,000 and of 10,000 runs of 1,000 updates each: seconds and peak memory, whole processes.
+
+    python tests/benchmarks/report.py              # 5 rounds of both sizes
+
+The sweeps are made up (`tests/fake_sweep.py`) and written once, before any clock starts. Ten times the runs are twice
+the schedules, twice the warmup lengths and two and a half times the seeds. A round is `python -m warmup_lab.report`
+for either size, start to exit: it writes `results.parquet`, `comparison.json`, `report.html` and the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import timing
+
+sys.path.insert(0, str(timing.ROOT / "tests"))
+from fake_sweep import make_sweep
+
+LRS = (3e-4, 1e-3, 2e-3, 3e-3, 6e-3)
+SCHEDULERS = ("warmuplinear", "warmupcosine", "warmupconstant", "warmupcosinewithhardrestarts")
+MAX_SECONDS, MAX_MB = 180.0, 2000.0
+
+
+def make(folder: Path, *, times: int, quick: bool) -> Path:
+    """A sweep of `times` 1,000 runs; `quick`: of `times` 8 short runs."""
+    big = times > 1
+    if quick:
+        return make_sweep(folder, schedulers=SCHEDULERS[: 2 * times // 2 or 1][:2], ratios=(0.0, 0.1), lrs=LRS[1:2],
+                          seeds=2 * times, total_steps=40, summarised=False)  # fmt: skip
+    ratios = np.round(np.linspace(0, 0.5, 21), 3)[1:] if big else np.round(np.linspace(0, 0.5, 11), 3)[1:]
+    return make_sweep(folder, schedulers=SCHEDULERS[: 4 if big else 2], ratios=tuple(ratios.tolist()), lrs=LRS,
+                      seeds=25 if big else 10, total_steps=1000, summarised=False)  # fmt: skip
+
+
+def main() -> None:
+    parser = timing.arguments(str(__doc__).partition("\n")[0])
+    options = parser.parse_args()
+    rounds, sizes = (1, (1, 2)) if options.quick else (options.rounds, (1, 10))
+    peaks: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {}
+        for times in sizes:
+            folder = make(Path(scratch) / f"study{times}", times=times, quick=options.quick)
+            folders[f"{sum(path.is_dir() for path in folder.iterdir()):,} runs"] = folder
+
+        def side(name: str):
+            def once(_: int) -> float:
+                for written in ("report.html", "comparison.json", "results.parquet"):
+                    (folders[name] / written).unlink(missing_ok=True)
+                shutil.rmtree(folders[name] / "figures", ignore_errors=True)
+                done = timing.whole_process([sys.executable, "-m", "warmup_lab.report", folders[name]], folders[name])
+                peaks.setdefault(name, []).append(done.peak_mb)
+                return done.seconds
+
+            return once
+
+        seconds = timing.alternate({name: side(name) for name in folders}, rounds)
+        checks = {f"{name} are all in the report": _complete(folder, name) for name, folder in folders.items()}
+        pages = {name: (folder / "report.html").stat().st_size / 1e6 for name, folder in folders.items()}
+    small, big = folders
+    growth = _number(big) / _number(small)
+    rows = [
+        _row(f"report of {big}", "s", seconds[big], seconds[small], small, growth),
+        _row(f"peak memory, {big}", "MB", peaks[big], peaks[small], small, growth),
+    ]
+    settings = {"updates": 40 if options.quick else 1000, "rounds": rounds, "growth_of_runs": growth, "page_mb": pages}
+    settings |= {"limits": {"seconds": MAX_SECONDS, "mb": MAX_MB}}
+    timing.write("report", rows, options.out, settings=settings, checks=checks, threads="auto")
+
+
+def _row(what: str, unit: str, big: list[float], small: list[float], name: str, growth: float) -> timing.Row:
+    """Cost grows no faster than the runs: (big / small) / growth is at most 1."""
+    ratio = timing.Spread.of([one / other / growth for one, other in zip(big, small, strict=True)])
+    return timing.Row(
+        "report", what, unit, timing.Spread.of(big), timing.Spread.of(small), name, ratio,
+        f"cost / cost / {growth:g}", limit=1.0,
+    )  # fmt: skip
+
+
+def _number(name: str) -> int:
+    return int(name.partition(" ")[0].replace(",", ""))
+
+
+def _complete(folder: Path, name: str) -> dict[str, object]:
+    comparison = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    numbers = {
+        "comparison.json": comparison["counts"]["runs"],
+        "results.parquet": pq.read_metadata(folder / "results.parquet").num_rows,
+    }
+    whole = (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+    return {"ok": whole and set(numbers.values()) == {_number(name)}, "numbers": numbers}
+
+
+if __name__ == "__main__":
+    main()
