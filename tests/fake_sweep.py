@@ -142,7 +142,13 @@ def _multipliers(scheduler: str, warmup_steps: int, total_steps: int) -> np.ndar
 def _write_trace(path: Path, loss: np.ndarray, lr: np.ndarray) -> None:
     """As `Record.write`, but from whole columns: a sweep of 10,000 runs has 10 million rows."""
     step = np.arange(len(loss))
-    columns = {"step": step, "epoch": step / 40, "lr": lr, "loss": np.where(np.isfinite(loss), loss, np.nan), "grad_norm": np.ones(len(loss))}
+    columns = {
+        "step": step,
+        "epoch": step / 40,
+        "lr": lr,
+        "loss": np.where(np.isfinite(loss), loss, np.nan),
+        "grad_norm": np.ones(len(loss)),
+    }
     assert tuple(columns) == TRACE_COLUMNS
     pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), path)
 
