@@ -25,7 +25,7 @@ _NUM_WORDS = 6000  # fill the vocabulary, of which the embedding is as large as 
 def is_real() -> bool:
     """Whether `WARMUP_LAB_DATA` has both tasks."""
     folder = os.environ.get("WARMUP_LAB_DATA")
-    return bool(folder) and all((Path(folder) / task / "train.tsv").is_file() for task in LENGTHS)
+    return bool(folder) and all((Path(folder).expanduser() / task / "train.tsv").is_file() for task in LENGTHS)
 
 
 @contextmanager
@@ -35,14 +35,13 @@ def texts(out: Path) -> Iterator[str]:
     Made-up texts have the lengths of the real ones and as many classes; they are written to `<out>/data`.
     """
     before = os.environ.get("WARMUP_LAB_DATA")
-    if is_real():
-        yield "real"
-        return
-    for task in LENGTHS:
-        _make_up(task, out / "data" / task)
-    os.environ["WARMUP_LAB_DATA"] = str(out / "data")
+    real = is_real()
+    folder = Path(str(before)).expanduser() if real else out / "data"
+    for task in () if real else LENGTHS:
+        _make_up(task, folder / task)
+    os.environ["WARMUP_LAB_DATA"] = str(folder.resolve())  # processes of other folders read it, too
     try:
-        yield "made up, with the lengths of the real ones"
+        yield "real" if real else "made up, with the lengths of the real ones"
     finally:
         os.environ.pop("WARMUP_LAB_DATA")
         if before is not None:

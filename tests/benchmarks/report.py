@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,9 @@ def make(folder: Path, *, times: int, quick: bool) -> Path:
                       seeds=25 if big else 10, total_steps=1000, summarised=False)  # fmt: skip
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     rounds, sizes = (1, (1, 2)) if options.quick else (options.rounds, (1, 10))
     peaks: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -49,7 +50,7 @@ def main() -> None:
             folder = make(Path(scratch) / f"study{times}", times=times, quick=options.quick)
             folders[f"{sum(path.is_dir() for path in folder.iterdir()):,} runs"] = folder
 
-        def side(name: str):
+        def side(name: str) -> Callable[[int], float]:
             def once(_: int) -> float:
                 for written in ("report.html", "comparison.json", "results.parquet"):
                     (folders[name] / written).unlink(missing_ok=True)

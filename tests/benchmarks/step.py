@@ -170,7 +170,7 @@ def ordered_trainer(plan: Plan, num_examples: int) -> type:
         def _get_train_sampler(self, *_: Any) -> Order:
             return Order()
 
-        def log(self, logs: dict[str, float], *args: Any) -> None:
+        def log(self, logs: dict[str, float], *_: Any) -> None:
             """As it is, but nothing is printed."""
             self.state.log_history.append({**logs, "step": self.state.global_step})
 
@@ -234,12 +234,12 @@ def _largest(sides: Sequence[Timed]) -> dict[str, Any]:
     return {"ok": good, "numbers": numbers, "tolerance": SAME_UPDATE}
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--updates", type=int, default=80, help="updates a round and side")
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads of all sides; several one by one")
     parser.add_argument("--tasks", nargs="+", default=["sst2", "rte"], choices=["sst2", "rte"])
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.quick:
         options.updates, options.rounds, options.tasks = 3, 1, options.tasks[:1]
     rows: list[timing.Row] = []

@@ -161,13 +161,13 @@ def check(study: Study) -> dict[str, Any]:
     return found
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--launcher", default="joblib", help="hydra/launcher of this project's side")
     parser.add_argument("--starts", type=int, default=2, help="starts of (a) in a round, of which 24 are reckoned")
     parser.add_argument("--runs", type=int, default=4, help="runs of (b) in a round, of which 24 are reckoned")
     parser.add_argument("--whole", action="store_true", help="24 starts of (a) and 24 runs of (b) in every round")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     sizes = {"ratios": RATIOS, "seeds": 6, "updates": 240, "limit": 6000}
     if options.quick:
         sizes |= {"ratios": (0.1,), "seeds": 1, "updates": 2, "limit": 64}

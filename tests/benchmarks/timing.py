@@ -250,5 +250,10 @@ def arguments(description: str, *, rounds: int = 5) -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds; every side runs once in each")
     parser.add_argument("--quick", action="store_true", help="a few updates, to see that it runs; times mean nothing")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    parser.add_argument("--out", type=_absolute, default=OUT, help="folder of the results")
     return parser
+
+
+def _absolute(path: str) -> Path:
+    """Whole processes have folders of their own to run in."""
+    return Path(path).resolve()

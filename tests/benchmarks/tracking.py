@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import timing
@@ -28,10 +28,10 @@ def plan_of(mode: str, updates: int) -> Plan:
                     "device=cpu", "precision=fp32"])  # fmt: skip
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--updates", type=int, default=200, help="updates of a run")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     rounds, updates = (1, 3) if options.quick else (options.rounds, options.updates)
     whole: dict[str, list[float]] = {name: [] for name in MODES}
     losses: dict[str, list[float]] = {}
