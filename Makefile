@@ -30,7 +30,7 @@ test: install ## the tests; make test ARGS="-k schedules"
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=joblib $(ARGS)
 
-bench: install ## the benchmarks, most of an hour; make bench ARGS="--only step study"
+bench: install ## the benchmarks, half an hour; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
 
 lint: install ## formatting, lint and types

@@ -1,6 +1,6 @@
 """A study of 24 runs, end to end, against the same 24 runs of a `transformers.Trainer` script.
 
-    python tests/benchmarks/study.py             # 10 to 20 minutes on two cores
+    python tests/benchmarks/study.py             # a good 10 minutes on two cores
     python tests/benchmarks/study.py --whole     # every run of every side in every round: an hour
 
 4 lengths of warmup x 6 seeds, 240 updates of bert_tiny on 6,000 sentences of SST-2, evaluated once at the end.
