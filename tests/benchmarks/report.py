@@ -29,14 +29,14 @@ MAX_SECONDS, MAX_MB = 180.0, 2000.0
 
 
 def make(folder: Path, *, times: int, quick: bool) -> Path:
-    """A sweep of `times` 1,000 runs; `quick`: of `times` 8 short runs."""
-    big = times > 1
+    """A sweep of 1,000 runs, or of 10,000 where `times` is 10; `quick`: of 4 short ones, or of 16 where it is 2."""
     if quick:
-        return make_sweep(folder, schedulers=SCHEDULERS[: 2 * times // 2 or 1][:2], ratios=(0.0, 0.1), lrs=LRS[1:2],
-                          seeds=2 * times, total_steps=40, summarised=False)  # fmt: skip
-    ratios = np.round(np.linspace(0, 0.5, 21), 3)[1:] if big else np.round(np.linspace(0, 0.5, 11), 3)[1:]
-    return make_sweep(folder, schedulers=SCHEDULERS[: 4 if big else 2], ratios=tuple(ratios.tolist()), lrs=LRS,
-                      seeds=25 if big else 10, total_steps=1000, summarised=False)  # fmt: skip
+        shape = {"schedulers": SCHEDULERS[:times], "ratios": (0.0, 0.1), "lrs": LRS[1:2], "seeds": 2 * times}
+        return make_sweep(folder, **shape, total_steps=40, summarised=False)
+    num_schedulers, num_ratios, seeds = (4, 20, 25) if times > 1 else (2, 10, 10)
+    ratios = np.round(np.linspace(0, 0.5, num_ratios), 3).tolist()
+    shape = {"schedulers": SCHEDULERS[:num_schedulers], "ratios": ratios, "lrs": LRS, "seeds": seeds}
+    return make_sweep(folder, **shape, total_steps=1000, summarised=False)
 
 
 def main(words: Sequence[str] | None = None) -> None:
