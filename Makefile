@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test compare lint format clean
+.PHONY: help install train test compare bench lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: install ## the tests; make test ARGS="-k schedules"
 
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=joblib $(ARGS)
+
+bench: install ## the benchmarks, half an hour; make bench ARGS="--only step study"
+	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
 
 lint: install ## formatting, lint and types
 	@$(BIN)/ruff format --check .

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from warmup_lab.oscillation import METRICS, excess, updates_to_target, windows
+from warmup_lab.oscillation import (
+    METRICS,
+    excess_of_residuals,
+    finite_prefix,
+    first_below,
+    half_way_loss,
+    residual,
+    trailing_median,
+    windows,
+)
 from warmup_lab.results import Sweep
 from warmup_lab.schema import ConfigError, suggestion
 from warmup_lab.verdicts import compare
@@ -120,11 +130,18 @@ def with_paired_metrics(sweep: Sweep, references: dict[str, str]) -> pd.DataFram
     losses = {run: sweep.traces[run]["loss"] for run in ids.values() if run in sweep.traces}
     columns: dict[str, list[float]] = {name: [] for name in PAIRED_METRICS}
     nothing = np.empty(0)
+
+    @cache
+    def of_reference(run: str) -> tuple[np.ndarray, float]:
+        """What is needed of a reference arm's run, made once for all arms that are compared with it."""
+        loss = losses.get(run, nothing)
+        return residual(finite_prefix(loss)), half_way_loss(loss)
+
     for arm, seed in zip(runs["arm"], runs["seed"], strict=True):
-        ours = losses.get(ids.get((arm, seed), ""), nothing)
-        theirs = losses.get(ids.get((references.get(arm, ""), seed), ""), nothing)
-        columns["excess"].append(_number(excess(ours, theirs)))
-        columns["updates_to_target"].append(_number(updates_to_target(ours, theirs)))
+        ours = finite_prefix(losses.get(ids.get((arm, seed), ""), nothing))
+        reference, target = of_reference(ids.get((references.get(arm, ""), seed), ""))
+        columns["excess"].append(_number(excess_of_residuals(residual(ours), reference)))
+        columns["updates_to_target"].append(_number(first_below(trailing_median(ours), target)))
     return runs.drop(columns=["error", "seconds"]).assign(**columns, error=runs["error"], seconds=runs["seconds"])
 
 

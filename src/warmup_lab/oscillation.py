@@ -274,9 +274,14 @@ def excess(loss: npt.ArrayLike, reference_loss: npt.ArrayLike, *, window: slice 
     >>> round(excess(flat + [0.8, 0.2] * 6 + flat, flat + [0.6, 0.4] * 6 + flat), 9)  # 0.2 sqrt(12/48)
     0.1
     """
-    residuals = [residual(finite_prefix(trace)) for trace in (loss, reference_loss)]
-    shared = min(series.size for series in residuals)
-    ours, reference = (series[:shared][window] for series in residuals)
+    return excess_of_residuals(residual(finite_prefix(loss)), residual(finite_prefix(reference_loss)), window=window)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def excess_of_residuals(ours: FloatArray, reference: FloatArray, *, window: slice = WHOLE) -> float | None:
+    """`excess` of two traces whose `residual` is known: a reference arm's serves for all arms."""
+    shared = min(ours.size, reference.size)
+    ours, reference = ours[:shared][window], reference[:shared][window]
     if ours.size < MIN_SPREAD_UPDATES:
         return None
     return _finite(float(np.sqrt(np.mean(ours**2)) - np.sqrt(np.mean(reference**2))))
@@ -295,11 +300,18 @@ def updates_to_target(loss: npt.ArrayLike, reference_loss: npt.ArrayLike) -> int
     >>> updates_to_target(reference, reference), updates_to_target(reference**2, reference)
     (51, 34)
     """
-    reference = trailing_median(finite_prefix(reference_loss))
-    half = np.size(reference_loss) // 2
-    if half >= reference.size:
-        return None
-    below = np.flatnonzero(trailing_median(finite_prefix(loss)) < reference[half])
+    return first_below(trailing_median(finite_prefix(loss)), half_way_loss(reference_loss))
+
+
+def half_way_loss(loss: npt.ArrayLike) -> float:
+    """The `trailing_median` at update T // 2, nats, (T,) -> (); NaN where there is none."""
+    half, median = np.size(loss) // 2, trailing_median(finite_prefix(loss))
+    return float(median[half]) if half < median.size else math.nan
+
+
+def first_below(median: FloatArray, target: float) -> int | None:
+    """The first update whose `median`, (T,), is below `target`; None where never, and where either is NaN."""
+    below = np.flatnonzero(median < target)
     return int(below[0]) if below.size else None
 
 

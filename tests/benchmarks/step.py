@@ -1,0 +1,261 @@
+"""Seconds an update: this project's loop against the barest PyTorch loop and against `transformers.Trainer`.
+
+    python tests/benchmarks/step.py              # a few minutes; one thread
+    python tests/benchmarks/step.py --threads 2 --tasks sst2
+
+All sides train bert_tiny from the same initial weights on the same examples in the same order, with the same fused
+AdamW, weight-decay groups, clipping and learning rates, in float32 on the CPU.
+
+- `ours`: `trainer.train` as it is, trace on, tracking none. Its own clock, `speed.seconds`, starts before the first
+  batch is made and stops after the evaluation at the end, which is cut to 8 examples.
+- `bare loop`: the tensors of this project's own batches, and nothing that training does not need: no trace, no record,
+  no seed an update. The loss is read once an update, since a loop that never looks cannot be called training.
+- `Trainer`: examples tokenised beforehand, `DataCollatorWithPadding`, no worker processes, no evaluation, no saving, no
+  logging, no progress bar; its own `train_runtime`, which starts after its set-up.
+
+Timed with the model's dropout of 0.1, where each side draws its own masks: the mean loss over all updates has to agree
+within 0.05 nats. Before that, untimed and with dropout 0, the loss of every single update has to agree within 1e-3.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import data
+import timing
+import torch
+
+from warmup_lab import trainer
+from warmup_lab.composition import compose
+from warmup_lab.corpora import Split
+from warmup_lab.evaluation import Batch, loss_sum
+from warmup_lab.plan import Plan
+from warmup_lab.tasks import Task, batch_indices, tokenize
+from warmup_lab.trace import Record
+
+BARE_LIMIT, TRAINER_LIMIT = 1.03, 0.7
+SAME_UPDATE, SAME_RUN = 1e-3, 0.05
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What one side made of the updates."""
+
+    seconds: float
+    """An update."""
+    losses: list[float]
+    """Of each update; of `Trainer` without logging, their mean alone."""
+
+    @property
+    def mean_loss(self) -> float:
+        return sum(self.losses) / len(self.losses)
+
+
+def batches_of(plan: Plan, task: Task) -> Iterator[list[Batch]]:
+    """The micro-batches of each update, as the loop has them."""
+    return trainer._batches(plan, task, 0)
+
+
+def plan_of(task: str, *, updates: int, threads: int, dropout: float) -> Plan:
+    """The run, evaluated at the end alone and there on 8 examples."""
+    plan = compose(
+        [f"task={task}", "task.limit=6000", "model=bert_tiny", f"model.dropout={dropout}", f"max_steps={updates}",
+         f"num_threads={threads}", "tracking=none", "eval_every=null", "device=cpu", "precision=fp32"]
+    )  # fmt: skip
+    few = Split(plan.corpus.validation.texts[:8], plan.corpus.validation.labels[:8])
+    return replace(plan, corpus=replace(plan.corpus, validation=few))
+
+
+# ------------------------------------------------------------------------------------------------------- sides
+
+
+def ours(plan: Plan) -> Timed:
+    with tempfile.TemporaryDirectory() as folder:
+        result = trainer.train(plan, Path(folder) / "run", show_progress=False)
+        losses = Record.read(Path(folder) / "run" / "trace.parquet").array("loss").tolist()
+    return Timed(result["speed"]["seconds"] / plan.total_steps, losses)
+
+
+def bare(plan: Plan, task: Task) -> Timed:
+    import time
+
+    torch.set_num_threads(plan.num_threads)
+    torch.manual_seed(plan.config.seed)
+    model, _ = trainer.build(plan, task)
+    parameters = list(model.parameters())
+    optimizer = adamw(model, plan)
+    model.train()
+    losses: list[float] = []
+    started = time.perf_counter()
+    for step, (batch,) in zip(range(plan.total_steps), batches_of(plan, task)):  # noqa: B905
+        for group in optimizer.param_groups:
+            group["lr"] = plan.config.optimizer.lr * plan.multiplier(step)
+        loss = loss_sum(model, batch, plan) / len(batch["labels"])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, plan.config.max_grad_norm)
+        optimizer.step()
+        losses.append(loss.item())
+    return Timed((time.perf_counter() - started) / plan.total_steps, losses)
+
+
+def adamw(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [one for one in model.parameters() if one.ndim >= 2], "weight_decay": 0.01},
+        {"params": [one for one in model.parameters() if one.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=plan.config.optimizer.lr, fused=True)
+
+
+def transformers_trainer(plan: Plan, task: Task, *, logged: bool = False) -> Timed:
+    """`logged`: the loss of every update is logged, which costs time."""
+    import transformers
+
+    torch.set_num_threads(plan.num_threads)
+    model, _ = trainer.build(plan, task)
+    config = plan.config
+    with tempfile.TemporaryDirectory() as folder:
+        settings = transformers.TrainingArguments(
+            output_dir=folder, max_steps=plan.total_steps, per_device_train_batch_size=config.batch_size,
+            learning_rate=config.optimizer.lr, lr_scheduler_type="linear", warmup_steps=plan.warmup_steps,
+            optim="adamw_torch_fused", weight_decay=0.01, max_grad_norm=config.max_grad_norm, seed=config.seed,
+            eval_strategy="no", save_strategy="no", logging_strategy="steps" if logged else "no", logging_steps=1,
+            report_to="none", disable_tqdm=True, use_cpu=True, dataloader_num_workers=0, dataloader_pin_memory=False,
+        )  # fmt: skip
+        tokenizer = transformers.AutoTokenizer.from_pretrained(task.tokenizer_dir)
+        with quiet():
+            run = ordered_trainer(plan, len(task.train))(
+                model=model, args=settings, train_dataset=examples_of(task),
+                data_collator=transformers.DataCollatorWithPadding(tokenizer),
+            )  # fmt: skip
+            outcome = run.train()
+    logs = [entry["loss"] for entry in run.state.log_history if "loss" in entry]
+    return Timed(outcome.metrics["train_runtime"] / plan.total_steps, logs if logged else [outcome.training_loss])
+
+
+def examples_of(task: Task) -> list[dict[str, Any]]:
+    """The tokenised training examples as plain lists in memory, which a collator pads fastest."""
+    train = task.train
+    return [
+        {
+            "input_ids": train.token_ids[start:stop].tolist(),
+            "token_type_ids": train.type_ids[start:stop].tolist(),
+            "attention_mask": [1] * int(stop - start),
+            "labels": int(label),
+        }
+        for start, stop, label in zip(train.offsets[:-1], train.offsets[1:], train.labels, strict=True)
+    ]
+
+
+def ordered_trainer(plan: Plan, num_examples: int) -> type:
+    """A `Trainer` that takes the examples in this project's order, so that losses can be compared."""
+    import transformers
+
+    class Order(torch.utils.data.Sampler[int]):
+        epoch = 0
+
+        def __len__(self) -> int:
+            return num_examples
+
+        def __iter__(self) -> Iterator[int]:
+            batches = batch_indices(num_examples, plan.config.batch_size, plan.config.seed, self.epoch)
+            self.epoch += 1
+            return iter([int(index) for batch in batches for index in batch])
+
+    class OrderedTrainer(transformers.Trainer):
+        def _get_train_sampler(self, *_: Any) -> Order:
+            return Order()
+
+        def log(self, logs: dict[str, float], *_: Any) -> None:
+            """As it is, but nothing is printed."""
+            self.state.log_history.append({**logs, "step": self.state.global_step})
+
+    return OrderedTrainer
+
+
+def quiet() -> Any:
+    """Without what `Trainer` prints at the end."""
+    import contextlib
+    import io
+
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+# --------------------------------------------------------------------------------------------------- benchmark
+
+
+def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple[list[timing.Row], dict[str, Any]]:
+    """Rows of the task, and the checks that all sides did the same."""
+    proof = plan_of(task_name, updates=min(updates, 40), threads=threads, dropout=0.0)
+    task = tokenize(proof.corpus, proof.config.task, proof.config.model)
+    same = [ours(proof), bare(proof, task), transformers_trainer(proof, task, logged=True)]
+
+    plan = plan_of(task_name, updates=updates, threads=threads, dropout=0.1)
+    last: dict[str, Timed] = {}
+
+    def timed(name: str, side: Callable[[], Timed]) -> Callable[[int], float]:
+        def once(_: int) -> float:
+            last[name] = side()
+            return 1000 * last[name].seconds
+
+        return once
+
+    sides = {
+        "ours": timed("ours", lambda: ours(plan)),
+        "bare loop": timed("bare loop", lambda: bare(plan, task)),
+        "Trainer": timed("Trainer", lambda: transformers_trainer(plan, task)),
+    }
+    found = timing.alternate(sides, rounds)
+    what = f"an update, {task_name}, {threads} thread{'s' * (threads > 1)}"
+    limits = {"bare loop": BARE_LIMIT, "Trainer": TRAINER_LIMIT if task_name == "sst2" else None}
+    rows = [
+        timing.compared("step", what, "ms", found["ours"], found[name], name, limit=limit)
+        for name, limit in limits.items()
+    ]
+    checks = {
+        f"{task_name}, {threads} thread(s), dropout 0: largest difference of any update's loss": _largest(same),
+        f"{task_name}, {threads} thread(s), dropout 0.1: mean loss over the updates": timing.agreement(
+            {name: one.mean_loss for name, one in last.items()}, SAME_RUN
+        ),
+    }
+    return rows, checks
+
+
+def _largest(sides: Sequence[Timed]) -> dict[str, Any]:
+    own, *others = (torch.tensor(side.losses, dtype=torch.float64) for side in sides)
+    numbers = {
+        name: float((own - other).abs().max()) for name, other in zip(("bare loop", "Trainer"), others, strict=True)
+    }
+    good = all(len(other) == len(own) for other in others) and max(numbers.values()) <= SAME_UPDATE
+    return {"ok": good, "numbers": numbers, "tolerance": SAME_UPDATE}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = timing.arguments(str(__doc__).partition("\n")[0])
+    parser.add_argument("--updates", type=int, default=80, help="updates a round and side")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads of all sides; several one by one")
+    parser.add_argument("--tasks", nargs="+", default=["sst2", "rte"], choices=["sst2", "rte"])
+    options = parser.parse_args(words)
+    if options.quick:
+        options.updates, options.rounds, options.tasks = 3, 1, options.tasks[:1]
+    rows: list[timing.Row] = []
+    checks: dict[str, Any] = {}
+    with data.texts(options.out) as which:
+        for threads in options.threads:
+            for task in options.tasks:
+                timing.say(f"step: {task}, {threads} thread(s)")
+                found = measure(task, updates=options.updates, threads=threads, rounds=options.rounds)
+                rows, checks = rows + found[0], checks | found[1]
+    settings = {
+        "model": "bert_tiny", "batch_size": 32, "texts": which, "updates": options.updates, "rounds": options.rounds,
+        "precision": "fp32", "device": "cpu", "dropout": 0.1,
+    }  # fmt: skip
+    timing.write("step", rows, options.out, settings=settings, checks=checks, threads=options.threads)
+
+
+if __name__ == "__main__":
+    main()
