@@ -10,6 +10,7 @@ AdamW, weight-decay groups, clipping and learning rates, in float32 on the CPU.
   batch is made and stops after the evaluation at the end, which is cut to 8 examples.
 - `bare loop`: the tensors of this project's own batches, and nothing that training does not need: no trace, no record,
   no seed an update. The loss is read once an update, since a loop that never looks cannot be called training.
+- `bare loop, padded`: the same over batches padded to their longest example, as people write it.
 - `Trainer`: examples tokenised beforehand, `DataCollatorWithPadding`, no worker processes, no evaluation, no saving, no
   logging, no progress bar; its own `train_runtime`, which starts after its set-up.
 
@@ -33,8 +34,9 @@ from warmup_lab import trainer
 from warmup_lab.composition import compose
 from warmup_lab.corpora import Split
 from warmup_lab.evaluation import Batch, loss_sum
+from warmup_lab.forward import collate_for
 from warmup_lab.plan import Plan
-from warmup_lab.tasks import Task, batch_indices, tokenize
+from warmup_lab.tasks import Task, batch_indices, collate, tokenize
 from warmup_lab.trace import Record
 
 BARE_LIMIT, TRAINER_LIMIT = 1.03, 0.7
@@ -55,9 +57,9 @@ class Timed:
         return sum(self.losses) / len(self.losses)
 
 
-def batches_of(plan: Plan, task: Task) -> Iterator[list[Batch]]:
-    """The micro-batches of each update, as the loop has them."""
-    return trainer._batches(plan, task, 0)
+def batches_of(plan: Plan, task: Task, model: torch.nn.Module, *, padded: bool = False) -> Iterator[list[Batch]]:
+    """The micro-batches of each update: as the loop has them, or padded to their longest example."""
+    return trainer.batches_of(plan, task, collate if padded else collate_for(model))
 
 
 def plan_of(task: str, *, updates: int, threads: int, dropout: float) -> Plan:
@@ -80,7 +82,7 @@ def ours(plan: Plan) -> Timed:
     return Timed(result["speed"]["seconds"] / plan.total_steps, losses)
 
 
-def bare(plan: Plan, task: Task) -> Timed:
+def bare(plan: Plan, task: Task, *, padded: bool = False) -> Timed:
     import time
 
     torch.set_num_threads(plan.num_threads)
@@ -91,7 +93,7 @@ def bare(plan: Plan, task: Task) -> Timed:
     model.train()
     losses: list[float] = []
     started = time.perf_counter()
-    for step, (batch,) in zip(range(plan.total_steps), batches_of(plan, task)):  # noqa: B905
+    for step, (batch,) in zip(range(plan.total_steps), batches_of(plan, task, model, padded=padded)):  # noqa: B905
         for group in optimizer.param_groups:
             group["lr"] = plan.config.optimizer.lr * plan.multiplier(step)
         loss = loss_sum(model, batch, plan) / len(batch["labels"])
@@ -192,7 +194,12 @@ def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple
     """Rows of the task, and the checks that all sides did the same."""
     proof = plan_of(task_name, updates=min(updates, 40), threads=threads, dropout=0.0)
     task = tokenize(proof.corpus, proof.config.task, proof.config.model)
-    same = [ours(proof), bare(proof, task), transformers_trainer(proof, task, logged=True)]
+    same = {
+        "ours": ours(proof),
+        "bare loop": bare(proof, task),
+        "bare loop, padded": bare(proof, task, padded=True),
+        "Trainer": transformers_trainer(proof, task, logged=True),
+    }
 
     plan = plan_of(task_name, updates=updates, threads=threads, dropout=0.1)
     last: dict[str, Timed] = {}
@@ -207,11 +214,12 @@ def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple
     sides = {
         "ours": timed("ours", lambda: ours(plan)),
         "bare loop": timed("bare loop", lambda: bare(plan, task)),
+        "bare loop, padded": timed("bare loop, padded", lambda: bare(plan, task, padded=True)),
         "Trainer": timed("Trainer", lambda: transformers_trainer(plan, task)),
     }
     found = timing.alternate(sides, rounds)
     what = f"an update, {task_name}, {threads} thread{'s' * (threads > 1)}"
-    limits = {"bare loop": BARE_LIMIT, "Trainer": TRAINER_LIMIT if task_name == "sst2" else None}
+    limits = {"bare loop": BARE_LIMIT, "bare loop, padded": None, "Trainer": TRAINER_LIMIT if task_name == "sst2" else None}
     rows = [
         timing.compared("step", what, "ms", found["ours"], found[name], name, limit=limit)
         for name, limit in limits.items()
@@ -225,12 +233,12 @@ def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple
     return rows, checks
 
 
-def _largest(sides: Sequence[Timed]) -> dict[str, Any]:
-    own, *others = (torch.tensor(side.losses, dtype=torch.float64) for side in sides)
-    numbers = {
-        name: float((own - other).abs().max()) for name, other in zip(("bare loop", "Trainer"), others, strict=True)
-    }
-    good = all(len(other) == len(own) for other in others) and max(numbers.values()) <= SAME_UPDATE
+def _largest(sides: dict[str, Timed]) -> dict[str, Any]:
+    losses = {name: torch.tensor(side.losses, dtype=torch.float64) for name, side in sides.items()}
+    own = losses.pop("ours")
+    good = all(len(other) == len(own) for other in losses.values())
+    numbers = {name: float((own - other).abs().max()) for name, other in losses.items()} if good else {}
+    good = good and max(numbers.values()) <= SAME_UPDATE
     return {"ok": good, "numbers": numbers, "tolerance": SAME_UPDATE}
 
 
