@@ -219,7 +219,11 @@ def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple
     }
     found = timing.alternate(sides, rounds)
     what = f"an update, {task_name}, {threads} thread{'s' * (threads > 1)}"
-    limits = {"bare loop": BARE_LIMIT, "bare loop, padded": None, "Trainer": TRAINER_LIMIT if task_name == "sst2" else None}
+    limits = {
+        "bare loop": BARE_LIMIT,
+        "bare loop, padded": None,
+        "Trainer": TRAINER_LIMIT if task_name == "sst2" else None,
+    }
     rows = [
         timing.compared("step", what, "ms", found["ours"], found[name], name, limit=limit)
         for name, limit in limits.items()
