@@ -22,7 +22,7 @@ def test_draws_all_schedules_and_svg(tmp_path, capsys):
     path = tmp_path / "all.svg"
     assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0
     assert path.read_text().startswith("<svg")
-    assert len([line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]) == 5
+    assert len([line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]) == 6
 
 
 @pytest.mark.parametrize(

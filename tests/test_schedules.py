@@ -11,7 +11,7 @@ from warmup_lab.schedules import SCHEDULES, make_schedule
 from warmup_lab.schema import ConfigError
 
 TOTALS = (1, 2, 100, 3600)
-WITH_WARMUP = [name for name in SCHEDULES if name != "constantlr"]
+WITH_WARMUP = [name for name in SCHEDULES if name not in ("constantlr", "exponentialramp")]
 
 
 def learning_rates(make_scheduler, *, num_steps: int, peak: float = 1.0) -> list[float]:

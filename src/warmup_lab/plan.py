@@ -139,7 +139,8 @@ def _warmup_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, 
     if has_warmup(config.scheduler.name):
         return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
     if config.asks_for_warmup and not multirun:
-        raise ConfigError("scheduler=constantlr has no warmup: use scheduler=warmupconstant, or ask for none")
+        name = config.scheduler.name
+        raise ConfigError(f"scheduler={name} has no warmup: use scheduler=warmupconstant, or ask for none")
     return 0
 
 

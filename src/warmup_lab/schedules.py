@@ -129,18 +129,46 @@ def warmupcosinewithhardrestarts(*, warmup_steps: int, total_steps: int, num_cyc
     return WarmupThenDecay(_identity, partial(_cosine_restarts, num_cycles=num_cycles), warmup_steps, total_steps)
 
 
+@dataclass(frozen=True)
+class _ExponentialRamp:
+    ramp_start: float
+    total_steps: int
+
+    def __call__(self, step: int) -> float:
+        if self.total_steps == 1:
+            return 1.0
+        return float(self.ramp_start ** max(0.0, 1.0 - step / (self.total_steps - 1)))
+
+
+def exponentialramp(*, warmup_steps: int, total_steps: int, ramp_start: float = 1e-4) -> Multiplier:
+    """`ramp_start ** (1 - t / (T - 1))`, T = total_steps: from `ramp_start` at the first update to 1 at the last.
+
+    Neither warmup nor decay, so `warmup_steps` must be 0: each update multiplies the rate by the same factor, to find
+    the rate at which training breaks in one run (the range test of Smith 2017, on a logarithmic axis). In
+    [ramp_start, 1]; a run of one update uses the peak.
+
+    >>> [round(exponentialramp(warmup_steps=0, total_steps=5)(t), 6) for t in range(5)]
+    [0.0001, 0.001, 0.01, 0.1, 1.0]
+    """
+    if warmup_steps:
+        raise ConfigError(f"exponentialramp is a ramp from end to end, but {warmup_steps} updates of warmup were asked")
+    require(0 < ramp_start <= 1, f"scheduler.ramp_start={ramp_start}: must lie in (0, 1], such as 1e-4")
+    return _ExponentialRamp(ramp_start, total_steps)
+
+
 SCHEDULES: dict[str, Callable[..., Multiplier]] = {
     "constantlr": constantlr,
     "warmupconstant": warmupconstant,
     "warmuplinear": warmuplinear,
     "warmupcosine": warmupcosine,
     "warmupcosinewithhardrestarts": warmupcosinewithhardrestarts,
+    "exponentialramp": exponentialramp,
 }
 
 
 def has_warmup(name: str) -> bool:
     """Whether the schedule of that name can warm up at all."""
-    return name.lower() != "constantlr"
+    return name.lower() not in ("constantlr", "exponentialramp")
 
 
 def make_schedule(
