@@ -105,7 +105,7 @@ def make_layout(arms: Sequence[Row]) -> Layout:
 def kind_of(arm: Row, *, several_totals: bool) -> str:
     """What an arm is but for its warmup and lr."""
     updates = f"{arm['total_steps']} updates" if several_totals else ""
-    return " ".join(filter(None, (arm["scheduler"], arm["setting"], updates)))
+    return " ".join(filter(None, (arm["scheduler"], warmup_title(arm["warmup"]), arm["setting"], updates)))
 
 
 def unique(values: Iterable[str]) -> list[str]:
