@@ -171,7 +171,12 @@ def family_name(arm: dict[str, Any], arms: Iterable[ArmSummary]) -> str:
     several_rates = len({other.lr for other in arms}) > 1
     setting = arm["setting"][-1] if isinstance(arm["setting"], list) else arm["setting"]
     return " ".join(
-        [arm["scheduler"], *filter(None, [warmup_title(arm["warmup"])]), *([f"lr={arm['lr']:g}"] if several_rates else []), *([setting] if setting else [])]
+        [
+            arm["scheduler"],
+            *filter(None, [warmup_title(arm["warmup"])]),
+            *([f"lr={arm['lr']:g}"] if several_rates else []),
+            *([setting] if setting else []),
+        ]
     )
 
 
@@ -276,7 +281,7 @@ def _what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
         what = f"T_eff, what they hold back in all, at {'; '.join(spans)} updates"
     elif all(len({one["warmup_steps"] for one in group}) == 1 for group in several):
         lengths = "; ".join(str(group[0]["warmup_steps"]) for group in several)
-        what = f"length, at {lengths} updates, and differ in T_eff, what they hold back in all: {'; '.join(spans)} updates"
+        what = f"length, at {lengths} updates, and differ in T_eff, what they hold back: {'; '.join(spans)} updates"
     else:
         lengths = "; ".join(_span([one["warmup_steps"] for one in group]) for group in several)
         return f"{of} were held equal in neither length ({lengths} updates) nor T_eff ({'; '.join(spans)} updates)."

@@ -75,6 +75,20 @@ class Plan:
             return None
         return f"{100 * (0.1 if config.warmup_ratio is None else config.warmup_ratio):g} %"
 
+    def warmup_in_words(self) -> str:
+        """Such as `36 of 360 updates of warmup`; says so where the run ends before its warmup does."""
+        shape = warmup_title(self.shape)
+        words = f"{self.warmup_steps} of {self.total_steps} updates of {f'{shape} ' if shape else ''}warmup"
+        whole = self.multiplier.warmup.warmup_steps
+        if whole <= self.total_steps:
+            return words
+        factor = max(map(self.multiplier.warmup_factor, range(self.total_steps)))
+        highest = max(map(self.multiplier, range(self.total_steps)))
+        return (
+            f"{shape} warmup of {whole} updates in a run of {self.total_steps}, so the peak is never reached (the "
+            f"warmup comes to {100 * factor:.3g} % of it, and the lr with its decay to {100 * highest:.3g} % at most)"
+        )
+
     def strategy(self) -> dict[str, Any]:
         """What `result.json` says of how the run was trained; `warmup_ratio` is the share it came to."""
         config = self.config

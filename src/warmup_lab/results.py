@@ -82,8 +82,9 @@ def read_sweep(directory: Path) -> Sweep:
 
     Oscillation is recomputed from the traces, so a better definition needs no retraining. Columns of `runs`: `run_id`,
     `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`, `warmup`,
-    `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for every oscillation metric,
-    `matched/roughness`, `error`, and at the end `seconds`, the only one that differs between two same sweeps.
+    `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for
+    every oscillation metric, `matched/roughness`, `error`, and at the end `seconds`, the only one that differs between
+    two same sweeps.
 
     Raises:
         ConfigError: no sweep lies in `directory`.

@@ -56,7 +56,7 @@ def smallest_warmup_as_good_as_best(
     margin: float | None = None,
     method: Literal["split", "every_arm"] = "split",
 ) -> tuple[SmallestWarmup, ...]:
-    """For each set of arms that differ only in the length of a warmup of one shape: the smallest that is non-inferior to the best, by test.
+    """For each set of arms that differ only in the length of one warmup: the smallest non-inferior to the best.
 
     `split`: the best (fewest failures, then best mean) is chosen on half of the seeds; on the other half smaller
     warmups are tested against it, and it against all others. That needs 12 seeds. `every_arm`: nothing is chosen;
