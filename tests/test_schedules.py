@@ -4,6 +4,7 @@ import inspect
 import math
 import pickle
 
+import hydra
 import pytest
 import torch
 import transformers
@@ -415,3 +416,60 @@ def test_matching_beyond_the_run_is_refused_in_words():
     ):
         matched_steps(ramp, 100)
     assert matched_steps(composed(warmup="sqrt", warmup_steps=100, total_steps=100).warmup, 100) == 75
+
+
+# ----------------------------------------------------------------------------------- in a run's plan
+
+
+def plan_with(*overrides: str, multirun: bool = False):
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from warmup_lab.config import ROOT, resolve
+    from warmup_lab.plan import make_plan
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = hydra.compose("config", ["task.num_train=320", "epochs=10", *overrides])
+    return make_plan(resolve(config, multirun=multirun), multirun=multirun)
+
+
+def test_a_plan_records_shape_and_t_eff_and_names_what_is_unusual():
+    plan = plan_with("scheduler.warmup=Polynomial", "scheduler.match=t_eff")
+    assert plan.name == "warmuplinear-polynomial(power=2)-w8-s0"
+    assert plan.strategy()["warmup"] == "polynomial(power=2)"
+    assert plan.strategy()["t_eff"] == pytest.approx(8 - 140 / 64)  # 5.81; of 7 updates 5.14, and wanted is 5.5
+    assert plan_with().strategy()["t_eff"] == pytest.approx(5.5)
+    assert plan_with().name == "warmuplinear-w10-s0"
+
+
+def test_what_makes_no_difference_makes_no_other_run():
+    usual = plan_with()
+    assert plan_with("scheduler.match=t_eff").run_id == usual.run_id
+    assert plan_with("scheduler.warmup_power=3").run_id == usual.run_id, "no polynomial is asked for"
+    assert plan_with("scheduler.warmup=sqrt").run_id != usual.run_id
+    without = {plan_with("warmup_ratio=0", f"scheduler.warmup={name}").run_id for name in WARMUPS}
+    assert len(without) == 1
+
+
+def test_an_automatic_warmup_longer_than_the_run_is_said_plainly():
+    plan = plan_with("scheduler.warmup=untuned_linear", "scheduler=warmupconstant")
+    assert plan.warmup_steps == plan.total_steps == 100
+    assert plan.warmup_in_words() == (
+        "untuned_linear warmup of 2000 updates in a run of 100, so the peak is never reached "
+        "(the warmup comes to 5 % of it, and the lr with its decay to 5 % at most)"
+    )
+    assert plan_with("scheduler.warmup=sqrt").warmup_in_words() == "10 of 100 updates of sqrt warmup"
+
+
+def test_a_length_and_an_automatic_warmup_exclude_each_other_but_in_a_grid():
+    with pytest.raises(
+        ConfigError, match=r"scheduler\.warmup=radam takes its length from beta2, and warmup_ratio=0\.1"
+    ):
+        plan_with("scheduler.warmup=radam", "warmup_ratio=0.1")
+    ids = {
+        plan_with("scheduler.warmup=radam", f"warmup_ratio={ratio}", multirun=True).run_id for ratio in (0, 0.1, 0.5)
+    }
+    assert len(ids) == 1
+    with pytest.raises(ConfigError, match="scheduler=constantlr has no warmup"):
+        plan_with("scheduler=constantlr", "scheduler.warmup=sqrt")

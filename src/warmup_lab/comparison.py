@@ -236,7 +236,7 @@ def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
 def _summary(parts: dict[str, Any]) -> list[str]:
     """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is."""
     sentences = [
-        _what_was_compared(parts) + _what_was_held_equal(parts["warmups"]),
+        _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         _what_failed(parts["counts"]),
         *_smallest_sentences(parts["smallest_warmup"]),
     ]
@@ -261,7 +261,7 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
     )
 
 
-def _what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
+def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
     """A sentence on how warmups of several shapes compare in length and in T_eff; '' for a single shape.
 
     Equal means within one update, the finest that a whole number of updates can be set.

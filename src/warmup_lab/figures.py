@@ -59,9 +59,10 @@ def schedule_chart(table: pd.DataFrame, title: str = "") -> AnyChart:
     line = alt.Chart().mark_line(strokeWidth=2.5, color=COLOURS[0]).encode(x=x, y=y)
     end = alt.Chart().mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x=x)
     end = end.transform_filter("datum.step == datum.warmup_steps && datum.step > 0")
-    layers: alt.LayerChart = alt.layer(end, line, data=table)
+    layers: Any = alt.layer(end, line, data=table)
     if len(names) == 1:
-        return layers.properties(width=560, height=260, title=names[0])
+        single: alt.LayerChart = layers.properties(width=560, height=260, title=names[0])
+        return single
     expression = "split(datum.label, ', ')"  # two lines where options are named
     header = alt.Header(labelExpr=expression, labelFontSize=12, labelFontWeight="bold", labelLineHeight=14)
     panel = alt.Facet("schedule:N", title=None, sort=names, header=header)
