@@ -69,6 +69,11 @@ def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[st
             "they hold back: 18 to 23.8 updates.",
         ),
         (
+            [warmup("linear", 35, 18.0), warmup("sqrt", 26, 17.794), warmup("radam", 341, 250.0, "")],
+            " Warmups of 2 shapes (linear, sqrt) were held equal in T_eff, what they hold back in all, at 17.79 to 18 "
+            "updates. Not among them: radam (T_eff 250).",
+        ),
+        (
             [warmup("linear", 35, 18.0), warmup("radam", 341, 250.0, "")],
             " Warmups of 2 shapes (linear, radam) were held equal in nothing: no length was asked of two of them.",
         ),

@@ -274,7 +274,11 @@ def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
     if len(shapes) < 2:
         return ""
     spans = [_span([one["t_eff"] for one in group]) for group in several]
-    of = f" Warmups of {len(shapes)} shapes ({_listed(shapes)})"
+    held = [shape for shape in shapes if any(one["warmup"] == shape for group in several for one in group)]
+    apart = [f"{one['warmup']} (T_eff {one['t_eff']:.4g})" for one in warmups if one["warmup"] not in held]
+    but = f" Not among them: {_listed(apart)}." if held and apart else ""
+    held = held or shapes
+    of = f" Warmups of {len(held)} shapes ({_listed(held)})"
     if not several:
         return f"{of} were held equal in nothing: no length was asked of two of them."
     if all(max(t) - min(t) <= 1 for t in ([one["t_eff"] for one in group] for group in several)):
@@ -284,8 +288,10 @@ def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
         what = f"length, at {lengths} updates, and differ in T_eff, what they hold back: {'; '.join(spans)} updates"
     else:
         lengths = "; ".join(_span([one["warmup_steps"] for one in group]) for group in several)
-        return f"{of} were held equal in neither length ({lengths} updates) nor T_eff ({'; '.join(spans)} updates)."
-    return f"{of} were held equal in {what}."
+        return (
+            f"{of} were held equal in neither length ({lengths} updates) nor T_eff ({'; '.join(spans)} updates).{but}"
+        )
+    return f"{of} were held equal in {what}.{but}"
 
 
 def _span(values: Sequence[float]) -> str:
