@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test compare bench lint format clean
+.PHONY: help install train test compare bench schedules lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ compare: install ## a small comparison on the embedded task, with its report
 
 bench: install ## the benchmarks, half an hour; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
+
+schedules: install ## draw every schedule and warmup into docs/
+	@$(BIN)/python -m warmup_lab.figures scheduler=all scheduler.warmup=all warmup_ratio=0.2 'optimizer.betas=[0.9,0.98]' \
+		--out docs/schedules.png docs/schedules.svg --each docs/schedules
 
 lint: install ## formatting, lint and types
 	@$(BIN)/ruff format --check .

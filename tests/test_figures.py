@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from warmup_lab.figures import main, text_bars
+from warmup_lab.schedules import SCHEDULES
+from warmup_lab.warmups import AUTOMATIC, WARMUPS
 
 
 def test_draws_the_schedule_that_a_command_would_use(tmp_path, capsys):
@@ -22,7 +24,16 @@ def test_draws_all_schedules_and_svg(tmp_path, capsys):
     path = tmp_path / "all.svg"
     assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0
     assert path.read_text().startswith("<svg")
-    assert len([line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]) == 5
+    shown = [line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]
+    assert len(shown) == len(set(SCHEDULES.values())), "one that has two names is drawn once"
+
+
+def test_draws_all_warmups_with_a_small_picture_of_each(tmp_path, capsys):
+    out = tmp_path / "warmups.png"
+    assert main(["scheduler.warmup=all", "max_steps=20", "--out", str(out), "--each", str(tmp_path / "each")]) == 0
+    names = {f"warmup_{name}" for name in (*WARMUPS, *AUTOMATIC, "start_factor")}
+    assert {path.stem for path in (tmp_path / "each").glob("*.svg")} == names
+    assert "warmup step, 20 updates, peak lr 0.001\n▁▁████" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

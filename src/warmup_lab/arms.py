@@ -27,6 +27,7 @@ from warmup_lab.statistics import (
     non_inferiority_p,
     wilson,
 )
+from warmup_lab.warmups import warmup_title
 
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.int64]
@@ -35,9 +36,10 @@ STATUSES = ("completed", "diverged", "error")
 SETTINGS_OF_ARM = ("scheduler", "warmup_steps", "total_steps", "lr")
 REQUIRED_COLUMNS = ("arm", *SETTINGS_OF_ARM, "seed", "status", "failed_to_learn")
 # Without warmup both are the same curve, so the first counts as the second with 0 updates of warmup.
-WITHOUT_WARMUP = {"constantlr": "warmupconstant"}
-# Used where present, to tell which arms differ in nothing but the warmup. `setting` is free text.
-OPTIONAL_SETTINGS = ("task", "model", "optimizer", "setting")
+WITHOUT_WARMUP = {"constantlr": "warmupconstant", "constant": "constant_with_warmup"}
+# Used where present, to tell which arms differ in nothing but the warmup, whose shape `warmup` is. `setting` is free
+# text.
+OPTIONAL_SETTINGS = ("warmup", "task", "model", "optimizer", "setting")
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,18 @@ class Arm(Record):
     total_steps: int
     lr: float | None
     setting: tuple[str, ...]
+    warmup: str
+    """Shape of the warmup."""
+
+    @property
+    def schedule(self) -> str:
+        """The scheduler, with the shape of the warmup where that is not the usual one."""
+        shape = warmup_title(self.warmup)
+        return f"{self.scheduler}-{shape}" if shape else self.scheduler
 
     @property
     def same_but_warmup(self) -> tuple[object, ...]:
-        """What two arms share that differ only in warmup."""
+        """What two arms share that differ only in warmup, its length or its shape."""
         scheduler = self.scheduler.lower()
         return WITHOUT_WARMUP.get(scheduler, scheduler), self.total_steps, self.lr, self.setting
 
@@ -212,9 +222,11 @@ def _read_arms(runs: pd.DataFrame, names: NDArray[np.object_], arm_of: Rows) -> 
             raise ValueError(f"arm {names[arm_of[int(np.argmax(differs))]]!r} has more than one {column}")
         columns[column] = array[first].tolist()
     arms = []
-    for name, scheduler, warmup, total, lr, *setting in zip(names, *columns.values(), strict=True):
+    shapes = columns.pop("warmup", ["linear"] * len(names))
+    for name, shape, scheduler, warmup, total, lr, *setting in zip(names, shapes, *columns.values(), strict=True):
         rate = None if pd.isna(lr) else float(lr)
-        arms.append(Arm(str(name), (), str(scheduler), int(warmup), int(total), rate, tuple(map(str, setting))))
+        told = tuple(map(str, setting))
+        arms.append(Arm(str(name), (), str(scheduler), int(warmup), int(total), rate, told, str(shape)))
     return arms
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import altair as alt
 
 from warmup_lab.figures import COLOURS, DASHES
+from warmup_lab.warmups import warmup_title
 
 Row = dict[str, Any]
 AnyChart = alt.Chart | alt.LayerChart
@@ -105,7 +106,9 @@ def make_layout(arms: Sequence[Row]) -> Layout:
 def kind_of(arm: Row, *, several_totals: bool) -> str:
     """What an arm is but for its warmup and lr."""
     updates = f"{arm['total_steps']} updates" if several_totals else ""
-    return " ".join(filter(None, (arm["scheduler"], arm["setting"], updates)))
+    return " ".join(
+        filter(None, (arm["scheduler"], warmup_title(arm.get("warmup", "linear")), arm["setting"], updates))
+    )
 
 
 def unique(values: Iterable[str]) -> list[str]:

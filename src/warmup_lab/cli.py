@@ -112,7 +112,7 @@ def _describe(plan: Plan) -> str:
     config = plan.config
     return (
         f"{plan.name}: {config.task.title}, {config.model.title}, {config.optimizer.name}, "
-        f"peak lr {config.optimizer.lr:g}, {plan.warmup_steps} of {plan.total_steps} updates of warmup, "
+        f"peak lr {config.optimizer.lr:g}, {plan.warmup_in_words()}, "
         f"{plan.device} {plan.precision}, {plan.num_threads} thread{'s' * (plan.num_threads > 1)}"
     )
 

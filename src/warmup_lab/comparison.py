@@ -28,6 +28,7 @@ from warmup_lab.results import Sweep
 from warmup_lab.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
 from warmup_lab.statistics import MIN_PAIRS, Rate, mean_interval, to_json, wilson
 from warmup_lab.verdicts import Comparison, compare
+from warmup_lab.warmups import warmup_title
 
 _SHOWN = ("train_", "eval_", "whole/", "matched/", "early/roughness")
 
@@ -52,6 +53,7 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "primary": asdict(question) | dict(zip(("title", "unit"), metric_words(metric), strict=True)),
         "counts": _counts(runs, primary),
         "arms": _arms(runs, primary, references),
+        "warmups": _warmups(runs),
         "smallest_warmup": _smallest_warmup(runs, question, primary),
         "own_best_lr": _own_best_lr(runs, question),
         "largest_lr": _largest_lr(primary.arms),
@@ -97,6 +99,14 @@ def _counts(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
         "diverged": _rate(wilson(num_diverged, len(finished))),
         **{name: sorted(runs[name].unique().tolist()) for name in ("task", "model", "optimizer", "total_steps", "lr")},
     }
+
+
+def _warmups(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Length and T_eff of every warmup there is, by shape, in updates; `asked` is what the length was asked as."""
+    names = ["warmup", "warmup_steps", "t_eff", "warmup_asked", "total_steps"]
+    known = runs.loc[runs["warmup"] != "none", names].dropna(subset="t_eff").drop_duplicates()
+    rows: list[dict[str, Any]] = known.rename(columns={"warmup_asked": "asked"}).to_dict("records")  # type: ignore[assignment]
+    return rows
 
 
 def _rate(rate: Rate) -> dict[str, Any]:
@@ -161,7 +171,12 @@ def family_name(arm: dict[str, Any], arms: Iterable[ArmSummary]) -> str:
     several_rates = len({other.lr for other in arms}) > 1
     setting = arm["setting"][-1] if isinstance(arm["setting"], list) else arm["setting"]
     return " ".join(
-        [arm["scheduler"], *([f"lr={arm['lr']:g}"] if several_rates else []), *([setting] if setting else [])]
+        [
+            arm["scheduler"],
+            *filter(None, [warmup_title(arm["warmup"])]),
+            *([f"lr={arm['lr']:g}"] if several_rates else []),
+            *([setting] if setting else []),
+        ]
     )
 
 
@@ -190,10 +205,11 @@ def _largest_lr(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
     """The largest lr at which every run learned, for each scheduler and warmup; empty where one lr was tried."""
     families: dict[tuple[Any, ...], list[ArmSummary]] = {}
     for arm in arms:
-        families.setdefault((arm.scheduler, arm.warmup_steps, arm.total_steps, arm.setting[-1]), []).append(arm)
+        key = (arm.scheduler, arm.warmup, arm.warmup_steps, arm.total_steps, arm.setting[-1])
+        families.setdefault(key, []).append(arm)
     if all(len(family) < 2 for family in families.values()):
         return []
-    names = ("scheduler", "warmup_steps", "total_steps", "setting")
+    names = ("scheduler", "warmup", "warmup_steps", "total_steps", "setting")
     return [dict(zip(names, key, strict=True)) | _largest(family) for key, family in families.items()]
 
 
@@ -220,7 +236,7 @@ def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
 def _summary(parts: dict[str, Any]) -> list[str]:
     """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is."""
     sentences = [
-        _what_was_compared(parts),
+        _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         _what_failed(parts["counts"]),
         *_smallest_sentences(parts["smallest_warmup"]),
     ]
@@ -243,6 +259,44 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
         f"{count(counts['seeds'], 'seed')}{paired}. "
         f"Stated beforehand: {primary['title']} ({better} is better), {margin}."
     )
+
+
+def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
+    """A sentence on how warmups of several shapes compare in length and in T_eff; '' for a single shape.
+
+    Equal means within one update, the finest that a whole number of updates can be set.
+    """
+    by_asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for one in warmups:
+        by_asked.setdefault((one["asked"], one["total_steps"]), []).append(one)
+    several = [group for group in by_asked.values() if len({one["warmup"] for one in group}) > 1]
+    shapes = list(dict.fromkeys(one["warmup"] for one in warmups))
+    if len(shapes) < 2:
+        return ""
+    spans = [_span([one["t_eff"] for one in group]) for group in several]
+    held = [shape for shape in shapes if any(one["warmup"] == shape for group in several for one in group)]
+    apart = [f"{one['warmup']} (T_eff {one['t_eff']:.4g})" for one in warmups if one["warmup"] not in held]
+    but = f" Not among them: {_listed(apart)}." if held and apart else ""
+    held = held or shapes
+    of = f" Warmups of {len(held)} shapes ({_listed(held)})"
+    if not several:
+        return f"{of} were held equal in nothing: no length was asked of two of them."
+    if all(max(t) - min(t) <= 1 for t in ([one["t_eff"] for one in group] for group in several)):
+        what = f"T_eff, what they hold back in all, at {'; '.join(spans)} updates"
+    elif all(len({one["warmup_steps"] for one in group}) == 1 for group in several):
+        lengths = "; ".join(str(group[0]["warmup_steps"]) for group in several)
+        what = f"length, at {lengths} updates, and differ in T_eff, what they hold back: {'; '.join(spans)} updates"
+    else:
+        lengths = "; ".join(_span([one["warmup_steps"] for one in group]) for group in several)
+        return (
+            f"{of} were held equal in neither length ({lengths} updates) nor T_eff ({'; '.join(spans)} updates).{but}"
+        )
+    return f"{of} were held equal in {what}.{but}"
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _listed(values: Sequence[Any]) -> str:

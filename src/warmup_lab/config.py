@@ -151,8 +151,13 @@ def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
 
 
 def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
-    options = {key: value for key, value in values.items() if key != "name"}
-    return SchedulerConfig(str(values["name"]).lower(), options)
+    shared = {item.name: item for item in fields(SchedulerConfig) if item.name not in ("name", "options")}
+    schema = make_dataclass("Warmup", [(name, item.type, field(default=item.default)) for name, item in shared.items()])
+    named = _typed(schema, _only(values, *shared), "scheduler.")
+    if "warmup" in named:
+        named["warmup"] = named["warmup"].lower()
+    options = {key: value for key, value in values.items() if key != "name" and key not in shared}
+    return SchedulerConfig(str(values["name"]).lower(), options, **named)
 
 
 def _only(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:

@@ -215,10 +215,11 @@ def _heatmap(
 
 def _largest_lr_chart(found: list[Row], layout: Layout, kinds: list[str]) -> list[AnyChart]:
     """The largest lr that learns over warmup length, a line a kind; empty where no lr did."""
-    largest = {(row["scheduler"], row["setting"], row["total_steps"], row["warmup_steps"]): row for row in found}
+    names = ("scheduler", "warmup", "setting", "total_steps", "warmup_steps")
+    largest = {tuple(row[name] for name in names): row for row in found}
     if all(row["lr"] is None for row in found):
         return []
-    arms = {(arm["scheduler"], arm["setting"], arm["total_steps"], arm["warmup_steps"]): arm for arm in layout.arms}
+    arms = {tuple(arm[name] for name in names): arm for arm in layout.arms}
     over_all = replace(layout, arms=[arm | {"panel": "", "line": arm["kind"]} for arm in arms.values()], lines=kinds)
     numbers = [
         {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from warmup_lab.config import GROUPS, ROOT
+from warmup_lab.schedules import why_no_schedule
 from warmup_lab.schema import ConfigError, suggestion
 
 
@@ -38,6 +39,9 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
 
 def _unknown_option(missing: str, options: Iterable[str]) -> str:
     group, _, name = missing.rpartition("/")
+    reason = why_no_schedule(name) if group == "scheduler" else None
+    if reason:
+        return reason
     return f"unknown {group or 'configuration'} {name!r}{suggestion(name, options)}"
 
 
@@ -57,7 +61,8 @@ def known_keys(section: str) -> set[str]:
         return {str(key) for key in node} if isinstance(node, DictConfig) else set()
 
     if section in GROUPS:
-        return set().union(*(keys(OmegaConf.load(path)) for path in (ROOT / "conf" / section).glob("*.yaml")))
+        files = [*(ROOT / "conf" / section).glob("*.yaml"), *([ROOT / "conf/warmup.yaml"] * (section == "scheduler"))]
+        return set().union(*(keys(OmegaConf.load(path)) for path in files))
     root = OmegaConf.load(ROOT / "conf" / "config.yaml")
     if section:
         return keys(OmegaConf.select(root, section))

@@ -29,7 +29,7 @@ PAIRED_METRICS = ("excess", "updates_to_target")
 """Metrics that need the reference arm's run of the same seed."""
 LARGER_IS_BETTER = ("accuracy", "f1", "matthews_correlation", "rho1", "onset_step", "onset_lr")
 _QUALITY = ("train_loss", "eval_loss", "eval_accuracy")
-_NOT_METRICS = ("run_id", "arm", "warmup_steps", "total_steps", "lr", "seed", "failed_to_learn", "seconds")
+_NOT_METRICS = ("run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds")
 _WORDS = {
     "train_loss": ("training loss of the last 10 % of updates", "nats"),
     "eval_loss": ("final evaluation loss", "nats"),

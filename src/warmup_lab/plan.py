@@ -15,8 +15,9 @@ from typing import Any
 from warmup_lab.config import num_steps_per_epoch, num_warmup_steps
 from warmup_lab.corpora import Corpus, content_digest, load_corpus
 from warmup_lab.optimizers import check_options
-from warmup_lab.schedules import Multiplier, has_warmup, make_schedule
-from warmup_lab.schema import ConfigError, ModelConfig, PretrainedModel, RunConfig, require
+from warmup_lab.schedules import compose_schedule, has_warmup
+from warmup_lab.schema import ConfigError, ModelConfig, PretrainedModel, RunConfig, SchedulerConfig, require
+from warmup_lab.warmups import Schedule, is_automatic, is_plain, t_eff, warmup_title
 
 _NOT_IDENTITY = (
     "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # how it is recorded, not what is run
@@ -38,7 +39,7 @@ class Plan:
     """Optimizer updates in all."""
     warmup_steps: int
     """Updates of warmup."""
-    multiplier: Multiplier
+    multiplier: Schedule
     """Index of the update to learning rate / peak learning rate."""
     device: str
     """As torch names it."""
@@ -53,18 +54,40 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What people call the run, such as `warmupcosine-w36-s0`."""
-        return f"{self.config.scheduler.name}-w{self.warmup_steps}-s{self.config.seed}"
+        """What people call the run, such as `warmupcosine-w36-s0`, or `warmupcosine-sqrt-w36-s0`."""
+        shape = warmup_title(self.shape)
+        return f"{self.config.scheduler.name}{f'-{shape}' if shape else ''}-w{self.warmup_steps}-s{self.config.seed}"
+
+    @property
+    def shape(self) -> str:
+        """The shape of the warmup, such as `polynomial(power=2)`; `none` without it, `own` for a scheduler's own."""
+        return self.multiplier.warmup.label if self.warmup_steps else "none"
 
     @property
     def asked(self) -> str | None:
         """The warmup as it was asked for, such as `10 %`; None where it was asked for in updates."""
         config = self.config
+        if is_automatic(config.scheduler):
+            return None
         if config.warmup_epochs is not None:
             return f"{config.warmup_epochs:g} epochs"
         if config.warmup_steps is not None or not has_warmup(config.scheduler.name):
             return None
         return f"{100 * (0.1 if config.warmup_ratio is None else config.warmup_ratio):g} %"
+
+    def warmup_in_words(self) -> str:
+        """Such as `36 of 360 updates of warmup`; says so where the run ends before its warmup does."""
+        shape = warmup_title(self.shape)
+        words = f"{self.warmup_steps} of {self.total_steps} updates of {f'{shape} ' if shape else ''}warmup"
+        whole = self.multiplier.warmup.warmup_steps
+        if whole <= self.total_steps:
+            return words
+        factor = max(map(self.multiplier.warmup_factor, range(self.total_steps)))
+        highest = max(map(self.multiplier, range(self.total_steps)))
+        return (
+            f"{shape} warmup of {whole} updates in a run of {self.total_steps}, so the peak is never reached (the "
+            f"warmup comes to {100 * factor:.3g} % of it, and the lr with its decay to {100 * highest:.3g} % at most)"
+        )
 
     def strategy(self) -> dict[str, Any]:
         """What `result.json` says of how the run was trained; `warmup_ratio` is the share it came to."""
@@ -73,6 +96,8 @@ class Plan:
             "scheduler": config.scheduler.name,
             "warmup_steps": self.warmup_steps,
             "warmup_ratio": self.warmup_steps / self.total_steps,
+            "warmup": self.shape,
+            "t_eff": t_eff(self.multiplier, self.total_steps),
             "total_steps": self.total_steps,
             "optimizer": config.optimizer.name,
             "lr": config.optimizer.lr,
@@ -90,11 +115,16 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
     corpus = load_corpus(config.task)
     steps_per_epoch = num_steps_per_epoch(len(corpus.train), config.batch_size, config.grad_accumulation)
     total_steps = config.max_steps or steps_per_epoch * config.epochs
-    warmup_steps = _warmup_steps(config, steps_per_epoch, total_steps, multirun=multirun)
-    multiplier = make_schedule(
-        config.scheduler.name, config.scheduler.options, warmup_steps=warmup_steps, total_steps=total_steps
+    betas = check_options(config.optimizer).get("betas")
+    multiplier = compose_schedule(
+        config.scheduler,
+        warmup_steps=_asked_steps(config, steps_per_epoch, total_steps, multirun=multirun),
+        total_steps=total_steps,
+        peak_lr=config.optimizer.lr,
+        beta2=betas[1] if betas else None,
+        optimizer=config.optimizer.name,
     )
-    check_options(config.optimizer)
+    warmup_steps = min(total_steps, multiplier.warmup.warmup_steps)
     device = resolve_device(config.device)
     precision = _resolve_precision(config.precision, device)
     num_threads = config.num_threads or available_cores()
@@ -102,6 +132,7 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
         **_without(asdict(config), _NOT_IDENTITY),
         "task": {"digest": corpus.digest, "metric": config.task.metric, "max_length": config.task.max_length},
         "model": _model_identity(config.model),
+        "scheduler": _scheduler_identity(config.scheduler, multiplier, warmup_steps),
         "total_steps": total_steps,
         "warmup_steps": warmup_steps,
         "device": device,
@@ -135,12 +166,36 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
     return values
 
 
-def _warmup_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, multirun: bool) -> int:
-    if has_warmup(config.scheduler.name):
-        return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-    if config.asks_for_warmup and not multirun:
-        raise ConfigError("scheduler=constantlr has no warmup: use scheduler=warmupconstant, or ask for none")
-    return 0
+def _scheduler_identity(config: SchedulerConfig, schedule: Schedule, warmup_steps: int) -> dict[str, Any]:
+    """Name and options, and the shape of the warmup where there is one and it is not the scheduler's own."""
+    shaped = warmup_steps and has_warmup(config.name) and not is_plain(config)
+    shape = {"warmup": schedule.warmup.label} if shaped else {}
+    return {"name": config.name, "options": config.options} | shape
+
+
+def _asked_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, multirun: bool) -> int:
+    """Updates of warmup that the configuration asks for; 0 where scheduler or warmup leave no choice.
+
+    Asking all the same is an error, but not in a multirun, so that such a scheduler can stand in a grid of lengths.
+    """
+    scheduler = config.scheduler
+    given = [key for key in ("warmup_ratio", "warmup_steps", "warmup_epochs") if getattr(config, key) is not None]
+    if not has_warmup(scheduler.name):
+        if not multirun and (config.asks_for_warmup or not is_plain(scheduler)):
+            raise ConfigError(
+                f"scheduler={scheduler.name} has no warmup: use scheduler=warmupconstant, or ask for none"
+            )
+        return 0
+    if is_automatic(scheduler):
+        asked = [f"{key}={getattr(config, key)}" for key in given]
+        asked += ["scheduler.match=t_eff"] if scheduler.match == "t_eff" else []
+        if asked and not multirun:
+            raise ConfigError(
+                f"scheduler.warmup={scheduler.warmup} takes its length from beta2, and {' and '.join(asked)} asks for "
+                "another: leave one of them out"
+            )
+        return 0
+    return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
 
 
 def available_cores() -> int:

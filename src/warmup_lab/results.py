@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from warmup_lab.oscillation import roughness_at_matched_loss, summarise
-from warmup_lab.schema import ConfigError, suggestion
+from warmup_lab.schema import ConfigError, SchedulerConfig, suggestion
+from warmup_lab.warmups import warmup_title
 
 FINISHED = ("completed", "diverged")
 """Status of a run that the same command need not train again: divergence is a result."""
@@ -52,7 +53,7 @@ def metric_of(result: Mapping[str, Any], name: str) -> float | None:
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
-_FIRST = ("run_id", "arm", *_STRATEGY, "warmup_asked", "setting", "status", "failed_to_learn")
+_FIRST = ("run_id", "arm", *_STRATEGY, "warmup", "t_eff", "warmup_asked", "setting", "status", "failed_to_learn")
 _LAST = ("error", "seconds")
 
 
@@ -80,9 +81,10 @@ def read_sweep(directory: Path) -> Sweep:
     """The runs of the current job list, whatever else lies in the folder.
 
     Oscillation is recomputed from the traces, so a better definition needs no retraining. Columns of `runs`: `run_id`,
-    `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`, `warmup_asked`,
-    `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for every oscillation metric,
-    `matched/roughness`, `error`, and at the end `seconds`, the only one that differs between two same sweeps.
+    `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`, `warmup`,
+    `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for
+    every oscillation metric, `matched/roughness`, `error`, and at the end `seconds`, the only one that differs between
+    two same sweeps.
 
     Raises:
         ConfigError: no sweep lies in `directory`.
@@ -116,7 +118,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows with their columns in the promised order, and of the same type whatever the runs came to."""
     runs = pd.DataFrame(rows)
     metrics = [name for name in runs.columns if name not in (*_FIRST, *_LAST)]
-    numbers = [*metrics, "seconds"]
+    numbers = [*metrics, "t_eff", "seconds"]
     runs[numbers] = runs[numbers].astype(np.float64)
     runs["error"] = runs["error"].astype("string")
     return runs[[*_FIRST, *metrics, *_LAST]]
@@ -133,7 +135,7 @@ def _versions(results: list[dict[str, Any]]) -> dict[str, str]:
 def arm_names(jobs: list[dict[str, Any]]) -> dict[str, str]:
     """A name for each arm: schedule and updates of warmup, the ratios asked for, and what else tells arms apart.
 
-    Such as `warmuplinear-w36 (10 %)` or `warmuplinear-w0 (0 %) lr=0.003`.
+    Such as `warmuplinear-w36 (10 %)`, `warmuplinear-sqrt-w27 (10 %)` or `warmuplinear-w0 (0 %) lr=0.003`.
     """
     by_arm = {job["arm_id"]: job for job in jobs}
     several_rates = len({job["strategy"]["lr"] for job in jobs}) > 1
@@ -141,7 +143,8 @@ def arm_names(jobs: list[dict[str, Any]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for arm_id, job in by_arm.items():
         strategy = job["strategy"]
-        parts = [f"{strategy['scheduler']}-w{strategy['warmup_steps']}"]
+        shape = warmup_title(strategy.get("warmup", "linear"))
+        parts = [f"{strategy['scheduler']}{f'-{shape}' if shape else ''}-w{strategy['warmup_steps']}"]
         parts += [f"({asked[arm_id]})"] if asked[arm_id] else []
         parts += [f"lr={strategy['lr']:g}"] if several_rates else []
         parts += [settings[arm_id]] if settings[arm_id] else []
@@ -158,7 +161,10 @@ def _asked(jobs: list[dict[str, Any]]) -> dict[str, str]:
     return {arm: ", ".join(filter(None, ways)) for arm, ways in asked.items()}
 
 
-_TOLD_OTHERWISE = ("seed", "scheduler", "warmup_ratio", "warmup_steps", "warmup_epochs", "optimizer.lr")
+_TOLD_OTHERWISE = (
+    "seed", "scheduler", "warmup_ratio", "warmup_steps", "warmup_epochs", "optimizer.lr",
+    *(f"scheduler.{item.name}" for item in fields(SchedulerConfig) if item.name not in ("name", "options")),
+)  # fmt: skip
 
 
 def _settings(jobs: list[dict[str, Any]]) -> dict[str, str]:
@@ -190,6 +196,8 @@ def _row(job: dict[str, Any], result: dict[str, Any], trace: Trace) -> dict[str,
     return {
         "run_id": job["run_id"],
         **{name: job["strategy"][name] for name in _STRATEGY},
+        "warmup": job["strategy"].get("warmup", "linear"),  # sweeps of older versions do not say it
+        "t_eff": job["strategy"].get("t_eff"),
         "status": result["status"],
         "failed_to_learn": result.get("failed_to_learn") is not False,
         **{key: value for key, value in result["metrics"].items() if key != "oscillation"},

@@ -232,6 +232,30 @@ class SchedulerConfig:
     """A name of `schedules.SCHEDULES`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What else the factory takes, such as `num_cycles`."""
+    warmup: str = "linear"
+    """A name of `warmups.WARMUPS`, the shapes, or of `warmups.AUTOMATIC`, which take their length from beta2."""
+    start_factor: float = 0.0
+    """Factor of the peak at which the warmup starts, in [0, 1)."""
+    skip_zero: bool = False
+    """Leave out the update at `start_factor`: update t of W is at (t + 1) / (W + 1) of the warmup, not t / W."""
+    match: str = "length"
+    """What the length asked for means: updates (`length`), or the `t_eff` of a linear warmup of so many updates."""
+    warmup_power: float = 2.0
+    """Exponent of the polynomial warmup, above 0."""
+    warmup_rate: float = 5.0
+    """k of the exponential warmup: (1 - exp(-k p)) / (1 - exp(-k)); not 0."""
+    warmup_level: float = 0.1
+    """Factor at which the step warmup holds, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        for key in ("start_factor", "warmup_level"):
+            value = getattr(self, key)
+            require(0 <= value < 1, f"scheduler.{key}={value}: must lie in [0, 1), such as 0.1")
+        power, rate = self.warmup_power, self.warmup_rate
+        require(0 < power < math.inf, f"scheduler.warmup_power={power}: must be above 0, such as 2")
+        require(rate != 0 and abs(rate) <= 100, f"scheduler.warmup_rate={rate}: must not be 0, nor beyond 100")
+        known = ("length", "t_eff")
+        require(self.match in known, f"unknown scheduler.match {self.match!r}{suggestion(self.match, known)}")
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def smallest_warmup_as_good_as_best(
     margin: float | None = None,
     method: Literal["split", "every_arm"] = "split",
 ) -> tuple[SmallestWarmup, ...]:
-    """For each set of arms that differ only in warmup: the smallest that is non-inferior to the best, by test.
+    """For each set of arms that differ only in the length of one warmup: the smallest non-inferior to the best.
 
     `split`: the best (fewest failures, then best mean) is chosen on half of the seeds; on the other half smaller
     warmups are tested against it, and it against all others. That needs 12 seeds. `every_arm`: nothing is chosen;
@@ -66,11 +66,23 @@ def smallest_warmup_as_good_as_best(
     """
     check_margin(margin)
     table = read_runs(runs, metric)
-    families: dict[tuple[object, ...], list[int]] = {}
-    for row in sorted(range(len(table.arms)), key=lambda row: table.arms[row].warmup_steps):
-        families.setdefault(table.arms[row].same_but_warmup, []).append(row)
+    families = _families_over_length(table)
     blank = SmallestWarmup((), metric, margin, method, sentence="")
     return tuple(_smallest(table, rows, blank, smaller_is_better) for rows in families.values())
+
+
+def _families_over_length(table: RunTable) -> dict[tuple[object, ...], list[int]]:
+    """Arms that differ only in the length of the warmup, in rising length; one without warmup is of every shape."""
+    arms = sorted(enumerate(table.arms), key=lambda item: item[1].warmup_steps)
+    shapes: dict[tuple[object, ...], dict[str, None]] = {}
+    for _, arm in arms:
+        shapes.setdefault(arm.same_but_warmup, {}).update({} if arm.warmup == "none" else {arm.warmup: None})
+    families: dict[tuple[object, ...], list[int]] = {}
+    for row, arm in arms:
+        own = [arm.warmup] if arm.warmup != "none" else list(shapes[arm.same_but_warmup]) or ["none"]
+        for shape in own:
+            families.setdefault((*arm.same_but_warmup, shape), []).append(row)
+    return families
 
 
 def _smallest(table: RunTable, rows: list[int], blank: SmallestWarmup, smaller_is_better: bool) -> SmallestWarmup:
@@ -189,7 +201,7 @@ def _families_over_lr(table: RunTable) -> dict[str, list[int]]:
     families: dict[tuple[str, ...], list[int]] = {}
     for row in sorted(range(len(table.arms)), key=lambda row: table.arms[row].lr or 0.0):
         arm = table.arms[row]
-        key = (f"{arm.scheduler}-w{arm.warmup_steps}", f"of {arm.total_steps}", *arm.setting)
+        key = (f"{arm.schedule}-w{arm.warmup_steps}", f"of {arm.total_steps}", *arm.setting)
         twin = next((other for other in families.get(key, []) if table.arms[other].lr == arm.lr), None)
         if twin is not None:
             raise ValueError(f"no column tells {table.arms[twin].name} from {arm.name}: add one called 'setting'")

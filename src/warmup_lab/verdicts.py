@@ -14,6 +14,7 @@ import pandas as pd
 
 from warmup_lab.arms import ArmSummary, RunTable, read_runs
 from warmup_lab.statistics import ALPHA, MIN_PAIRS, PairedTest, Record, check_margin, equal_rates_p, holm, paired_test
+from warmup_lab.warmups import warmup_title
 
 # What each verdict says of an arm and its reference, and of a number of arms.
 PHRASES = {
@@ -104,7 +105,8 @@ def _reference_of(table: RunTable, row: int, name: str | None) -> int | str:
     """Row of the arm to compare with, or why there is none.
 
     10 % is `ceil(total_steps / 10)`. A grid without it lends its nearest length, if that is not 0, rounds to
-    10 % or lies between 7.5 and 12.5 %: a verdict against 5 % would not be one against 10 %.
+    10 % or lies between 7.5 and 12.5 %: a verdict against 5 % would not be one against 10 %. Among several shapes of
+    warmup the usual, linear one is the reference.
     """
     if name is not None:
         return table.index(name)
@@ -112,6 +114,7 @@ def _reference_of(table: RunTable, row: int, name: str | None) -> int | str:
     tenth, tolerance = -(-total // 10), max(1.0, total / 40)
     family = [arm for arm in table.arms if arm.same_but_warmup == table.arms[row].same_but_warmup]
     near = [arm for arm in family if arm.warmup_steps and abs(arm.warmup_steps - total / 10) < tolerance]
+    near = [arm for arm in near if not warmup_title(arm.warmup)] or near  # the usual shape, where it is among them
     if not near:
         tried = ", ".join(str(steps) for steps in sorted({arm.warmup_steps for arm in family}))
         return f"no arm that differs only in warmup has about 10 % ({tenth} updates); the warmups are {tried}"
