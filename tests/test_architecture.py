@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
     "files", "cache", "schema", "config", "schedules", "trace", "oscillation", "statistics",
     "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "models",
-    "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
+    "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probing",
+    "sharpness", "critical_lr", "layers", "probes", "outcome", "trainer",
     "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
     "exhibits", "page", "report", "search", "multirun", "cli",
 ]  # fmt: skip
