@@ -14,7 +14,7 @@ ORDER = [
     "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probing",
     "sharpness", "critical_lr", "layers", "probes", "outcome", "trainer",
     "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
-    "exhibits", "page", "report", "search", "multirun", "cli",
+    "probe_curves", "exhibits", "page", "report", "search", "multirun", "cli",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
