@@ -158,6 +158,8 @@ def _domain(several: list[Series], look: Look) -> list[float]:
     """The range of the vertical axis; with a threshold, as far as it lies at the largest rate."""
     if look.share or look is _FAMILIES["cka"]:
         return [-0.03, 1.03]
+    if not any(several):
+        return [0.1, 1.0]
     points = [(lr, values) for series in several for _, lr, values in series.values()]
     shown = np.concatenate([values[values > 0] for _, values in points])
     if look.threshold and shown.size:
