@@ -165,7 +165,8 @@ def _domain(several: list[Series], look: Look) -> list[float]:
     if look.threshold and shown.size:
         rates = np.concatenate([lr[lr > 0] for lr, _ in points])
         shown = np.append(shown, look.threshold(rates.max(initial=0))) if rates.size else shown
-    return [float(shown.min()) / 1.4, float(shown.max()) * 1.4] if shown.size else [0.1, 1.0]
+    reach = 2.5 if look.threshold else 1.4  # room for its name
+    return [float(shown.min()) / reach, float(shown.max()) * reach] if shown.size else [0.1, 1.0]
 
 
 def _both_charts(series: Series, look: Look, layout: Layout, limits: list[float] | None = None) -> list[AnyChart]:
@@ -272,11 +273,8 @@ def _threshold(look: Look, span: list[float], limits: list[float]) -> list[Any]:
         return []
     rows = [{"x": float(x), "y": float(y)} for x, y in zip(lr[inside], at[inside], strict=True)]
     base = alt.Chart(alt.InlineData(values=rows)).encode(x="x:Q", y="y:Q")
-    falling = at[-1] < at[0]
-    corner = rows[0] if falling else rows[-1]
-    name = alt.Chart(alt.InlineData(values=[corner | {"name": look.threshold_name}])).encode(
+    name = alt.Chart(alt.InlineData(values=[rows[-1] | {"name": look.threshold_name}])).encode(
         x="x:Q", y="y:Q", text="name:N"
     )
-    # Falling: to the right of its upper end; rising: to the left of its upper end.
-    words = name.mark_text(align="left" if falling else "right", dx=8 if falling else -10, dy=2, color="#374151")
+    words = name.mark_text(align="right", dx=-4, dy=14, color="#374151")
     return [base.mark_line(color=GREY, strokeDash=[6, 3], strokeWidth=1.5), words]
