@@ -36,7 +36,7 @@ class SharpnessProbe(Probe):
     and is within 1 % of 1 after 44 updates with beta1 = 0.9. RAdam's rectification is left out, too.
     Values: for the loss a/2 x^2, `sharpness` is a.
     Cost: 1 forward pass, 1 backward pass, and at most `2 * MAX_PRODUCTS` products with the Hessian, each a backward
-    pass through the backward pass, on the fixed batch.
+    pass through the backward pass, about 4 updates where the fixed batch is twice the update's.
 
     `preconditioned_sharpness` holds the tables of embeddings fixed. A row of a rare word has seen one gradient or two,
     some of its second moments are near 0 by chance, and 1 / sqrt of these would be all that the eigenvalue sees (TREC,
