@@ -276,5 +276,5 @@ def _threshold(look: Look, span: list[float], limits: list[float]) -> list[Any]:
     name = alt.Chart(alt.InlineData(values=[rows[-1] | {"name": look.threshold_name}])).encode(
         x="x:Q", y="y:Q", text="name:N"
     )
-    words = name.mark_text(align="right", dx=-4, dy=14, color="#374151")
+    words = name.mark_text(align="right", dx=-4, dy=14 if at[-1] < at[0] else 24, color="#374151")
     return [base.mark_line(color=GREY, strokeDash=[6, 3], strokeWidth=1.5), words]
