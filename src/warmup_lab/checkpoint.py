@@ -38,6 +38,8 @@ class Progress:
     """Updates at which the run was taken up again."""
     seconds: float = 0.0
     """Time spent training."""
+    probe_memory: dict[str, Any] = field(default_factory=dict)
+    """What the probes carry from one measurement to the next."""
 
 
 def update_seed(seed: int, step: int) -> int:
@@ -63,6 +65,7 @@ def save(
         "evals": progress.evals.to_lists(),
         "resumed_at": progress.resumed_at,
         "seconds": progress.seconds,
+        "probe_memory": progress.probe_memory,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
@@ -95,6 +98,7 @@ def restore(directory: Path, run_id: str, model: torch.nn.Module, optimizer: tor
         evals=Record.from_lists(state["evals"]),
         resumed_at=[*state["resumed_at"], state["step"]],
         seconds=state["seconds"],
+        probe_memory=state.get("probe_memory", {}),
     )
 
 

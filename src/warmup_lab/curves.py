@@ -76,7 +76,7 @@ def traces_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
     num_points = points_a_line(
         sum(1 + min(MAX_SEEDS, len(by_arm[arm["name"]])) for arms in drawn.values() for arm in arms)
     )
-    lines = unique(_name(layout, steps) for steps in layout.lengths)
+    lines = unique(line_name(layout, steps) for steps in layout.lengths)
     panels = [_panel(name, arms, by_arm, lines, layout, num_points) for name, arms in drawn.items()]
     return Figure(
         "traces",
@@ -98,7 +98,7 @@ def _note(num_points: int, num_families: int) -> str:
     )
 
 
-def _name(layout: Layout, warmup_steps: int) -> str:
+def line_name(layout: Layout, warmup_steps: int) -> str:
     steps, *share = layout.label(warmup_steps)
     return f"{steps} updates of warmup" + (f" ({share[0]})" if share else "")
 
@@ -108,7 +108,7 @@ def _panel(
 ) -> list[Cell]:
     thin, thick, rates = [], [], []
     for arm in arms:
-        seeds, line = by_arm[arm["name"]], _name(layout, arm["warmup_steps"])
+        seeds, line = by_arm[arm["name"]], line_name(layout, arm["warmup_steps"])
         losses = [trace["loss"] for trace in seeds.values()]
         thin += [
             _points(line, loss, num_points) | {"seed": seed}
@@ -136,7 +136,7 @@ def _rate_points(line: str, lr: np.ndarray, warmup_steps: int, num_points: int) 
     return {"line": line, "step": kept.tolist(), "lr": [float(f"{rate:.4g}") for rate in lr[kept]]}
 
 
-def _update_axis(last: int, title: str | None) -> alt.X:
+def update_axis(last: int, title: str | None) -> alt.X:
     return alt.X(
         "step:Q", title=title, scale=alt.Scale(domain=[0, max(1, last)], nice=False), axis=alt.Axis(grid=False)
     )
@@ -151,7 +151,7 @@ def _loss_chart(thin: list[Row], thick: list[Row], lines: list[str], last: int) 
     # Clamped, not clipped: a clip of each line makes the PNG of a large sweep take a minute.
     scale = alt.Scale(domain=[low - margin, high + margin], nice=False, clamp=True)
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=alt.Axis(minExtent=46, tickCount=5))
-    x = _update_axis(last, None)
+    x = update_axis(last, None)
     tips = [
         alt.Tooltip("line:N", title="warmup"),
         alt.Tooltip("step:Q", title="update"),
@@ -171,7 +171,7 @@ def _rate_chart(rates: list[Row], lines: list[str], last: int) -> alt.Chart:
     colour, dash, _ = line_scales(lines)
     y = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(minExtent=46, format=".0e", tickCount=3))
     line: alt.Chart = _flat(rates, "lr").mark_line(strokeWidth=1.8)
-    chart: alt.Chart = line.encode(x=_update_axis(last, "update"), y=y, color=colour, strokeDash=dash).properties(
+    chart: alt.Chart = line.encode(x=update_axis(last, "update"), y=y, color=colour, strokeDash=dash).properties(
         height=90
     )
     return chart

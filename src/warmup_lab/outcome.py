@@ -6,7 +6,7 @@ import math
 import platform
 import shutil
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,15 @@ from warmup_lab.files import write_json
 from warmup_lab.models import quiet_transformers
 from warmup_lab.oscillation import summarise
 from warmup_lab.plan import Plan
-from warmup_lab.probes import probe_columns
 from warmup_lab.tasks import Task, label_entropy
 from warmup_lab.trace import EVAL_COLUMNS, TRACE_COLUMNS, Number, Record
 
 
-def fresh_progress(plan: Plan) -> Progress:
+def fresh_progress(plan: Plan, probe_columns: Sequence[str] = ()) -> Progress:
+    """Nothing done yet; `probe_columns` are what the run's probes add to the trace."""
     own_metric = () if plan.config.task.metric == "accuracy" else (plan.config.task.metric,)
     return Progress(
-        trace=Record((*TRACE_COLUMNS, *probe_columns(plan))),
+        trace=Record((*TRACE_COLUMNS, *probe_columns)),
         evals=Record((*EVAL_COLUMNS, *own_metric)),
     )
 

@@ -1,47 +1,96 @@
-"""Optional instruments of the loop: each adds columns to the trace and costs what its docstring says."""
+"""The probes of a run as one: optional instruments of the loop, which add columns to the trace.
+
+Each costs what its docstring says, an update that it probes; see docs/probes.md for what they came to.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from warmup_lab.checkpoint import Progress
+from warmup_lab.critical_lr import CriticalLrProbe
 from warmup_lab.evaluation import Batch, loss_sum
+from warmup_lab.layers import LayersProbe
 from warmup_lab.plan import Plan
+from warmup_lab.probing import Probe, Setting, Update, dropout_off, probe_batch, random_state_kept
+from warmup_lab.sharpness import SharpnessProbe
+from warmup_lab.tasks import Task
+from warmup_lab.trace import Number
 
 
-class OvershootProbe:
+class OvershootProbe(Probe):
     """Whether an update raised the loss on its own batch, dropout off: the rate was above its critical value.
 
-    Free of batch noise, since before and after see the same examples. Costs two forward passes a probed update.
-    Writes `overshoot`: 1 where the loss rose (or stopped being finite), 0 where not, null where not probed.
+    Free of batch noise, since before and after see the same examples.
+    Formula: 1 where the loss of the update's examples is higher after it (or not finite), else 0.
+    Cost: two forward passes on the update's batch.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._every = plan.config.probe.overshoot_every
-        self._before: float | None = None
+    columns = ("overshoot",)
 
-    def before_update(self, step: int, model: torch.nn.Module, batches: Sequence[Batch]) -> None:
-        due = self._every and step % self._every == 0
-        self._before = self._loss(model, batches) if due else None
+    def before_update(self, update: Update) -> None:
+        self._batches = update.batches
+        self._before = self._loss()
 
-    def after_update(self, model: torch.nn.Module, batches: Sequence[Batch]) -> dict[str, float | None]:
-        """The probe's columns of the trace."""
-        if not self._every:
-            return {}
-        if self._before is None:
-            return {"overshoot": None}
-        return {"overshoot": float(not self._loss(model, batches) <= self._before)}
+    def after_update(self) -> Mapping[str, Number]:
+        return {"overshoot": float(not self._loss() <= self._before)}
 
-    def _loss(self, model: torch.nn.Module, batches: Sequence[Batch]) -> float:
-        model.eval()
-        with torch.inference_mode():
-            loss = sum(loss_sum(model, batch, self._plan).item() for batch in batches)
-        model.train()
-        return loss
+    def _loss(self) -> float:
+        setting = self._setting
+        with dropout_off(setting.model), torch.inference_mode():
+            return sum(loss_sum(setting.model, batch, setting.plan).item() for batch in self._batches)
 
 
-def probe_columns(plan: Plan) -> tuple[str, ...]:
-    """Columns that the configured probes add to the trace."""
-    return ("overshoot",) if plan.config.probe.overshoot_every else ()
+PROBES: dict[str, Callable[[Setting], Probe]] = {
+    "overshoot": OvershootProbe,
+    "sharpness": SharpnessProbe,
+    "critical_lr": CriticalLrProbe,
+    "layers": LayersProbe,
+}
+
+
+class Probes:
+    """The configured probes, each every `probe.<name>_every` updates; they change nothing of the run.
+
+    To be made while the model has its initial weights, before a checkpoint is restored.
+    """
+
+    def __init__(self, plan: Plan, task: Task, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        config = plan.config.probe
+        self._device = plan.device
+        self._probes: list[tuple[int, Probe]] = []
+        if not config.wanted:
+            return
+        batch = probe_batch(task, config.batch_size, seed=plan.config.seed, device=plan.device)
+        self._setting = Setting(plan, model, optimizer, batch)
+        for name, every in config.wanted.items():
+            self._probes.append((every, PROBES[name](self._setting)))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What they add to the trace."""
+        return tuple(column for _, probe in self._probes for column in probe.columns)
+
+    def resume(self, progress: Progress) -> None:
+        """Goes on from what the probes of an interrupted run carried, and lets the next checkpoint keep it."""
+        if self._probes:
+            self._setting.memory.update(progress.probe_memory)
+            progress.probe_memory = self._setting.memory
+
+    def before_update(self, step: int, batches: Sequence[Batch], grad_norm: float) -> None:
+        """To be called when the gradients are there and clipped."""
+        self._due = [probe for every, probe in self._probes if step % every == 0]
+        if self._due:
+            update = Update(step, batches, grad_norm)
+            with random_state_kept(self._device):
+                for probe in self._due:
+                    probe.before_update(update)
+
+    def after_update(self) -> dict[str, Number]:
+        """The columns of the trace, all of them: None where not probed."""
+        row: dict[str, Number] = dict.fromkeys(self.columns)
+        for probe in self._due:
+            row |= probe.after_update()
+        return row

@@ -21,11 +21,12 @@ from warmup_lab.figures import save_both
 from warmup_lab.files import atomic_path, write_json
 from warmup_lab.metrics import ROUGHNESS
 from warmup_lab.page import number, render_page, signed
+from warmup_lab.probe_curves import layers_figure, probes_figure
 from warmup_lab.results import Sweep, read_sweep
 from warmup_lab.schema import ConfigError, TrackingConfig
 
 _MAX_LINES = 60
-_FIGURES = ("oscillation", "oscillation_detail", "quality", "learning_rate", "traces")
+_FIGURES = ("oscillation", "oscillation_detail", "quality", "learning_rate", "traces", "probes", "layers", "layers_lr")
 
 
 def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> dict[str, Any]:
@@ -61,6 +62,9 @@ def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
         quality_figure(dict(comparison), layout),
         traces_figure(sweep.runs, sweep.traces, layout),
         learning_rate_figure(dict(comparison), layout),
+        probes_figure(sweep.runs, sweep.traces, layout),
+        layers_figure(sweep.runs, sweep.traces, layout),
+        layers_figure(sweep.runs, sweep.traces, layout, over_lr=True),
         detail_figure(layout),
     ]
 

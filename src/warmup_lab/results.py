@@ -72,7 +72,7 @@ class Sweep:
     runs: pd.DataFrame
     """A row a run; see `read_sweep`."""
     traces: dict[str, Trace]
-    """`lr` and `loss` of each run that has a trace, by run id."""
+    """`lr`, `loss` and the probes' columns of each run that has a trace, by run id."""
     versions: dict[str, str]
     """What the runs were made with; several versions of one package stand side by side."""
 
@@ -102,7 +102,7 @@ def read_sweep(directory: Path) -> Sweep:
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
         results.append(result)
         if trace:
-            traces[run_id] = {name: trace[name] for name in ("lr", "loss")}
+            traces[run_id] = trace
     return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
 
 
@@ -181,12 +181,16 @@ def _settings(jobs: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
+_NOT_READ = ("step", "epoch", "grad_norm")
+"""Columns of a trace that nothing in a report needs; the others are `lr`, `loss` and those of the probes."""
+
+
 def _read_trace(directory: Path) -> Trace:
     path = directory / "trace.parquet"
     if not path.is_file():
         return {}
     with pq.ParquetFile(path) as file:
-        names = [name for name in ("lr", "loss", "overshoot") if name in file.schema_arrow.names]
+        names = [name for name in file.schema_arrow.names if name not in _NOT_READ]
         table = file.read(columns=names)
     return {name: table.column(name).to_numpy() for name in names}
 

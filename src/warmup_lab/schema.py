@@ -282,15 +282,35 @@ class TrackingConfig:
         _require_positive(self.log_every, "tracking.log_every")
 
 
+PROBE_NAMES = ("overshoot", "sharpness", "critical_lr", "layers")
+"""The probes, in the order of their columns."""
+
+
 @dataclass(frozen=True)
 class ProbeConfig:
     """Optional instruments in the loop; each writes columns to the trace."""
 
     overshoot_every: int | None = None
     """Updates between two measurements of whether the loss on the same batch rose; null never."""
+    sharpness_every: int | None = None
+    """Updates between two measurements of the top eigenvalues of the Hessian, plain and preconditioned; null never."""
+    critical_lr_every: int | None = None
+    """Updates between two measurements of the rate above which the update would raise the loss; null never."""
+    layers_every: int | None = None
+    """Updates between two measurements of each layer's gradient, relative update and similarity to the start."""
+    batch_size: int = 64
+    """Training examples of the fixed batch that all probes but overshoot measure on."""
 
     def __post_init__(self) -> None:
-        _require_positive(self.overshoot_every, "probe.overshoot_every")
+        _require_positive(self.batch_size, "probe.batch_size")
+        for name in PROBE_NAMES:
+            _require_positive(getattr(self, f"{name}_every"), f"probe.{name}_every")
+
+    @property
+    def wanted(self) -> dict[str, int]:
+        """The probes that are on, with the updates between two of their measurements."""
+        periods = {name: getattr(self, f"{name}_every") for name in PROBE_NAMES}
+        return {name: every for name, every in periods.items() if every}
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from warmup_lab.outcome import (
     write_outcome,
 )
 from warmup_lab.plan import Plan
-from warmup_lab.probes import OvershootProbe
+from warmup_lab.probes import Probes
 from warmup_lab.tasks import Collate, Task, batch_indices, tokenize
 from warmup_lab.tasks import collate as padded
 from warmup_lab.trace import Number
@@ -66,7 +66,9 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
         torch.set_num_threads(plan.num_threads)
         task = tokenize(plan.corpus, plan.config.task, plan.config.model)
         model, optimizer = build(plan, task)
-        progress = checkpoint.restore(directory, plan.run_id, model, optimizer) or fresh_progress(plan)
+        probes = Probes(plan, task, model, optimizer)  # they look at the initial weights
+        progress = checkpoint.restore(directory, plan.run_id, model, optimizer) or fresh_progress(plan, probes.columns)
+        probes.resume(progress)
         if progress.step:
             log.info("resumed at update %d of %d", progress.step, plan.total_steps)
         tracker = start_tracker(
@@ -80,7 +82,7 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
         )
         line = ProgressLine(plan.name, progress.step, plan.total_steps, enabled=show_progress)
         with StopSignal() as stop, line:
-            status = _loop(plan, task, model, optimizer, progress, directory, tracker, stop, line)
+            status = _loop(plan, task, model, optimizer, probes, progress, directory, tracker, stop, line)
         result = build_result(plan, task, progress, status)
         with evaluating(optimizer):
             write_outcome(plan, task, model, progress, result, directory)
@@ -115,6 +117,7 @@ def _loop(
     task: Task,
     model: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
+    probes: Probes,
     progress: Progress,
     directory: Path,
     tracker: Tracker,
@@ -125,7 +128,6 @@ def _loop(
     config = plan.config
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     max_norm = math.inf if config.max_grad_norm is None else config.max_grad_norm
-    overshoot = OvershootProbe(plan)
     started, saved_at = time.perf_counter() - progress.seconds, time.perf_counter()
     model.train()
 
@@ -149,11 +151,11 @@ def _loop(
         loss_value, norm_value = torch.stack((total_loss, grad_norm)).tolist()  # the one sync of an update
         finite = math.isfinite(loss_value) and math.isfinite(norm_value)
 
-        overshoot.before_update(step, model, batches)
+        probes.before_update(step, batches, norm_value)
         if finite:
             optimizer.step()
         row: dict[str, Number] = {"step": step, "epoch": step / plan.steps_per_epoch, "lr": lr}
-        row |= {"loss": loss_value, "grad_norm": norm_value} | overshoot.after_update(model, batches)
+        row |= {"loss": loss_value, "grad_norm": norm_value} | probes.after_update()
         progress.trace.append(row)
         progress.step = step + 1
         progress.seconds = time.perf_counter() - started
