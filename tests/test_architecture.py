@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
     "files", "cache", "schema", "config", "schedules", "trace", "oscillation", "statistics",
     "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "models",
-    "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
-    "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
-    "exhibits", "page", "report", "search", "multirun", "cli",
+    "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "starting", "trainer",
+    "stacked", "stacked_optimizers", "grouping", "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
+    "exhibits", "page", "report", "search", "multirun", "cli", "launching",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
@@ -56,6 +56,7 @@ def test_packed_never_imports_trainer():
         ("oscillation", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
         ("cli", {"torch", "transformers", "datasets", "wandb"}),
         ("trainer", {"hydra", "omegaconf", "wandb", "datasets"}),
+        ("packed", {"hydra", "omegaconf", "wandb", "datasets"}),
     ],
 )
 def test_importing_a_module_does_not_load(module, unwanted):
