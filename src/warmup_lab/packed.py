@@ -49,6 +49,10 @@ _STRETCH = {"cuda": 16, "cpu": 1}
 wait for it: the device itself freezes a run at the update whose loss or gradient is not finite."""
 
 
+class NotTogether(RuntimeError):
+    """What these runs need cannot be done with them stacked, even one at a time: `trainer` has to train them."""
+
+
 @dataclass
 class _Run:
     """One of the runs; `result` or `error` says that it is over."""
@@ -124,7 +128,8 @@ def _train_or_split(runs: list[_Run], task: Task, group: str | None, stop: StopS
     except Exception as error:
         left = [run for run in runs if not run.over]
         if len(left) < 2:
-            _fail_all(left, error)
+            problem = NotTogether(f"{type(error).__name__}: {error}")
+            _fail_all(left, problem)
             return
         log.warning("%d runs together: %s: %s; trying smaller groups", len(runs), type(error).__name__, error)
         parts = [left[: len(left) // 2], left[len(left) // 2 :]] if is_out_of_memory(error) else [[run] for run in left]
@@ -234,7 +239,7 @@ class _Group:
             self._active &= losses.isfinite() & norms.isfinite()
             self._optimizer.update(self._stack.weights, gradient, of_step, self._active[:, None])
             values.append(torch.stack((losses, norms), dim=1))  # (K, 2)
-        return torch.stack(values).tolist()  # type: ignore[no-any-return]  # the one sync of a stretch
+        return torch.stack(values).tolist()  # the one sync of a stretch
 
     def _batches(self, step: int) -> list[Batch]:
         """The micro-batches of an update, each with the examples that every run has there."""

@@ -57,7 +57,7 @@ class Stack:
     @torch.no_grad()
     def model_of(self, run: int) -> nn.Module:
         """A model with the weights of this run; it is the same object at every call."""
-        parts = self.weights[run].split(self._sizes)
+        parts = torch.split_with_sizes(self.weights[run], self._sizes)
         for parameter, part in zip(self.parameters_of(self.model), parts, strict=True):
             parameter.copy_(part.view(parameter.shape))
         return self.model
@@ -73,7 +73,7 @@ class Stack:
         return logits.float()
 
     def _forward(self, row: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        parts = row.split(self._sizes)  # its backward is one `cat`
+        parts = torch.split_with_sizes(row, self._sizes)  # its backward is one `cat`
         parameters = {
             name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }

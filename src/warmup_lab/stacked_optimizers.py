@@ -166,7 +166,7 @@ class StackedOptimizer:
             return
         sizes = [one.numel() for one in parameters]
         for name, rows in self.state.items():
-            for one, part in zip(parameters, rows[run].split(sizes), strict=True):
+            for one, part in zip(parameters, torch.split_with_sizes(rows[run], sizes), strict=True):
                 optimizer.state[one][name] = part.view(one.shape).to(one.device, copy=True)
         if self._rule.counts_steps and options.get("bias_correction", True):
             for one in parameters:
