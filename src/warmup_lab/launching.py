@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from warmup_lab import checkpoint, cli
 from warmup_lab.config import resolve
@@ -82,20 +82,26 @@ def launch(
 
 def _compose(context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int) -> DictConfig:
     job: DictConfig = context.config_loader.load_sweep_config(config, list(overrides))
-    with open_dict(job):
+    with open_dict(job), read_write(job.hydra.sweep):
         job.hydra.job.id = f"{job.hydra.job.name}_{number}"
         job.hydra.job.num = number
+        # Once and for all: `${run_id:}` reads configuration and data at every look, and Hydra looks several times.
+        job.hydra.sweep.subdir = _selected(job, "hydra.sweep.subdir")
     return job
 
 
-def _folder(job: DictConfig) -> Path:
-    """Where `run_job` will run it; names such as `${run_id:}` are resolved in the job's own configuration."""
+def _selected(job: DictConfig, key: str) -> str:
+    """A key of the job, resolved as `run_job` will: `${hydra:...}` and `${run_id:}` look at Hydra's current job."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(job)
     try:
-        return Path(str(OmegaConf.select(job, "hydra.sweep.dir"))) / str(OmegaConf.select(job, "hydra.sweep.subdir"))
+        return str(OmegaConf.select(job, key))
     finally:
         HydraConfig.instance().cfg = before
+
+
+def _folder(job: DictConfig) -> Path:
+    return Path(_selected(job, "hydra.sweep.dir")) / _selected(job, "hydra.sweep.subdir")
 
 
 def _groups(batch: str | Batch, jobs: Sequence[DictConfig], task_function: TaskFunction) -> dict[int, Together]:
