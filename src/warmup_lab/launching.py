@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
@@ -22,11 +23,10 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from warmup_lab import checkpoint, cli
-from warmup_lab.config import resolve
-from warmup_lab.plan import Plan, available_cores, make_plan, resolve_device
-from warmup_lab.results import FINISHED, read_result
+if TYPE_CHECKING:
+    from warmup_lab.plan import Plan
 
+# What knows torch is imported where it is used.
 log = logging.getLogger(__name__)
 
 
@@ -142,7 +142,9 @@ def trained_together(
     jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
 ) -> list[Together]:
     """Our `Batch`: unfinished runs that share model, task, batches, updates and kind of optimizer."""
+    from warmup_lab.config import resolve
     from warmup_lab.grouping import groups_of
+    from warmup_lab.plan import make_plan
 
     plans = [make_plan(resolve(job, multirun=True), multirun=True) for job in jobs]
     first_in = {folder: place for place, folder in reversed(list(enumerate(folders)))}
@@ -154,6 +156,8 @@ def trained_together(
 
 def _is_finished(folder: Path) -> bool:
     """What the folder holds is for the task function to judge, which skips a finished run or refuses another one's."""
+    from warmup_lab.results import FINISHED, read_result
+
     found = read_result(folder)
     return found is not None and found["status"] in FINISHED
 
@@ -162,6 +166,7 @@ def _together(
     group: Sequence[int], plans: Sequence[Plan], folders: Sequence[Path], task_function: TaskFunction
 ) -> Together:
     def train() -> list[TaskFunction]:
+        from warmup_lab import checkpoint
         from warmup_lab.packed import train_together
 
         chosen = [plans[place] for place in group]
@@ -183,6 +188,7 @@ def _hand_over(
     plan: Plan, folder: Path, outcome: dict[str, object] | Exception, num_runs: int, task_function: TaskFunction
 ) -> TaskFunction:
     """A task function for a run that is trained already."""
+    from warmup_lab import cli
     from warmup_lab.packed import NotTogether
 
     def task(config: DictConfig) -> float | None:
@@ -208,6 +214,8 @@ def fastest_launcher(
     config: DictConfig,
 ) -> Launcher:
     """The launcher that is fastest for these jobs on this machine; says which and why in a line on stderr."""
+    from warmup_lab.plan import available_cores, resolve_device
+
     job = hydra_context.config_loader.load_sweep_config(config, list(job_overrides[0]))
     device = resolve_device(str(OmegaConf.select(job, "device", default="auto")))
     cores = available_cores()
