@@ -26,8 +26,8 @@ NONE = TrackingConfig("none")
 
 def plans_that_differ(**keys) -> list[Plan]:
     """Three runs that share nothing but their shapes: rate, schedule, warmup, seed, clipping, optimizer's settings."""
-    one = small_plan(lr=2e-3, seed=0, warmup_ratio=0.2, max_grad_norm=1.0, tracking=NONE, **keys)
-    two = small_plan(lr=5e-3, seed=1, scheduler="warmupcosine", max_grad_norm=None, tracking=NONE, **keys)
+    one = small_plan(lr=5e-4, seed=0, warmup_ratio=0.2, max_grad_norm=1.0, tracking=NONE, **keys)
+    two = small_plan(lr=1e-3, seed=1, scheduler="warmupcosine", max_grad_norm=None, tracking=NONE, **keys)
     own = OptimizerConfig("adamw", 1e-3, {"bias_correction": False, "eps": 1e-6, "betas": (0.8, 0.99)})
     three = small_plan(seed=2, scheduler="constantlr", warmup_ratio=None, max_grad_norm=0.05, tracking=NONE, **keys)
     return [one, two, make_plan(replace(three.config, optimizer=own))]
@@ -206,15 +206,13 @@ def test_a_group_that_does_not_fit_is_halved_until_it_does(tmp_path, monkeypatch
 
     def scarce(self, *args):
         if len(self.weights) > 2:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: you tried")
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you")
         return real(self, *args)
 
     monkeypatch.setattr(packed.Stack, "loss_and_gradient", scarce)
     plans = [small_plan(seed=seed, tracking=NONE, max_steps=3) for seed in range(5)]
     outcomes = train_together(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
-    assert [outcome["speed"]["runs_together"] for outcome in outcomes] == [2, 1, 1, 1, 2][:0] or sorted(
-        outcome["speed"]["runs_together"] for outcome in outcomes
-    ) == [1, 2, 2, 2, 2]
+    assert [outcome["speed"]["runs_together"] for outcome in outcomes] == [2, 2, 1, 2, 2]
     assert caplog.text.count("trying smaller groups") == 2
 
 

@@ -103,4 +103,4 @@ def _available_ram(meminfo: Path) -> float:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller group could get through; the CPU's allocator raises a plain RuntimeError."""
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-    return memory or (isinstance(error, RuntimeError) and "not enough memory" in str(error))
+    return memory or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
