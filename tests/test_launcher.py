@@ -97,7 +97,7 @@ def logs(folder: Path) -> dict[str, str]:
 
 
 def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_nothing(train_py, tmp_path):
-    """Three adamw runs, of which one cannot write its trace, two radam runs, which stand alone; then force, then all."""
+    """Three adamw runs, of which one cannot write its trace, and three radam runs, each alone; then `force`."""
     grid = (*GRID, "epochs=1", "optimizer=adamw,radam", "seed=range(3)")
     first = train_py(*grid[:-2], "optimizer=adamw", "seed=1")
     assert first.returncode == 0, first.stderr

@@ -13,7 +13,7 @@ import pytest
 import torch
 from test_trainer import small_plan, train
 
-from warmup_lab import checkpoint, grouping, packed, trainer
+from warmup_lab import checkpoint, grouping, packed, together, trainer
 from warmup_lab.grouping import bytes_a_run, groups_of
 from warmup_lab.packed import train_together
 from warmup_lab.plan import Plan, make_plan
@@ -33,7 +33,7 @@ def plans_that_differ(**keys) -> list[Plan]:
     return [one, two, make_plan(replace(three.config, optimizer=own))]
 
 
-def together(plans: list[Plan], folder: Path) -> list[Record]:
+def train_all(plans: list[Plan], folder: Path) -> list[Record]:
     """The traces of runs that all end well."""
     folders = [folder / plan.run_id for plan in plans]
     for outcome in train_together(plans, folders, show_progress=False):
@@ -44,7 +44,7 @@ def together(plans: list[Plan], folder: Path) -> list[Record]:
 def test_with_dropout_off_each_run_equals_the_run_trained_alone(tmp_path):
     """Loss within 1e-5 over 50 updates of two micro-batches, with the epochs' short last batches and evaluations."""
     plans = plans_that_differ(dropout=0.0, max_steps=50, grad_accumulation=2, batch_size=24, eval_every=20)
-    for plan, trace in zip(plans, together(plans, tmp_path / "together"), strict=True):
+    for plan, trace in zip(plans, train_all(plans, tmp_path / "together"), strict=True):
         _, alone = train(plan, tmp_path / "alone" / plan.run_id)
         assert trace.columns == alone.columns
         for name in ("step", "epoch", "lr"):
@@ -64,14 +64,14 @@ def test_other_optimizers_equal_theirs(tmp_path, optimizer):
     settings = OptimizerConfig(optimizer, {"sgd": 0.1, "lion": 1e-4, "adam": 1e-3}[optimizer], {"weight_decay": 0.1})
     base = small_plan(dropout=0.0, max_steps=10, tracking=NONE).config
     plans = [make_plan(replace(base, optimizer=settings, seed=seed)) for seed in range(2)]
-    for plan, trace in zip(plans, together(plans, tmp_path / "together"), strict=True):
+    for plan, trace in zip(plans, train_all(plans, tmp_path / "together"), strict=True):
         _, alone = train(plan, tmp_path / "alone" / plan.run_id)
         np.testing.assert_allclose(trace.array("loss"), alone.array("loss"), rtol=1e-5)
 
 
 def test_what_a_run_leaves_is_what_it_leaves_alone(tmp_path):
     plans = [small_plan(save_model=True, tracking=NONE, seed=seed) for seed in range(2)]
-    together(plans, tmp_path)
+    train_all(plans, tmp_path)
     _, _ = train(plans[0], tmp_path / "alone")
     names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in (plans[0].run_id, "alone")]
     assert names[0] == names[1] == ["evals.parquet", "model", "result.json", "trace.parquet"]
@@ -90,7 +90,7 @@ def test_what_a_run_leaves_is_what_it_leaves_alone(tmp_path):
 def test_the_same_group_twice_is_the_same_bit_for_bit(tmp_path):
     plans = [small_plan(seed=seed, tracking=NONE) for seed in (0, 0, 1)]
     plans[1] = make_plan(replace(plans[0].config, warmup_ratio=0.5))
-    first, second = ([trace.to_lists() for trace in together(plans, tmp_path / name)] for name in "ab")
+    first, second = ([trace.to_lists() for trace in train_all(plans, tmp_path / name)] for name in "ab")
     assert first == second
     assert first[0]["loss"][0] != first[1]["loss"][0], "at one seed, too, each run draws its own masks"
 
@@ -100,8 +100,8 @@ def test_a_run_that_blows_up_is_a_result_and_the_others_do_not_notice(tmp_path):
     calm = [small_plan(lr=lr, scheduler="constantlr", warmup_ratio=None, max_grad_norm=None, tracking=NONE, seed=seed)
             for lr, seed in ((1e-3, 0), (1e-4, 1), (2e-3, 2))]  # fmt: skip
     wild = make_plan(replace(calm[1].config, optimizer=OptimizerConfig("adamw", 1e30)))
-    expected = together(calm, tmp_path / "calm")
-    got = together([calm[0], wild, calm[2]], tmp_path / "wild")
+    expected = train_all(calm, tmp_path / "calm")
+    got = train_all([calm[0], wild, calm[2]], tmp_path / "wild")
     for place in (0, 2):
         assert got[place].to_lists() == expected[place].to_lists()
     result = json.loads((tmp_path / "wild" / wild.run_id / "result.json").read_text())
@@ -113,12 +113,12 @@ def test_a_run_that_blows_up_is_a_result_and_the_others_do_not_notice(tmp_path):
 
 def test_looking_every_few_updates_changes_nothing(tmp_path, monkeypatch):
     """On a GPU the host looks at losses every 16 updates; a run that blew up in between is frozen there and then."""
-    plans = [small_plan(lr=lr, scheduler="constantlr", warmup_ratio=None, max_grad_norm=None, tracking=NONE, eval_every=8)
-             for lr in (1e-3, 1e30)]  # fmt: skip
-    every = [trace.to_lists() for trace in together(plans, tmp_path / "every")]
-    monkeypatch.setitem(packed._STRETCH, "cpu", 16)
-    assert [list(steps) for steps in packed._stretches(plans[0], 5)] == [[5, 6, 7], [*range(8, 16)], [16, 17, 18, 19]]
-    seldom = [trace.to_lists() for trace in together(plans, tmp_path / "seldom")]
+    keys = {"scheduler": "constantlr", "warmup_ratio": None, "max_grad_norm": None, "tracking": NONE, "eval_every": 8}
+    plans = [small_plan(lr=lr, **keys) for lr in (1e-3, 1e30)]
+    every = [trace.to_lists() for trace in train_all(plans, tmp_path / "every")]
+    monkeypatch.setitem(together._STRETCH, "cpu", 16)
+    assert [list(steps) for steps in together._stretches(plans[0], 5)] == [[5, 6, 7], [*range(8, 16)], [16, 17, 18, 19]]
+    seldom = [trace.to_lists() for trace in train_all(plans, tmp_path / "seldom")]
     np.testing.assert_equal(seldom, every)
     assert len(every[1]["step"]) < 8
 
@@ -126,7 +126,7 @@ def test_looking_every_few_updates_changes_nothing(tmp_path, monkeypatch):
 def stop_after(step: int):
     """A progress line that sends this process Ctrl-C when the given update is made."""
 
-    class Line(packed.ProgressLine):
+    class Line(together.ProgressLine):
         def update(self, loss: float, lr: float) -> None:
             super().update(loss, lr)
             if self._step == step:
@@ -137,8 +137,8 @@ def stop_after(step: int):
 
 def interrupt_together(plans: list[Plan], folders: list[Path], step: int, monkeypatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(packed, "ProgressLine", stop_after(step))
-        with pytest.raises(packed.Interrupted, match=f"stopped after update {step} of 20; the same command"):
+        patched.setattr(together, "ProgressLine", stop_after(step))
+        with pytest.raises(together.Interrupted, match=f"stopped after update {step} of 20; the same command"):
             train_together(plans, folders, show_progress=False)
     for folder in folders:
         assert checkpoint.checkpoint_path(folder).exists()
@@ -147,9 +147,9 @@ def interrupt_together(plans: list[Plan], folders: list[Path], step: int, monkey
 
 def test_interrupted_and_resumed_together_ends_as_if_never_interrupted(tmp_path, monkeypatch):
     plans = [small_plan(seed=seed, tracking=NONE) for seed in range(2)]
-    whole = [trace.to_lists() for trace in together(plans, tmp_path / "whole")]
+    whole = [trace.to_lists() for trace in train_all(plans, tmp_path / "whole")]
     interrupt_together(plans, [tmp_path / "cut" / plan.run_id for plan in plans], 7, monkeypatch)
-    assert [trace.to_lists() for trace in together(plans, tmp_path / "cut")] == whole
+    assert [trace.to_lists() for trace in train_all(plans, tmp_path / "cut")] == whole
     result = json.loads((tmp_path / "cut" / plans[0].run_id / "result.json").read_text())
     assert result["resumed_at"] == [7]
     assert not (tmp_path / "cut" / plans[0].run_id / "checkpoint").exists()
@@ -171,7 +171,7 @@ def test_checkpoints_go_from_together_to_alone_and_back(tmp_path, monkeypatch, o
             patched.setattr(trainer, "ProgressLine", stop_after(13))
             with pytest.raises(trainer.Interrupted, match="update 13"):
                 trainer.train(plan, folder, show_progress=False)
-    for plan, trace in zip(plans, together(plans, tmp_path), strict=True):
+    for plan, trace in zip(plans, train_all(plans, tmp_path), strict=True):
         result, alone = train(plan, tmp_path / "alone" / plan.run_id)
         assert result["resumed_at"] == []
         np.testing.assert_allclose(trace.array("loss"), alone.array("loss"), rtol=1e-5)
@@ -181,9 +181,10 @@ def test_runs_at_different_updates_go_on_in_groups_of_their_own(tmp_path, monkey
     plans = [small_plan(dropout=0.0, seed=seed, tracking=NONE) for seed in range(3)]
     folders = [tmp_path / plan.run_id for plan in plans]
     interrupt_together(plans[:2], folders[:2], 9, monkeypatch)
-    sizes = [len(group) for group in packed._by_step([packed._Run(*pair) for pair in zip(plans, folders, strict=True)])]
+    runs = [together.Run(plan, folder) for plan, folder in zip(plans, folders, strict=True)]
+    sizes = [len(group) for group in packed._by_step(runs)]
     assert sizes == [2, 1]
-    for plan, trace in zip(plans, together(plans, tmp_path), strict=True):
+    for plan, trace in zip(plans, train_all(plans, tmp_path), strict=True):
         np.testing.assert_allclose(
             trace.array("loss"), train(plan, tmp_path / "alone" / plan.run_id)[1].array("loss"), rtol=1e-5
         )
@@ -202,14 +203,14 @@ def test_what_goes_wrong_with_one_run_costs_the_others_nothing(tmp_path):
 
 def test_a_group_that_does_not_fit_is_halved_until_it_does(tmp_path, monkeypatch, caplog):
     """At most two runs fit here; the error is the one that the CPU's allocator raises."""
-    real = packed.Stack.loss_and_gradient
+    real = together.Stack.loss_and_gradient
 
     def scarce(self, *args):
         if len(self.weights) > 2:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you")
         return real(self, *args)
 
-    monkeypatch.setattr(packed.Stack, "loss_and_gradient", scarce)
+    monkeypatch.setattr(together.Stack, "loss_and_gradient", scarce)
     plans = [small_plan(seed=seed, tracking=NONE, max_steps=3) for seed in range(5)]
     outcomes = train_together(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
     assert [outcome["speed"]["runs_together"] for outcome in outcomes] == [2, 2, 1, 2, 2]
@@ -224,7 +225,7 @@ def test_an_allocation_that_really_fails_is_known_for_one():
 
 
 def test_any_other_failure_of_the_group_is_the_guilty_runs_alone(tmp_path, monkeypatch):
-    real = packed.Stack.load
+    real = together.Stack.load
 
     def picky(self, run, model):
         if model.guilty:
@@ -236,8 +237,8 @@ def test_any_other_failure_of_the_group_is_the_guilty_runs_alone(tmp_path, monke
         model.guilty = plan.config.seed == 1
         return model, optimizer
 
-    monkeypatch.setattr(packed.Stack, "load", picky)
-    monkeypatch.setattr(packed, "build", build)
+    monkeypatch.setattr(together.Stack, "load", picky)
+    monkeypatch.setattr(together, "build", build)
     plans = [small_plan(seed=seed, tracking=NONE, max_steps=3) for seed in range(3)]
     outcomes = train_together(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
     assert [isinstance(outcome, dict) for outcome in outcomes] == [True, False, True]
@@ -257,7 +258,8 @@ def test_the_memory_of_a_run_is_counted_from_its_weights_and_grows_with_its_batc
 def test_groups_are_runs_of_one_shape(tmp_path):
     base = small_plan(tracking=NONE).config
     same = [
-        replace(base, seed=3), replace(base, scheduler=SchedulerConfig("warmupcosine")), replace(base, warmup_ratio=0.7),
+        replace(base, seed=3), replace(base, scheduler=SchedulerConfig("warmupcosine")),
+        replace(base, warmup_ratio=0.7),
         replace(base, max_grad_norm=None), replace(base, optimizer=OptimizerConfig("adamw", 1.0, {"eps": 1e-6})),
         replace(base, save_model=True, study="other"),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Stacked weights and optimizers against what one run does alone: torch's and lion-pytorch's optimizers, a plain model."""
+"""Stacked weights and optimizers against torch's and lion-pytorch's optimizers and against plain models."""
 
 from __future__ import annotations
 
