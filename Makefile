@@ -28,7 +28,7 @@ test: install ## the tests; make test ARGS="-k schedules"
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 compare: install ## a small comparison on the embedded task, with its report
-	@$(BIN)/python train.py -m experiment=compare hydra/launcher=joblib $(ARGS)
+	@$(BIN)/python train.py -m experiment=compare hydra/launcher=fastest $(ARGS)
 
 bench: install ## the benchmarks, half an hour; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)

@@ -45,8 +45,8 @@ def test_a_module_imports_only_from_those_above_it(module):
 
 
 def test_packed_never_imports_trainer():
-    if "packed" in MODULES:
-        assert "trainer" not in imported_modules(PACKAGE / "packed.py")
+    for module in ("stacked", "stacked_optimizers", "grouping", "together", "packed"):
+        assert "trainer" not in imported_modules(PACKAGE / f"{module}.py")
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_packed_never_imports_trainer():
         ("oscillation", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
         ("cli", {"torch", "transformers", "datasets", "wandb"}),
         ("trainer", {"hydra", "omegaconf", "wandb", "datasets"}),
+        ("packed", {"hydra", "omegaconf", "wandb", "datasets"}),
     ],
 )
 def test_importing_a_module_does_not_load(module, unwanted):

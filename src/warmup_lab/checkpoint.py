@@ -74,10 +74,30 @@ def save(
 
 
 def restore(directory: Path, run_id: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """The progress of this run, its weights and optimizer state put back; None where there is nothing usable.
+    """The progress of this run, its weights and optimizer state put back; None where there is nothing usable."""
+    state = _read(directory, run_id)
+    if state is None:
+        return None
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return Progress(
+        step=state["step"],
+        trace=Record.from_lists(state["trace"]),
+        evals=Record.from_lists(state["evals"]),
+        resumed_at=[*state["resumed_at"], state["step"]],
+        seconds=state["seconds"],
+        probe_memory=state.get("probe_memory", {}),
+    )
 
-    `weights_only=True` refuses every pickled object that is not plain data.
-    """
+
+def step_of(directory: Path, run_id: str) -> int:
+    """Updates that this run's checkpoint has behind it; 0 where there is nothing usable."""
+    state = _read(directory, run_id)
+    return int(state["step"]) if state else 0
+
+
+def _read(directory: Path, run_id: str) -> dict[str, Any] | None:
+    """`weights_only=True` refuses every pickled object that is not plain data."""
     path = checkpoint_path(directory)
     if not path.exists():
         return None
@@ -90,16 +110,7 @@ def restore(directory: Path, run_id: str, model: torch.nn.Module, optimizer: tor
     if not usable:
         log.warning("%s belongs to another run: this one starts anew", path)
         return None
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return Progress(
-        step=state["step"],
-        trace=Record.from_lists(state["trace"]),
-        evals=Record.from_lists(state["evals"]),
-        resumed_at=[*state["resumed_at"], state["step"]],
-        seconds=state["seconds"],
-        probe_memory=state.get("probe_memory", {}),
-    )
+    return state
 
 
 def remove(directory: Path) -> None:

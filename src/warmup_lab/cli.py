@@ -108,6 +108,17 @@ def execute(plan: Plan, directory: Path, *, group: str | None = None, show_progr
     return result
 
 
+def hand_over(plan: Plan, directory: Path, result: dict[str, Any], how: str) -> float | None:
+    """As `run` in a multirun, for a run that is trained already; `how` goes to its log."""
+    from warmup_lab.results import metric_of
+
+    _only_warnings_on_the_terminal()
+    log.info(_describe(plan))
+    log.info(how)
+    _report(result, _relative(directory))
+    return metric_of(result, plan.config.objective)
+
+
 def _describe(plan: Plan) -> str:
     config = plan.config
     return (

@@ -49,7 +49,11 @@ def evaluate(model: torch.nn.Module, task: Task, plan: Plan) -> dict[str, Number
             predictions.append(logits.argmax(-1).cpu())
             labels.append(batch["labels"])
     model.train(was_training)
-    predicted, actual = torch.cat(predictions).numpy(), torch.cat(labels).numpy()
+    return scores_of(loss, torch.cat(predictions).numpy(), torch.cat(labels).numpy(), plan)
+
+
+def scores_of(loss: float, predicted: np.ndarray, actual: np.ndarray, plan: Plan) -> dict[str, Number]:
+    """The row of an evaluation, from the summed loss (nats) and the labels of all examples."""
     scores: dict[str, Number] = {"loss": loss / len(actual), "accuracy": float((predicted == actual).mean())}
     if plan.config.task.metric != "accuracy":
         scores[plan.config.task.metric] = CLASSIFICATION_METRICS[plan.config.task.metric](predicted, actual)

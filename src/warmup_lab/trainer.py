@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +17,25 @@ from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
 from warmup_lab.forward import collate_for
-from warmup_lab.models import build_model
-from warmup_lab.optimizers import build_optimizer, evaluating
+from warmup_lab.optimizers import evaluating
 from warmup_lab.outcome import (
     build_error_result,
     build_result,
     eval_row,
     fresh_progress,
-    history_of,
     summary_of,
     write_outcome,
 )
 from warmup_lab.plan import Plan
 from warmup_lab.probes import Probes
+from warmup_lab.starting import Interrupted, build, open_tracker
 from warmup_lab.tasks import Collate, Task, batch_indices, tokenize
 from warmup_lab.tasks import collate as padded
 from warmup_lab.trace import Number
-from warmup_lab.tracking import Tracker, start_tracker
+from warmup_lab.tracking import Tracker
 
 log = logging.getLogger(__name__)
 _CHECKPOINT_SECONDS = 60.0
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: the run saved its checkpoint and stopped. Not an error, so no `except Exception` eats it."""
-
-    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
-        super().__init__(f"stopped after update {step} of {total_steps}; the same command goes on from there")
-        self.exit_status = 128 + signal_number
 
 
 def train(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
@@ -71,15 +61,7 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
         probes.resume(progress)
         if progress.step:
             log.info("resumed at update %d of %d", progress.step, plan.total_steps)
-        tracker = start_tracker(
-            plan.config.tracking,
-            run_id=plan.run_id,
-            name=plan.name,
-            group=group,
-            directory=directory.parent,
-            run_config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
-            history=history_of(progress),
-        )
+        tracker = open_tracker(plan, directory, group, progress)
         line = ProgressLine(plan.name, progress.step, plan.total_steps, enabled=show_progress)
         with StopSignal() as stop, line:
             status = _loop(plan, task, model, optimizer, probes, progress, directory, tracker, stop, line)
@@ -97,19 +79,6 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
             tracker.finish({"status": "error"}, exit_code=1)
         write_json(directory / "result.json", build_error_result(plan, error))
         raise
-
-
-def build(plan: Plan, task: Task) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Model and optimizer at update 0; the weights are a pure function of the seed."""
-    model = build_model(
-        plan.config.model,
-        vocab_size=task.vocab_size,
-        pad_id=task.pad_id,
-        label_names=task.label_names,
-        max_length=plan.config.task.max_length,
-        seed=plan.config.seed,
-    ).to(plan.device)
-    return model, build_optimizer(plan.config.optimizer, model)
 
 
 def _loop(
