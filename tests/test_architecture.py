@@ -10,10 +10,11 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
 ORDER = [
     "files", "cache", "schema", "config", "schedules", "trace", "oscillation", "statistics",
+    "jitter", "advice",
     "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "models",
     "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
     "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
-    "exhibits", "page", "report", "search", "multirun", "cli",
+    "exhibits", "page", "report", "search", "jitter_search", "multirun", "cli",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

@@ -71,7 +71,7 @@ class Sweep:
     runs: pd.DataFrame
     """A row a run; see `read_sweep`."""
     traces: dict[str, Trace]
-    """`lr` and `loss` of each run that has a trace, by run id."""
+    """`lr`, `loss` and, where it was probed, `overshoot` of each run that has a trace, by run id."""
     versions: dict[str, str]
     """What the runs were made with; several versions of one package stand side by side."""
 
@@ -100,7 +100,7 @@ def read_sweep(directory: Path) -> Sweep:
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
         results.append(result)
         if trace:
-            traces[run_id] = {name: trace[name] for name in ("lr", "loss")}
+            traces[run_id] = trace
     return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
 
 
