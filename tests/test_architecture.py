@@ -13,8 +13,8 @@ ORDER = [
     "jitter", "advice",
     "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface", "corpora", "tasks", "models",
     "optimizers", "plan", "checkpoint", "wandb_guard", "tracking", "evaluation", "probes", "outcome", "trainer",
-    "packed", "results", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
-    "exhibits", "page", "report", "search", "jitter_search", "multirun", "cli",
+    "packed", "results", "ramps", "sweep", "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves",
+    "exhibits", "jitter_figure", "page", "report", "search", "jitter_search", "multirun", "cli",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

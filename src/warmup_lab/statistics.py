@@ -92,6 +92,7 @@ def wilson(count: int, total: int) -> Rate:
     return Rate(count, total, float(low), float(high))
 
 
+@lru_cache(maxsize=4096)
 def wilson_bounds(count: int, total: int, *, confidence: float) -> Interval:
     """One-sided Wilson bounds of a share: it is above the first, or below the second, each with that confidence.
 
