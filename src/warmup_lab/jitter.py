@@ -25,13 +25,15 @@ MIN_PROBES = 100
 MIN_SEEDS = 5
 """Ramps whose median and range are worth the name."""
 LOW_SHARE = 0.25
-"""Share of the planned updates, from the first, whose overshoots make the low-lr rate."""
+"""Share of the planned probes, in one piece, whose overshoots make the low-lr rate."""
 WINDOW_SHARE = 0.1
 """Probed updates of a window as a share of all planned ones: a tenth of the ramp's decades, however long it is."""
-CONFIDENCE = 0.99
-"""One-sided confidence of either bound. Some 200 overlapping windows are looked at, so 95 % would cry wolf in up to
-20 % of ramps; at 99 % it is 3 % at most for constant rates from 0.005 to 0.8 and 200 to 1000 updates (simulated in
-tests/test_jitter.py)."""
+CONFIDENCE = 0.995
+"""One-sided confidence of either bound. Hundreds of overlapping windows are looked at, each against the calmest quarter
+so far, so at 95 % a third of ramps would raise a false alarm. At 99.5 % it is 5 % at most, for constant rates from 0.01
+to 0.8 and 200 to 1000 updates (simulated; tests/test_jitter.py repeats it)."""
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,9 @@ class Onset(Record):
     window_lower: float | None
     """One-sided lower Wilson bound of the window's rate."""
     low_count: int
-    """Overshoots in the first quarter of the updates."""
+    """Overshoots in the calmest quarter before that window."""
     low_total: int
-    """Probed updates there."""
+    """Probed updates in a quarter."""
     low_upper: float
     """One-sided upper Wilson bound of the low-lr rate."""
     last_lr: float
@@ -66,11 +68,11 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     """The first lr at which overshoot is above its low-lr rate.
 
     `overshoot` and `lr` have shape (T,), T at most `total_steps` (fewer where the ramp diverged): 1 where the loss on
-    the same batch rose, 0 where not, NaN where not probed. The low-lr rate is that of the first quarter of the planned
-    updates. A window of a tenth of the planned probes slides over the rest; it stands out when the lower bound of its
-    rate exceeds the upper bound of the low-lr rate, both one-sided Wilson bounds at `CONFIDENCE`. The jitter starts at
-    the first overshoot of the first window that stands out. At a step from 0 to 0.3 half-way through 300 updates the
-    median of what is found lies 1 update late, and 9 in 10 lie within 8; from 0 to 0.2, 5 and 37 (simulated).
+    the same batch rose, 0 where not, NaN where not probed. A window of a tenth of the planned probes slides over the
+    ramp. It stands out when the lower bound of its rate exceeds the upper bound of the low-lr rate, both one-sided
+    Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: at an lr
+    near 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
+    learned), which is no jitter. The jitter starts at the first overshoot of the first window that stands out.
 
     >>> column = [0.0] * 150 + [1.0] * 50
     >>> find_onset(column, [1e-5 * 1.05**t for t in range(200)], total_steps=200).step
@@ -79,48 +81,51 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     column, rates = np.asarray(overshoot, dtype=np.float64), np.asarray(lr, dtype=np.float64)
     steps = np.flatnonzero(~np.isnan(column))
     probed = column[steps]
-    low = probed[steps < LOW_SHARE * total_steps]
     every = round(float(np.median(np.diff(steps)))) if steps.size > 1 else 1
-    size = math.ceil(WINDOW_SHARE * math.ceil(total_steps / every))
-    low_upper = wilson_bounds(int(low.sum()), low.size, confidence=CONFIDENCE)[1]
-    rest = probed[low.size :]
-    counts = np.convolve(rest, np.ones(size), "valid").round().astype(int) if rest.size >= size else np.zeros(0, int)
-    needed = _least_count(size, low_upper)
-    found = np.flatnonzero(counts >= needed) if needed is not None else np.zeros(0, int)
-    common = {
-        "window_size": size, "low_count": int(low.sum()), "low_total": int(low.size), "low_upper": low_upper,
-        "last_lr": float(rates[-1]) if rates.size else math.nan,
-    }  # fmt: skip
+    planned = math.ceil(total_steps / every)
+    size, quarter = math.ceil(WINDOW_SHARE * planned), math.ceil(LOW_SHARE * planned)
+    last_lr = float(rates[-1]) if rates.size else math.nan
+    counts, calmest = _windows(probed, size, quarter)
+    if not counts.size:
+        why = "the ramp diverged before one window after its first quarter was full: start it lower"
+        return Onset(None, None, None, 0, size, None, 0, quarter, 1.0, last_lr, why)
+    needed = {int(low): _least_count(size, int(low), quarter) for low in np.unique(calmest)}
+    found = np.flatnonzero(counts >= np.array([needed[int(low)] for low in calmest]))
+    place = int(found[0]) if found.size else int(counts.argmax())
+    count, low = int(counts[place]), int(calmest[place])
+    low_upper = wilson_bounds(low, quarter, confidence=CONFIDENCE)[1]
     if not found.size:
-        most = int(counts.max()) if counts.size else 0
-        unknown = _why_unknown(needed, counts.size, common["low_count"], common["low_total"])
-        return Onset(None, None, None, most, window_lower=None, unknown=unknown, **common)  # type: ignore[arg-type]
-    start = low.size + int(found[0])
-    window = steps[start : start + size]
-    step = int(window[probed[start : start + size] == 1][0])
-    count = int(counts[found[0]])
+        unknown = _why_unknown(int(calmest[-1]), quarter) if min(needed.values()) > size else None
+        return Onset(None, None, None, count, size, None, low, quarter, low_upper, last_lr, unknown)
+    window = steps[quarter + place : quarter + place + size]
+    step = int(window[column[window] == 1][0])
     lower = wilson_bounds(count, size, confidence=CONFIDENCE)[0]
     ends = float(rates[window[0]]), float(rates[window[-1]])
-    return Onset(float(rates[step]), step, ends, count, window_lower=lower, unknown=None, **common)  # type: ignore[arg-type]
+    return Onset(float(rates[step]), step, ends, count, size, lower, low, quarter, low_upper, last_lr, None)
 
 
-def _least_count(size: int, low_upper: float) -> int | None:
-    """The fewest overshoots of `size` that stand out; None where even `size` of them do not."""
-    for count in range(size + 1):
-        if wilson_bounds(count, size, confidence=CONFIDENCE)[0] > low_upper:
-            return count
-    return None
+def _windows(probed: Floats, size: int, quarter: int) -> tuple[Counts, Counts]:
+    """Overshoots of every window after the first quarter, and of the calmest quarter before it; `probed` is (n,)."""
+    if probed.size < quarter + size:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    total = np.concatenate([[0], np.cumsum(probed)]).astype(np.int64)
+    calmest = np.minimum.accumulate(total[quarter:] - total[:-quarter])
+    counts = (total[size:] - total[:-size])[quarter:]
+    return counts, calmest[: counts.size]
 
 
-def _why_unknown(needed: int | None, num_windows: int, low_count: int, low_total: int) -> str | None:
-    if num_windows == 0:
-        return "the ramp diverged before one window after its first quarter was full: start it lower"
-    if needed is None:
-        return (
-            f"the loss rose after {low_count} of {low_total} updates in the first quarter already, so no window could "
-            "stand out: start the ramp lower (float noise, if it is very low already: start it higher)"
-        )
-    return None
+def _least_count(size: int, low: int, quarter: int) -> int:
+    """The fewest overshoots of `size` that stand out over `low` of `quarter`; `size` + 1 where even all do not."""
+    upper = wilson_bounds(low, quarter, confidence=CONFIDENCE)[1]
+    lowers = (wilson_bounds(count, size, confidence=CONFIDENCE)[0] for count in range(size + 1))
+    return next((count for count, lower in enumerate(lowers) if lower > upper), size + 1)
+
+
+def _why_unknown(low: int, quarter: int) -> str:
+    return (
+        f"the loss rose after {low} of {quarter} updates even in the calmest quarter, so no window could stand out: "
+        "start the ramp lower, or higher if it is so low that float noise decides"
+    )
 
 
 # ------------------------------------------------------------------------------------------- over the seeds

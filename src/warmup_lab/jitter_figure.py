@@ -25,8 +25,9 @@ def jitter_figure(section: Row | None) -> Figure:
             Cell("Overshoot along the ramps", _overshoot_chart(section)),
             Cell("Loss along the ramps", _loss_chart(section)),
         ]
-        survival = [Cell("Constant lr: share of runs that survived", _survival_chart(section))]
-        rows = [cells + (survival if section["trials"] else [])]
+        if section["trials"]:
+            cells.append(Cell("Constant lr: share of runs that survived", _survival_chart(section)))
+        rows = [cells]
     note = (
         "Left: share of updates that raised the loss on their own batch; dark: all seeds with the 95 % Wilson band, thin: "
         "each seed. Ticks at the foot: where each seed starts to jitter; upright line: their median. Middle: median "

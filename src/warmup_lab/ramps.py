@@ -22,7 +22,6 @@ from warmup_lab.advice import (
 )
 from warmup_lab.jitter import (
     CONFIDENCE,
-    LOW_SHARE,
     WINDOW_SHARE,
     JitterRate,
     Onset,
@@ -208,10 +207,10 @@ def _ramp_sentence(broke: Sequence[float | None], cold: Largest) -> str:
 
 def _definition(onset: Onset, total_steps: int) -> str:
     return (
-        f"The low-lr rate is the share of overshoots among the probed updates of the ramp's first "
-        f"{100 * LOW_SHARE:.0f} % ({onset.low_total} of {total_steps} updates). A window of "
-        f"{100 * WINDOW_SHARE:.0f} % of the probed updates ({onset.window_size}) slides over the rest; it stands out "
-        f"when the one-sided {100 * CONFIDENCE:.0f} % lower Wilson bound of its rate is above the one-sided upper bound "
-        "of the low-lr rate. The jitter starts at the first overshoot of the first such window. With constant rates 3 % "
-        "of ramps at most raise a false alarm (simulated). A run survived that neither diverged nor failed to learn."
+        f"A window of {100 * WINDOW_SHARE:.0f} % of the probed updates ({onset.window_size}) slides over the ramp's "
+        f"{total_steps} updates. It stands out when the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its share of "
+        "overshoots is above the one-sided upper bound of the low-lr rate, which is that of the calmest quarter of the "
+        f"ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot of the first such "
+        "window. With constant rates 5 % of ramps at most raise a false alarm (simulated). A run survived that neither "
+        "diverged nor failed to learn."
     )
