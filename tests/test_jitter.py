@@ -1,4 +1,4 @@
-"""Where the loss starts to jitter: bounds against scipy, detection by hand, false alarms simulated, advice, a real run."""
+"""Where the loss starts to jitter: bounds, detection by hand, simulated false alarms, advice, and a real run."""
 
 from __future__ import annotations
 
@@ -305,3 +305,96 @@ def test_what_is_too_little_is_refused_before_anything_is_trained(args, words, t
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, shared_cache) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The experiment with the fewest updates and seeds it allows, on a small model and data that it learns at once."""
+    folder = tmp_path_factory.mktemp("lr_jitter")
+    done = run(folder, shared_cache, *SMALLEST)
+    assert done.returncode == 0, done.stderr
+    return folder / "runs" / "lr_jitter", done
+
+
+SMALLEST = ("max_steps=200", "batch_size=8", "task.label_noise=0", "optimizer.lr=3", "scheduler.ramp_start=1e-5")
+
+
+def traces(folder: Path, scheduler: str) -> dict[int, pd.DataFrame]:
+    runs = pd.read_parquet(folder / "results.parquet")
+    chosen = runs[runs.scheduler == scheduler]
+    return {
+        seed: pd.read_parquet(folder / run_id / "trace.parquet")
+        for seed, run_id in zip(chosen.seed, chosen.run_id, strict=True)
+    }
+
+
+def by_hand(trace: pd.DataFrame) -> float | None:
+    """The jitter lr of a ramp of 200 updates, by a loop and scipy: slow, and nothing of it shared."""
+
+    def bounds(count: int, total: int):
+        return stats.binomtest(count, total).proportion_ci(confidence_level=0.99, method="wilson")
+
+    rose = trace.overshoot.astype(int).tolist()
+    for start in range(50, 181):
+        calmest = min(sum(rose[end - 50 : end]) for end in range(50, start + 1))
+        window = rose[start : start + 20]
+        if bounds(sum(window), 20).low > bounds(calmest, 50).high:
+            return float(trace.lr[start + window.index(1)])
+    return None
+
+
+def test_the_section_is_what_the_traces_say(swept):
+    folder, done = swept
+    comparison = json.loads((folder / "comparison.json").read_text())
+    section = comparison["lr_jitter"]
+    expected = {seed: by_hand(trace) for seed, trace in traces(folder, "exponentialramp").items()}
+    assert {ramp["seed"]: ramp["lr"] for ramp in section["ramps"]} == expected
+    assert len(expected) == 5
+    rates = [math.inf if lr is None else lr for lr in expected.values()]
+    median = section["jitter_lr"]["median"]
+    assert median == float(f"{sorted(rates)[2]:.2g}")
+    assert comparison["headline"] == section["headline"]
+    assert section["headline"] in done.stdout
+    assert section["headline"] in (folder / "report.html").read_text()
+    for sentence in section["sentences"]:
+        assert sentence in done.stdout
+
+
+def test_every_multiple_was_tried_cold_and_warmed_at_the_same_seeds(swept):
+    folder, _ = swept
+    section = json.loads((folder / "comparison.json").read_text())["lr_jitter"]
+    runs = pd.read_parquet(folder / "results.parquet")
+    survived = runs[(runs.status == "completed") & ~runs.failed_to_learn]
+    assert len(section["trials"]) == 10
+    for trial in section["trials"]:
+        scheduler, steps = ("constantlr", 0) if trial["start"] == "cold" else ("warmupconstant", 20)
+        same = survived[(survived.scheduler == scheduler) & np.isclose(survived.lr, trial["lr"])]
+        assert trial["warmup_steps"] == steps
+        assert trial["survived"]["count"] == len(same)
+        assert trial["survived"]["total"] == 5
+        assert sorted(trial["survivors"]) == sorted(same.seed)
+    multiples = [(trial["start"], trial["multiple"]) for trial in section["trials"]]
+    assert sorted(multiples) == sorted((start, multiple) for start in ("cold", "warmed") for multiple in MULTIPLES)
+    for multiple in MULTIPLES:
+        (lr,) = {trial["lr"] for trial in section["trials"] if trial["multiple"] == multiple}
+        assert lr == pytest.approx(multiple * section["jitter_lr"]["median"], rel=0.005)
+
+
+def test_cold_runs_hold_their_rate_from_the_first_update_and_warmed_ones_reach_it(swept):
+    folder, _ = swept
+    for trace in traces(folder, "constantlr").values():
+        assert trace.lr.nunique() == 1
+        assert "overshoot" not in trace
+    for trace in traces(folder, "warmupconstant").values():
+        assert trace.lr[0] == 0
+        assert trace.lr[20:].nunique() == 1
+    for trace in traces(folder, "exponentialramp").values():
+        assert (trace.lr.iloc[0], trace.lr.iloc[-1]) == pytest.approx((3e-5, 3))
+
+
+def test_the_same_command_again_trains_nothing(swept, shared_cache):
+    folder, _ = swept
+    before = json.loads((folder / "comparison.json").read_text())["lr_jitter"]
+    done = run(folder.parent.parent, shared_cache, *SMALLEST)
+    assert done.stderr.count("finished already, 0 to train") == 2
+    assert json.loads((folder / "comparison.json").read_text())["lr_jitter"] == before

@@ -113,13 +113,13 @@ def _ratio(cold: Largest, warmed: Largest) -> tuple[float | None, Literal["at le
         missing = "cold or warmed" if cold.lr == warmed.lr else "cold" if cold.lr is None else "warmed"
         return None, None, f"{unknown}at no rate that was tried did all {missing} runs survive."
     if cold.at_edge and warmed.at_edge:
-        words = f"{unknown}all runs survived the largest rate that was tried, {warmed.lr:.2g}, cold and warmed."
+        words = f"{unknown}all runs survived the largest rate that was tried, {warmed.lr:.3g}, cold and warmed."
         return None, None, words
     bound: Literal["at least", "at most"] | None = None
     if warmed.at_edge or cold.at_edge:
         bound = "at least" if warmed.at_edge else "at most"
     ratio = warmed.lr / cold.lr
-    words = f"What warmup buys: the largest lr that all runs survived is {warmed.lr:.2g} warmed and {cold.lr:.2g} cold"
+    words = f"What warmup buys: the largest lr that all runs survived is {warmed.lr:.3g} warmed and {cold.lr:.3g} cold"
     return ratio, bound, f"{words}, {bound + ' ' if bound else ''}{ratio:.2g} times (a factor of 2 between rates)."
 
 
@@ -170,7 +170,7 @@ def _chosen(cold: Trial | None, warmed: Trial | None, jitter_lr: float) -> Recom
     chosen = cold if cold and cold.all_survived else warmed
     assert chosen is not None
     lr_reason = (
-        f"Recommended lr: {chosen.lr:.2g}, {fraction(chosen.multiple)} the jitter lr of {jitter_lr:.2g}; "
+        f"Recommended lr: {chosen.lr:.3g}, {fraction(chosen.multiple)} the jitter lr of {jitter_lr:.2g}; "
         f"{_of(chosen)} runs that held it survived."
     )
     if chosen is cold:
@@ -214,7 +214,7 @@ def _below_the_margin(trials: Sequence[Trial], chosen: Recommendation) -> list[s
         return []
     said = ", ".join(f"{_of(t)} {t.start}" for t in failed)
     return [
-        f"The stages disagree at {failed[0].lr:.2g}, half of the jitter lr: the ramp passed it without jitter, but "
+        f"The stages disagree at {failed[0].lr:.3g}, half of the jitter lr: the ramp passed it without jitter, but "
         f"only {said} runs that held it survived."
     ]  # fmt: skip
 
@@ -227,7 +227,7 @@ def _beyond(trials: Sequence[Trial], chosen: Recommendation) -> list[str]:
     above = {start: lr for start, lr in beyond.items() if lr > chosen.lr / (chosen.multiple or 1.0) * 1.01}
     if not above:
         return []
-    said = " and ".join(f"{start} up to {lr:.2g}" for start, lr in above.items())
+    said = " and ".join(f"{start} up to {lr:.3g}" for start, lr in above.items())
     return [
         f"The jitter is no hard limit here: all runs survived {said}. Whether such rates train better is a question "
         "for a sweep over optimizer.lr with a decay."
@@ -238,12 +238,12 @@ def _why_nothing_survived(trials: Sequence[Trial]) -> str:
     low = [trial for trial in trials if trial.multiple <= MARGIN * 1.01 and trial.survived.total]
     if not low:
         return "no run at half of the jitter lr or below has finished"
-    said = ", ".join(f"{_of(trial)} {trial.start} runs at {trial.lr:.2g}" for trial in low)
+    said = ", ".join(f"{_of(trial)} {trial.start} runs at {trial.lr:.3g}" for trial in low)
     reason = f"the stages disagree: at half of the jitter lr and below not all runs survived ({said})"
     higher = [trial for trial in trials if trial.multiple > MARGIN * 1.01 and trial.all_survived]
     if higher:
         best = max(higher, key=lambda trial: trial.lr)
-        return f"{reason}, while all {best.start} runs at {best.lr:.2g} did: the lower rates seem too slow for so few \
+        return f"{reason}, while all {best.start} runs at {best.lr:.3g} did: the lower rates seem too slow for so few \
 updates, so raise max_steps"
     return f"{reason}. Either they are too slow for so few updates (raise max_steps), or a rate that is held breaks \
 what a ramp only passes (lower optimizer.lr and look again)"

@@ -70,8 +70,8 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     `overshoot` and `lr` have shape (T,), T at most `total_steps` (fewer where the ramp diverged): 1 where the loss on
     the same batch rose, 0 where not, NaN where not probed. A window of a tenth of the planned probes slides over the
     ramp. It stands out when the lower bound of its rate exceeds the upper bound of the low-lr rate, both one-sided
-    Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: at an lr
-    near 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
+    Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: near
+    lr 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
     learned), which is no jitter. The jitter starts at the first overshoot of the first window that stands out.
 
     >>> column = [0.0] * 150 + [1.0] * 50

@@ -54,12 +54,16 @@ class JitterSearch:
         )
         plan = plan_cell(self._batches[0][0])
         total, every = plan.total_steps, plan.config.probe.overshoot_every
-        require(total >= MIN_UPDATES, f"lr_jitter needs ramps of at least {MIN_UPDATES} updates, and they have {total}: "
-                f"set max_steps={MIN_UPDATES} or more")  # fmt: skip
-        require(every is not None, "lr_jitter needs the overshoot probe: set probe.overshoot_every=1")
-        assert every is not None
-        require(-(-total // every) >= MIN_PROBES, f"probe.overshoot_every={every} probes {-(-total // every)} of {total} "
-                f"updates, and lr_jitter needs {MIN_PROBES}: probe more often, or raise max_steps")  # fmt: skip
+        enough = f"lr_jitter needs ramps of at least {MIN_UPDATES} updates, and they have {total}"
+        require(total >= MIN_UPDATES, f"{enough}: set max_steps={MIN_UPDATES} or more")
+        if every is None:
+            raise ConfigError("lr_jitter needs the overshoot probe: set probe.overshoot_every=1")
+        num_probes = -(-total // every)
+        require(
+            num_probes >= MIN_PROBES,
+            f"probe.overshoot_every={every} probes {num_probes} of {total} updates, and lr_jitter needs {MIN_PROBES}: "
+            "probe more often, or raise max_steps",
+        )
 
     def ask(self) -> Sequence[Sequence[str]]:
         return self._batches.pop() if self._batches else []

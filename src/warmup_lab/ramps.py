@@ -85,9 +85,9 @@ def _trials(runs: pd.DataFrame, jitter_lr: float) -> list[Trial]:
     warmed = (runs["scheduler"] == "warmupconstant") & (runs["warmup_steps"] > 0)
     starts: dict[Start, pd.DataFrame] = {"cold": runs[cold], "warmed": runs[warmed]}
     found = [
-        _trial(start, float(lr), int(steps), group, jitter_lr)
+        _trial(start, float(group["lr"].iloc[0]), int(group["warmup_steps"].iloc[0]), group, jitter_lr)
         for start, table in starts.items()
-        for (lr, steps), group in table.groupby(["lr", "warmup_steps"])
+        for _, group in table.groupby(["lr", "warmup_steps"])
     ]
     return sorted(found, key=lambda trial: (trial.lr, trial.start))
 
@@ -152,7 +152,7 @@ def _headline(rate: JitterRate, advice: Recommendation) -> str:
     if advice.lr is None:
         return advice.lr_reason
     warmup = f"a warmup of {advice.warmup_steps} updates" if advice.warmup_steps else "no warmup"
-    return f"Recommended: lr {advice.lr:.2g} with {warmup}. The loss starts to jitter at lr {rate.median:.2g}."
+    return f"Recommended: lr {advice.lr:.3g} with {warmup}. The loss starts to jitter at lr {rate.median:.2g}."
 
 
 def _sentences(
@@ -190,7 +190,7 @@ def _limits_sentence(largest: dict[Start, Largest], trials: Sequence[Trial]) -> 
     for start, words in (("cold", "without warmup"), ("warmed", f"with a warmup of {steps} updates")):
         limit = largest[start]  # type: ignore[index]
         edge = ", the largest tried" if limit.at_edge else ""
-        said.append(f"{words} up to lr {limit.lr:.2g}{edge}" if limit.lr else f"{words} at no lr that was tried")
+        said.append(f"{words} up to lr {limit.lr:.3g}{edge}" if limit.lr else f"{words} at no lr that was tried")
     sizes = sorted({trial.survived.total for trial in trials})
     low = wilson(sizes[0], sizes[0]).low
     bound = f" (even {sizes[0]} of {sizes[0]} leaves a survival rate down to {100 * low:.0f} % possible)" if low else ""
@@ -208,9 +208,9 @@ def _ramp_sentence(broke: Sequence[float | None], cold: Largest) -> str:
 def _definition(onset: Onset, total_steps: int) -> str:
     return (
         f"A window of {100 * WINDOW_SHARE:.0f} % of the probed updates ({onset.window_size}) slides over the ramp's "
-        f"{total_steps} updates. It stands out when the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its share of "
-        "overshoots is above the one-sided upper bound of the low-lr rate, which is that of the calmest quarter of the "
-        f"ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot of the first such "
-        "window. With constant rates 5 % of ramps at most raise a false alarm (simulated). A run survived that neither "
+        f"{total_steps} updates. It stands out when the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its share "
+        "of overshoots is above the one-sided upper bound of the low-lr rate, which is that of the calmest quarter of "
+        f"the ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot of the first "
+        "such window. With constant rates 5 % of ramps at most raise a false alarm (simulated). A run survived that neither "
         "diverged nor failed to learn."
     )
