@@ -30,8 +30,8 @@ def jitter_figure(section: Row | None) -> Figure:
         rows = [cells]
     note = (
         "Left: share of updates that raised the loss on their own batch; dark: all seeds with the 95 % Wilson band, "
-        "thin: each seed. Ticks at the foot: where each seed starts to jitter; upright line: their median. Middle: median "
-        "training loss. Right: runs that neither diverged nor failed to learn, with 95 % Wilson intervals."
+        "thin: each seed. Ticks at the foot: where each seed starts to jitter; upright line: their median. Middle: "
+        "median training loss. Right: runs that neither diverged nor failed to learn, with 95 % Wilson intervals."
     )
     return Figure("lr_jitter", "Where the loss starts to jitter", note, rows, _LINES)
 

@@ -208,9 +208,9 @@ def _ramp_sentence(broke: Sequence[float | None], cold: Largest) -> str:
 def _definition(onset: Onset, total_steps: int) -> str:
     return (
         f"A window of {100 * WINDOW_SHARE:.0f} % of the probed updates ({onset.window_size}) slides over the ramp's "
-        f"{total_steps} updates. It stands out when the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its share "
-        "of overshoots is above the one-sided upper bound of the low-lr rate, which is that of the calmest quarter of "
-        f"the ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot of the first "
-        "such window. With constant rates 5 % of ramps at most raise a false alarm (simulated). A run survived that neither "
-        "diverged nor failed to learn."
+        f"{total_steps} updates. It stands out when the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its "
+        "share of overshoots is above the one-sided upper bound of the low-lr rate, which is that of the calmest "
+        f"quarter of the ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot "
+        "of the first such window. With constant rates 5 % of ramps at most raise a false alarm (simulated). A run "
+        "survived that neither diverged nor failed to learn."
     )
