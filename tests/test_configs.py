@@ -72,7 +72,7 @@ def stand_ins(tmp_path_factory) -> dict[str, str]:
     return {"data": str(folder), "model": str(folder / "model")}
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "lr_jitter"])  # it: tests/test_jitter.py
 def test_every_experiment_runs_for_two_updates(name, stand_ins, tmp_path, shared_cache):
     grid = OmegaConf.load(ROOT / "experiments" / name / "experiment.yaml").hydra.sweeper.params
     rates = str(grid.get("optimizer.lr", "")).split(",")

@@ -1,4 +1,4 @@
-"""`hydra/sweeper=grid` (the default here) and `hydra/sweeper=optuna`: cells checked first, a report at the end.
+"""`hydra/sweeper=grid` (the default here), `optuna` and `lr_jitter`: cells checked first, a report at the end.
 
 hydra-optuna-sweeper 1.3.0 holds optuna below 3 and dies on an objective that is NaN, as that of a diverged run; so
 the search is our own few lines on today's optuna.
@@ -35,7 +35,15 @@ class OptunaConfig:
     params: dict[str, Any] | None = field(default_factory=dict)
 
 
-for name, node in (("grid", GridConfig), ("optuna", OptunaConfig)):
+@dataclass
+class JitterConfig:
+    """Keys of `hydra.sweeper` for the lr from where the loss starts to jitter."""
+
+    _target_: str = "hydra_plugins.warmup_lab_sweeper.JitterSweeper"
+    params: dict[str, Any] | None = field(default_factory=dict)
+
+
+for name, node in (("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter", JitterConfig)):
     ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node, provider="warmup-lab")
 
 
@@ -72,3 +80,12 @@ class OptunaSweeper(_LazySweeper):
         from warmup_lab.multirun import OptunaMultirun
 
         return OptunaMultirun(**self._options)
+
+
+class JitterSweeper(_LazySweeper):
+    """Ramps, then constant rates around the lr from where the loss of the ramps starts to jitter."""
+
+    def _make(self) -> "CheckedSweeper":
+        from warmup_lab.multirun import JitterMultirun
+
+        return JitterMultirun(**self._options)

@@ -24,6 +24,7 @@ from warmup_lab.metrics import (
     smaller_is_better,
     with_paired_metrics,
 )
+from warmup_lab.ramps import jitter_section
 from warmup_lab.results import Sweep
 from warmup_lab.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
 from warmup_lab.statistics import MIN_PAIRS, Rate, mean_interval, to_json, wilson
@@ -61,14 +62,16 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "runs": _run_rows(runs, metric),
         "errors": runs.loc[runs["status"] == "error", ["run_id", "arm", "seed", "error"]].to_dict("records"),
     }
-    head = {"schema": 1, "study": sweep.directory.resolve().name, "headline": primary.headline}
+    jitter = jitter_section(sweep)
+    head = {"schema": 1, "study": sweep.directory.resolve().name}
+    head |= {"headline": jitter["headline"] if jitter else primary.headline}
     tail = {
         "command": sweep.command,
         "example_overrides": sweep.jobs[0]["overrides"],
         "versions": sweep.versions,
         "seconds": float(runs["seconds"].sum()),
     }
-    return runs, to_json(head | {"summary": _summary(parts)} | parts | tail)
+    return runs, to_json(head | {"summary": _summary(parts, jitter), "lr_jitter": jitter} | parts | tail)
 
 
 @dataclass(frozen=True)
@@ -233,8 +236,13 @@ def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
 # -------------------------------------------------------------------------------------------- in sentences
 
 
-def _summary(parts: dict[str, Any]) -> list[str]:
-    """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is."""
+def _summary(parts: dict[str, Any], jitter: dict[str, Any] | None) -> list[str]:
+    """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is.
+
+    A sweep of ramps asks where the loss jitters, and compares no warmups.
+    """
+    if jitter:
+        return [*jitter["sentences"], _what_was_run(parts["counts"]), _what_failed(parts["counts"])]
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         _what_failed(parts["counts"]),
@@ -243,6 +251,12 @@ def _summary(parts: dict[str, Any]) -> list[str]:
     if parts["own_best_lr"]:
         sentences.append(parts["own_best_lr"]["headline"])
     return sentences
+
+
+def _what_was_run(counts: dict[str, Any]) -> str:
+    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
+    runs = f"{count(counts['runs'], 'run')} of {used}, {_listed(counts['total_steps'])} updates each"
+    return f"{runs}, at {count(counts['seeds'], 'seed')}."
 
 
 def _what_was_compared(parts: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from warmup_lab.config import resolve
+from warmup_lab.jitter_search import JitterSearch
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.schema import ConfigError, RunConfig
 from warmup_lab.search import Grid, OptunaSearch
@@ -92,6 +93,13 @@ class OptunaMultirun(CheckedSweeper):
             seed=self._seed,
             objective=self._config.objective,
         )
+
+
+class JitterMultirun(CheckedSweeper):
+    """Ramps, then constant rates around the lr from where they jitter."""
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return JitterSearch(overrides, Path(self._config.hydra.sweep.dir), self._plan_cell)
 
 
 def finish_sweep(directory: Path, config: RunConfig) -> None:

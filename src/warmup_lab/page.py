@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from warmup_lab import oscillation
+from warmup_lab.advice import fraction
 from warmup_lab.charts import CONFIG, Figure, as_spec, short_percent, style
 from warmup_lab.metrics import metric_words
 
@@ -47,6 +48,7 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
         "signed": signed,
         "percent": percent,
         "short_percent": short_percent,
+        "fraction": fraction,
         "code": _with_code,
     }
     return environment.get_template("report.html.jinja").render(

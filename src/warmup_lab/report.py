@@ -19,6 +19,7 @@ from warmup_lab.curves import traces_figure
 from warmup_lab.exhibits import detail_figure, learning_rate_figure, oscillation_figure, quality_figure
 from warmup_lab.figures import save_both
 from warmup_lab.files import atomic_path, write_json
+from warmup_lab.jitter_figure import jitter_figure
 from warmup_lab.metrics import ROUGHNESS
 from warmup_lab.page import number, render_page, signed
 from warmup_lab.probe_curves import layers_figure, probes_figure
@@ -26,7 +27,10 @@ from warmup_lab.results import Sweep, read_sweep
 from warmup_lab.schema import ConfigError, TrackingConfig
 
 _MAX_LINES = 60
-_FIGURES = ("oscillation", "oscillation_detail", "quality", "learning_rate", "traces", "probes", "layers", "layers_lr")
+_FIGURES = (
+    "lr_jitter", "oscillation", "oscillation_detail", "quality", "learning_rate", "traces", "probes", "layers",
+    "layers_lr",
+)  # fmt: skip
 
 
 def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> dict[str, Any]:
@@ -58,6 +62,7 @@ def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
     """The figures of the report; one that has nothing to show has no rows."""
     layout: Layout = make_layout(comparison["arms"])
     return [
+        jitter_figure(comparison["lr_jitter"]),
         oscillation_figure(layout),
         quality_figure(dict(comparison), layout),
         traces_figure(sweep.runs, sweep.traces, layout),

@@ -92,6 +92,18 @@ def wilson(count: int, total: int) -> Rate:
     return Rate(count, total, float(low), float(high))
 
 
+@lru_cache(maxsize=4096)
+def wilson_bounds(count: int, total: int, *, confidence: float) -> Interval:
+    """One-sided Wilson bounds of a share: it is above the first, or below the second, each with that confidence.
+
+    The two ends of the two-sided score interval at `2 * confidence - 1` (Wilson 1927). 0 and 1 without a trial.
+    """
+    if total == 0:
+        return 0.0, 1.0
+    low, high = proportion_confint(count, total, alpha=2 * (1 - confidence), method="wilson")
+    return float(low), float(high)
+
+
 def mean_interval(values: Floats, confidence: float = 0.95) -> Interval | None:
     """t-interval of the mean of `values` (n,), finite numbers; null for n < 2, a point where they are equal."""
     if values.size < 2:
