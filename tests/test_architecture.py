@@ -13,9 +13,9 @@ ORDER = [
     "statistics", "jitter", "advice", "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface",
     "corpora", "tasks", "rows", "forward", "models", "update_rules", "optimizers", "plan", "checkpoint", "wandb_guard",
     "tracking", "evaluation", "probing", "sharpness", "critical_lr", "layers", "probes", "outcome", "starting",
-    "trainer", "stacked", "stacked_optimizers", "grouping", "packed", "results", "ramps", "sweep", "explanations",
-    "composition", "figures", "metrics", "charts", "comparison", "curves", "probe_curves", "exhibits", "jitter_figure",
-    "page", "report", "search", "jitter_search", "multirun", "cli", "launching",
+    "trainer", "stacked", "stacked_optimizers", "grouping", "together", "packed", "results", "ramps", "sweep",
+    "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves", "probe_curves", "exhibits",
+    "jitter_figure", "page", "report", "search", "jitter_search", "multirun", "cli", "launching",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -99,7 +99,7 @@ def outputs_of(setting: Setting) -> dict[str, torch.Tensor]:
     def into_blocks(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
         found["embeddings"] = (args[0] if args else kwargs["hidden_states"])[there]
 
-    def out_of(name: str) -> object:
+    def out_of(name: str) -> Callable[..., None]:
         def note(_: nn.Module, __: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
             found[name] = (output if isinstance(output, torch.Tensor) else output[0])[there]
 
@@ -124,4 +124,5 @@ def linear_cka(one: torch.Tensor, other: torch.Tensor) -> float:
     """
     one, other = one - one.mean(0), other - other.mean(0)
     own = torch.linalg.matrix_norm(one.T @ one) * torch.linalg.matrix_norm(other.T @ other)
-    return (torch.linalg.matrix_norm(other.T @ one) ** 2 / own).item()
+    shared: float = (torch.linalg.matrix_norm(other.T @ one) ** 2 / own).item()
+    return shared

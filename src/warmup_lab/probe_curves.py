@@ -266,7 +266,7 @@ def _threshold(look: Look, span: list[float], limits: list[float]) -> list[Any]:
     """The threshold over the rate, as far as it lies in the frame, with its name."""
     if look.threshold is None:
         return []
-    lr = np.geomspace(*span, 60)
+    lr = np.geomspace(span[0], span[1], 60)
     at = look.threshold(lr)
     inside = (at >= limits[0]) & (at <= limits[1])
     if inside.sum() < 2:

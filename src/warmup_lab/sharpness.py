@@ -86,7 +86,7 @@ def hessian(setting: Setting) -> Iterator[Product]:
         gradients = torch.autograd.grad(loss, weights, create_graph=True)
 
         def product(vector: torch.Tensor) -> torch.Tensor:
-            parts = vector.split([weight.numel() for weight in weights])
+            parts = torch.split_with_sizes(vector, [weight.numel() for weight in weights])
             shaped = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
             found = torch.autograd.grad(gradients, weights, shaped, retain_graph=True, materialize_grads=True)
             return flat(found)
