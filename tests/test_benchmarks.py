@@ -23,11 +23,12 @@ def load(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "words", "peers"),
     [
-        ("step", [], {"bare loop", "Trainer"}),
+        ("step", [], {"bare loop", "bare loop, padded", "Trainer"}),
         ("study", ["--launcher", "basic"], {"Trainer script started anew", "Trainer in one process"}),
         ("report", [], {"4 runs"}),
         ("start", [], {"import torch, transformers"}),
         ("tracking", [], {"tracking=none"}),
+        ("packed", ["--device", "cpu"], {"one by one"}),
     ],
 )
 def test_runs_and_all_sides_do_the_same_work(load, name, words, peers, tmp_path, capsys):

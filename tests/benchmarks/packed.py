@@ -1,34 +1,32 @@
 """K runs together against the same runs one by one: runs an hour, and what they come to.
 
     python tests/benchmarks/packed.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; a GPU where there is one
-    python tests/benchmarks/packed.py --quick      # a minute on a CPU
+    python tests/benchmarks/packed.py --quick      # K = 1 and 8, a few updates
 
 Needs torch, transformers, tokenizers, numpy and pyarrow: neither Hydra nor datasets nor W&B. The task is SST-2, where
 the environment variable WARMUP_LAB_DATA names a folder with sst2/train.tsv and sst2/validation.tsv; else the embedded
 one.
 
 One by one is `trainer.train`, timed over the first `--alone` runs and taken to last as long for the others. Together is
-`packed.train_together`. Both are timed from the call to the last file written, alternating, after one warming-up call
-of each; the medians of `--repeats` are compared. Dropout is off, so that the losses can be compared run by run: the
-largest relative difference of the final training losses stands beside each ratio.
+`packed.train_together`. Both are timed from the call to the last file written, alternating, after one call of each
+that warms caches and kernels up. Dropout is off, so that the losses can be compared run by run.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
+import timing
 import torch
 
 from warmup_lab.packed import train_together
@@ -48,39 +46,43 @@ from warmup_lab.trainer import train
 SHAPES = {"bert_tiny": (2, 128, 2), "bert_mini": (4, 256, 4)}
 """Layers, width, heads: as conf/model has them."""
 WARMUPS = (0.0, 0.02, 0.1, 0.5)
+TARGETS = {"bert_tiny": 15.0, "bert_mini": 8.0}
+"""Times as many runs an hour, for 64 runs on one GPU of the H200's class."""
+SAME_LOSS = 1e-2
+"""Relative difference of the final training losses. Float noise of 1e-7 grows over hundreds of updates; that it starts
+as noise, 1e-5 over 50 updates, is for the tests to show."""
 
 
-def main() -> None:
-    options = _options()
-    rows = [
-        measure(model, num_runs, options)
-        for model in options.models
-        for num_runs in options.runs
-    ]  # fmt: skip
-    print(f"\n{_machine(options.device)}; {options.updates} updates, {_task().title}, {options.precision}")
-    print(_table(rows))
-    value = {"benchmark": "packed", "machine": _machine(options.device), "task": _task().title, "rows": rows}
-    value |= {"updates": options.updates, "precision": options.precision, "torch": str(torch.__version__)}
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    print(f"written: {options.output}")
+def main(words: Sequence[str] | None = None) -> None:
+    options = _options(words)
+    rows, checks = [], {}
+    for model in options.models:
+        for num_runs in options.runs:
+            timing.say(f"packed: {model}, {num_runs} runs on {_machine(options.device)}")
+            row, apart = measure(model, num_runs, options)
+            rows.append(row)
+            checks[f"{model}, {num_runs} runs: largest relative difference of a run's training loss"] = apart
+    settings = {
+        "device": _machine(options.device), "task": _task().title, "updates": options.updates, "batch_size": 32,
+        "precision": options.precision, "dropout": 0.0, "rounds": options.rounds, "timed_alone": options.alone,
+    }  # fmt: skip
+    if options.device.startswith("cuda"):
+        settings["peak_bytes"] = torch.cuda.max_memory_allocated(options.device)
+    timing.write("packed", rows, options.out, settings=settings, checks=checks, threads=options.threads)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+def _options(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--models", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--runs", nargs="+", type=int, default=[1, 8, 32, 64], metavar="K")
     parser.add_argument("--updates", type=int, default=240)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--alone", type=int, default=4, help="runs timed one by one, at most")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
-    parser.add_argument("--quick", action="store_true", help="bert_tiny, K = 1 and 8, 10 updates, twice")
-    parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/packed.json"))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.quick:
-        options.models, options.runs, options.updates, options.repeats, options.alone = ["bert_tiny"], [1, 8], 10, 2, 2
+        options.models, options.runs, options.updates, options.rounds, options.alone = ["bert_tiny"], [1, 8], 4, 1, 2
     return options
 
 
@@ -108,38 +110,34 @@ def plans(model: str, num_runs: int, options: argparse.Namespace) -> list[Plan]:
     return [make_plan(replace(config, warmup_ratio=warmup, seed=seed)) for warmup, seed in cells]
 
 
-def measure(model: str, num_runs: int, options: argparse.Namespace) -> dict[str, Any]:
+def measure(model: str, num_runs: int, options: argparse.Namespace) -> tuple[timing.Row, dict[str, Any]]:
+    """Seconds a run, together and alone, and whether the runs came to the same."""
     chosen = plans(model, num_runs, options)
-    first = chosen[: options.alone]
-    together, alone = [], []
-    for repeat in range(options.repeats + 1):  # the first of each warms caches and kernels up
-        losses, seconds = _timed(lambda folder: _together(chosen, folder))
-        losses_alone, seconds_alone = _timed(lambda folder: _one_by_one(first, folder))
-        if repeat:
-            together.append(seconds / num_runs)
-            alone.append(seconds_alone / len(first))
-    apart = max(abs(one / other - 1) for one, other in zip(losses, losses_alone, strict=False))
-    row = {
-        "model": model,
-        "runs": num_runs,
-        "seconds_a_run_alone": statistics.median(alone),
-        "seconds_a_run_together": statistics.median(together),
-        "ratio": statistics.median(alone) / statistics.median(together),
-        "all_alone": alone,
-        "all_together": together,
-        "losses_apart": apart,
+    sides: dict[str, tuple[list[Plan], Callable[[list[Plan], Path], list[float]]]] = {
+        "together": (chosen, _together),
+        "one by one": (chosen[: options.alone], _one_by_one),
     }
-    if options.device.startswith("cuda"):
-        row["peak_bytes"] = torch.cuda.max_memory_allocated(options.device)
-    print(_table([row]).splitlines()[-1], flush=True)
-    return row
+    losses: dict[str, list[float]] = {}
 
+    def timed(name: str) -> Callable[[int], float]:
+        def once(_: int) -> float:
+            runs, work = sides[name]
+            with tempfile.TemporaryDirectory() as folder:
+                started = time.perf_counter()
+                losses[name] = work(runs, Path(folder))
+                return (time.perf_counter() - started) / len(runs)
 
-def _timed(work: Any) -> tuple[list[float], float]:
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        losses = work(Path(folder))
-        return losses, time.perf_counter() - started
+        return once
+
+    for name in sides:
+        timed(name)(0)
+    found = timing.alternate({name: timed(name) for name in sides}, options.rounds)
+    target = TARGETS[model] if num_runs == 64 and options.device.startswith("cuda") else None
+    what = f"a run of {model}, {num_runs} together, {options.precision}, {_machine(options.device)}"
+    names = ("together", "one by one")
+    row = timing.compared("packed", what, "s", found[names[0]], found[names[1]], names[1], faster=True, limit=target)
+    apart = max(abs(one / other - 1) for one, other in zip(losses[names[0]], losses[names[1]], strict=False))
+    return row, {"ok": apart <= SAME_LOSS, "numbers": {"largest": apart}, "tolerance": SAME_LOSS}
 
 
 def _together(chosen: list[Plan], folder: Path) -> list[float]:
@@ -154,24 +152,8 @@ def _one_by_one(chosen: list[Plan], folder: Path) -> list[float]:
     return [train(plan, folder / plan.run_id, show_progress=False)["metrics"]["train_loss"] for plan in chosen]
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    lines = [f"{'model':<10} {'K':>3}  {'s a run alone':>16} {'s a run together':>19}  {'ratio':>6}  losses apart"]
-    for row in rows:
-        times = [_spread(row[f"all_{way}"]) for way in ("alone", "together")]
-        numbers = f"{times[0]:>16} {times[1]:>19}  {row['ratio']:>5.2f}x  {row['losses_apart']:.1e}"
-        lines.append(f"{row['model']:<10} {row['runs']:>3}  {numbers}")
-    return "\n".join(lines)
-
-
-def _spread(seconds: list[float]) -> str:
-    half = (max(seconds) - min(seconds)) / 2
-    return f"{statistics.median(seconds):.3f} +- {half:.3f}"
-
-
 def _machine(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 NAMES = ("start", "step", "tracking", "study", "packed", "report")
 NO_GPU = (
     "packed: needs a GPU, and here is none. Where one is, with nothing but torch and transformers installed: "
-    "PYTHONPATH=src python tests/benchmarks/packed.py"
+    "python tests/benchmarks/packed.py"
 )
 
 

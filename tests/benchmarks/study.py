@@ -163,7 +163,7 @@ def check(study: Study) -> dict[str, Any]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
-    parser.add_argument("--launcher", default="joblib", help="hydra/launcher of this project's side")
+    parser.add_argument("--launcher", default="fastest", help="hydra/launcher of this project's side")
     parser.add_argument("--starts", type=int, default=2, help="starts of (a) in a round, of which 24 are reckoned")
     parser.add_argument("--runs", type=int, default=4, help="runs of (b) in a round, of which 24 are reckoned")
     parser.add_argument("--whole", action="store_true", help="24 starts of (a) and 24 runs of (b) in every round")
