@@ -318,7 +318,8 @@ def swept(tmp_path_factory, shared_cache) -> tuple[Path, subprocess.CompletedPro
     return folder / "runs" / "lr_jitter", done
 
 
-SMALLEST = ("max_steps=200", "task.num_train=40", "batch_size=40", "model.dropout=0", "optimizer.lr=1")
+SMALLEST = ("max_steps=200", "optimizer.lr=0.3", "task.num_train=64", "batch_size=64", "task.label_noise=0.3",
+            "model.dropout=0")  # fmt: skip
 """Full batches without dropout: at a low lr no update raises the loss on them."""
 
 
@@ -355,7 +356,7 @@ def test_the_section_is_what_the_traces_say(swept):
     assert len(expected) == 5
     rates = [math.inf if lr is None else lr for lr in expected.values()]
     median = section["jitter_lr"]["median"]
-    assert median == (float(f"{sorted(rates)[2]:.2g}") if math.isfinite(sorted(rates)[2]) else None)
+    assert median == float(f"{sorted(rates)[2]:.2g}")
     assert comparison["headline"] == section["headline"]
     assert section["headline"] in done.stdout
     assert section["headline"] in (folder / "report.html").read_text()
@@ -363,9 +364,41 @@ def test_the_section_is_what_the_traces_say(swept):
         assert sentence in done.stdout
 
 
+def test_every_multiple_was_tried_cold_and_warmed_at_the_same_seeds(swept):
+    folder, _ = swept
+    section = json.loads((folder / "comparison.json").read_text())["lr_jitter"]
+    runs = pd.read_parquet(folder / "results.parquet")
+    survived = runs[(runs.status == "completed") & ~runs.failed_to_learn]
+    assert len(section["trials"]) == 10
+    for trial in section["trials"]:
+        scheduler, steps = ("constantlr", 0) if trial["start"] == "cold" else ("warmupconstant", 20)
+        same = survived[(survived.scheduler == scheduler) & np.isclose(survived.lr, trial["lr"])]
+        assert trial["warmup_steps"] == steps
+        assert trial["survived"]["count"] == len(same)
+        assert trial["survived"]["total"] == 5
+        assert sorted(trial["survivors"]) == sorted(same.seed)
+    multiples = [(trial["start"], trial["multiple"]) for trial in section["trials"]]
+    assert sorted(multiples) == sorted((start, multiple) for start in ("cold", "warmed") for multiple in MULTIPLES)
+    for multiple in MULTIPLES:
+        (lr,) = {trial["lr"] for trial in section["trials"] if trial["multiple"] == multiple}
+        assert lr == pytest.approx(multiple * section["jitter_lr"]["median"], rel=0.005)
+
+
+def test_cold_runs_hold_their_rate_from_the_first_update_and_warmed_ones_reach_it(swept):
+    folder, _ = swept
+    for trace in traces(folder, "constantlr").values():
+        assert trace.lr.nunique() == 1
+        assert "overshoot" not in trace
+    for trace in traces(folder, "warmupconstant").values():
+        assert trace.lr[0] == 0
+        assert trace.lr[20:].nunique() == 1
+    for trace in traces(folder, "exponentialramp").values():
+        assert (trace.lr.iloc[0], trace.lr.iloc[-1]) == pytest.approx((3e-5, 0.3))
+
+
 def test_the_same_command_again_trains_nothing(swept, shared_cache):
     folder, _ = swept
     before = json.loads((folder / "comparison.json").read_text())["lr_jitter"]
     done = run(folder.parent.parent, shared_cache, *SMALLEST)
-    assert "finished already, 0 to train" in done.stderr
+    assert done.stderr.count("finished already, 0 to train") == 2
     assert json.loads((folder / "comparison.json").read_text())["lr_jitter"] == before

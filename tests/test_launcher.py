@@ -132,7 +132,7 @@ def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_
 
 def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_never_stopped(train_py, tmp_path):
     """Also after `kill -9`, from the periodic checkpoints."""
-    grid = (*GRID, "epochs=40", "checkpoint_every=5", "seed=range(3)")  # 200 updates
+    grid = (*GRID, "epochs=20", "checkpoint_every=5", "seed=range(3)")  # 100 updates
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         had = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/try/*/checkpoint/state.pt")}
         process = subprocess.Popen(
@@ -150,7 +150,7 @@ def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_never_stopped(tr
         assert process.returncode == status, stderr
         assert len(list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))) == 3
         assert not list(tmp_path.glob("runs/try/*/result.json"))
-    assert "of 200; the same command goes on from there" in stderr
+    assert "of 100; the same command goes on from there" in stderr
     done = train_py(*grid)
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("runs/try/*/result.json"):
