@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, SMALL
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from scipy import stats
 
 from warmup_lab.advice import MULTIPLES, Trial, gain, largest_surviving, recommend
+from warmup_lab.config import resolve
 from warmup_lab.jitter import CONFIDENCE, Onset, binned, find_onset, over_seeds
+from warmup_lab.jitter_search import JitterSearch
+from warmup_lab.plan import make_plan
+from warmup_lab.schema import ConfigError
 from warmup_lab.statistics import wilson, wilson_bounds
 
 T = 200
@@ -203,8 +210,14 @@ def test_half_of_the_jitter_lr_without_warmup_where_all_cold_runs_survived():
     found = recommend(0.004, None, trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0)))
     assert (found.lr, found.multiple, found.warmup_steps) == (0.002, 0.5, 0)
     assert "5 of 5 runs that held it survived" in found.lr_reason
-    assert "not shown to lower the loss" in found.warmup_reason
+    assert "was not shown to lower the loss" in found.warmup_reason
     assert found.cautions == ()
+
+
+def test_a_warmup_that_raises_the_loss_is_said_to():
+    found = recommend(0.004, None, trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0), warmed_loss=0.6))
+    assert found.warmup_steps == 0
+    assert "one of 20 updates raised the loss" in found.warmup_reason
 
 
 def test_a_warmup_where_it_lowers_the_loss_although_cold_runs_survive():
@@ -270,6 +283,9 @@ def test_what_warmup_buys():
     assert (found.ratio, found.bound) == (2.0, None)
     assert (found.seeds_larger, found.seeds_equal, found.seeds_smaller) == (3, 2, 0)
     assert found.p_value == 0.25  # 2 / 2**3
+    same = gained((5, 5, 2, 0, 0), (5, 5, 3, 0, 0))
+    assert same.ratio == 1.0
+    assert "up to the same lr, 0.002, warmed and cold" in same.sentence
     assert gained((5, 5, 3, 0, 0), (5, 5, 5, 5, 5)).bound == "at least"
     assert gained((5, 5, 5, 5, 5), (5, 5, 3, 0, 0)).bound == "at most"
     assert gained((5, 5, 5, 5, 5), (5, 5, 5, 5, 5)).ratio is None
@@ -286,32 +302,64 @@ COMMAND = (*SMALL, "-m", "experiment=lr_jitter", "model.num_layers=1", "model.hi
 def run(folder: Path, cache: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *COMMAND, *args], cwd=folder, text=True, capture_output=True,
-        timeout=300, env={**os.environ, "WARMUP_LAB_CACHE": str(cache)}, check=False,
+        timeout=900, env={**os.environ, "WARMUP_LAB_CACHE": str(cache)}, check=False,
     )  # fmt: skip
 
 
+ALLOWED = {"max_steps": "200", "probe.overshoot_every": "1", "seed": "range(5)"}
+"""The smallest setting."""
+
+
+def search(directory: Path, **changed: str) -> JitterSearch:
+    """The cells of the smallest setting with some of it changed."""
+    words = [f"{key}={value}" for key, value in (ALLOWED | changed).items()]
+
+    def plan_cell(cell: list[str]):
+        small = [word for word in SMALL if word.startswith("task.")]
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return make_plan(resolve(compose("config", [*small, *cell]), multirun=True), multirun=True)
+
+    return JitterSearch(OverridesParser.create().parse_overrides(words), directory, plan_cell)
+
+
 @pytest.mark.parametrize(
-    ("args", "words"),
+    ("key", "value", "words"),
     [
-        (["max_steps=199"], "at least 200 updates, and they have 199"),
-        (["seed=range(4)"], "at least 5 seeds, such as 'seed=range(5)'"),
-        (["probe.overshoot_every=null"], "needs the overshoot probe"),
-        (["probe.overshoot_every=3"], "probes 67 of 200 updates, and lr_jitter needs 100"),
-        (["optimizer.lr=0.1,0.2"], "optimizer.lr: lr_jitter sweeps the seeds alone"),
-        (["scheduler=warmuplinear"], "chooses the schedules itself"),
+        ("max_steps", "199", "at least 200 updates, and they have 199"),
+        ("seed", "range(4)", "at least 5 seeds, such as 'seed=range(5)'"),
+        ("seed", "0,1,2,2,1,0", "there are 3"),
+        ("seed", "0", "there is 1"),
+        ("probe.overshoot_every", "null", "needs the overshoot probe"),
+        ("probe.overshoot_every", "3", "probes 67 of 200 updates, and lr_jitter needs 100"),
+        ("optimizer.lr", "0.1,0.2", "optimizer.lr: lr_jitter sweeps the seeds alone"),
+        ("scheduler", "warmuplinear", "chooses the schedules itself"),
     ],
 )
-def test_what_is_too_little_is_refused_before_anything_is_trained(args, words, tmp_path, shared_cache):
-    done = run(tmp_path, shared_cache, *args)
+def test_what_is_too_little_is_refused(key, value, words, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        search(tmp_path, **{key: value})
+
+
+def test_ramps_come_first_without_the_warmup_that_only_the_warmed_runs_have(tmp_path):
+    cells = search(tmp_path, **{"warmup_steps": "50", "optimizer.lr": "0.1", "scheduler.ramp_start": "1e-3"})
+    ramps = cells.ask()
+    assert [cell[-1] for cell in ramps] == [f"seed={seed}" for seed in range(5)]
+    assert all("scheduler=exponentialramp" in cell and "warmup_steps=50" not in cell for cell in ramps)
+    cells.tell([{"status": "error", "strategy": {"scheduler": "exponentialramp"}}] * 5)
+    assert cells.ask() == []  # no confirmation before every ramp has finished
+
+
+def test_a_refusal_comes_in_one_line_before_anything_is_trained(tmp_path, shared_cache):
+    done = run(tmp_path, shared_cache, "max_steps=2", "seed=0")
     assert done.returncode == 1
-    assert words in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: lr_jitter needs at least 5 seeds")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, shared_cache) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The experiment with the fewest updates and seeds it allows, on a small model and data that it learns at once."""
+    """The experiment with the fewest updates and seeds it allows: 55 runs of 200 updates, a minute of one core."""
     folder = tmp_path_factory.mktemp("lr_jitter")
     done = run(folder, shared_cache, *SMALLEST)
     assert done.returncode == 0, done.stderr

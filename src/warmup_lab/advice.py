@@ -119,6 +119,9 @@ def _ratio(cold: Largest, warmed: Largest) -> tuple[float | None, Literal["at le
     if warmed.at_edge or cold.at_edge:
         bound = "at least" if warmed.at_edge else "at most"
     ratio = warmed.lr / cold.lr
+    if ratio == 1:
+        same = f"What warmup buys: all runs survived up to the same lr, {cold.lr:.3g}, warmed and cold: no factor that"
+        return ratio, bound, f"{same} rates a factor of 2 apart could show."
     words = f"What warmup buys: the largest lr that all runs survived is {warmed.lr:.3g} warmed and {cold.lr:.3g} cold"
     return ratio, bound, f"{words}, {bound + ' ' if bound else ''}{ratio:.2g} times (a factor of 2 between rates)."
 
@@ -196,7 +199,8 @@ def _warmup_where_cold_survived(cold: Trial, warmed: Trial | None) -> tuple[int,
             f"Recommended warmup: {warmed.warmup_steps} updates. At this lr runs survive without one too, but it "
             f"lowers the loss: {shown}."
         )  # fmt: skip
-    return 0, f"{none}, and one of {warmed.warmup_steps} updates was not shown to lower the loss ({shown})."
+    effect = "raised" if interval[0] > 0 else "was not shown to lower"
+    return 0, f"{none}, and one of {warmed.warmup_steps} updates {effect} the loss ({shown})."
 
 
 def _paired(cold: Trial, warmed: Trial) -> tuple[Interval | None, float | None]:
