@@ -137,12 +137,12 @@ def test_false_alarms_at_a_constant_rate_are_rare(total, rate):
     assert alarms / 400 < 0.075
 
 
-def test_at_95_percent_a_fifth_of_ramps_would_raise_a_false_alarm(monkeypatch):
+def test_at_95_percent_almost_half_of_ramps_would_raise_a_false_alarm(monkeypatch):
     """So the confidence is needed, and the test above can fail."""
     monkeypatch.setattr("warmup_lab.jitter.CONFIDENCE", 0.95)
     columns = (np.random.default_rng(0).random((400, T)) < 0.3).astype(float)
     alarms = sum(find_onset(column, LR, total_steps=T).lr is not None for column in columns)
-    assert alarms / 400 > 0.2
+    assert alarms / 400 > 0.4
     assert CONFIDENCE == 0.995
 
 
@@ -296,7 +296,11 @@ def test_what_warmup_buys():
 
 # ------------------------------------------------------------------------------------- the experiment itself
 
-COMMAND = (*SMALL, "-m", "experiment=lr_jitter", "model.num_layers=1", "model.hidden_size=32", "task.max_length=16")
+COMMAND = (
+    *SMALL, "-m", "experiment=lr_jitter", "hydra/launcher=packed", "model.num_layers=1", "model.hidden_size=32",
+    "task.max_length=16",
+)  # fmt: skip
+"""The runs that hold a rate are trained together, which is the fastest way to have many small ones."""
 
 
 def run(folder: Path, cache: Path, *args: str) -> subprocess.CompletedProcess[str]:

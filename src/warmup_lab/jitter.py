@@ -30,8 +30,8 @@ WINDOW_SHARE = 0.1
 """Probed updates of a window as a share of all planned ones: a tenth of the ramp's decades, however long it is."""
 CONFIDENCE = 0.995
 """One-sided confidence of either bound. Hundreds of overlapping windows are looked at, each against the calmest quarter
-so far, so at 95 % a third of ramps would raise a false alarm. At 99.5 % it is 5 % at most, for constant rates from 0.01
-to 0.8 and 200 to 1000 updates (simulated; tests/test_jitter.py repeats it)."""
+so far, so at 95 % up to 60 % of ramps raise a false alarm, at 99 % up to 12 %. At 99.5 % it is 5 %, for constant rates
+from 0.01 to 0.8 and 200 to 1000 updates (simulated; tests/test_jitter.py repeats it)."""
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
@@ -72,7 +72,8 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     ramp. It stands out when the lower bound of its rate exceeds the upper bound of the low-lr rate, both one-sided
     Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: near
     lr 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
-    learned), which is no jitter. The jitter starts at the first overshoot of the first window that stands out.
+    learned), which is no jitter. A step from 0 to 0.3 half-way through 300 updates is found in every ramp, in the
+    median 2 updates late, in 9 of 10 at most 10; one from 0 to 0.2 in 99 %, 9 and 60 late (simulated). The jitter starts at the first overshoot of the first window that stands out.
 
     >>> column = [0.0] * 150 + [1.0] * 50
     >>> find_onset(column, [1e-5 * 1.05**t for t in range(200)], total_steps=200).step
