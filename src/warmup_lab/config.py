@@ -10,6 +10,7 @@ import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass, make_dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,18 +86,37 @@ def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any
     from omegaconf.errors import OmegaConfBaseException
 
     known = [item.name for item in fields(schema)]
-    for key, value in values.items():
+    for key in values:
         if key not in known:
             raise ConfigError(f"unknown key {where}{key}{suggestion(str(key), known)}")
+    try:
+        container = OmegaConf.to_container(OmegaConf.merge(_structured(schema), dict(values)))
+    except OmegaConfBaseException as error:
+        _refuse_wrong_type(schema, values, where)
+        raise ConfigError(str(error).splitlines()[0]) from error
+    return {str(key): value for key, value in container.items() if key in values}  # type: ignore[union-attr]
+
+
+def _refuse_wrong_type(schema: type, values: Mapping[str, Any], where: str) -> None:
+    """Names the value that is to blame."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for key, value in values.items():
         try:
-            OmegaConf.merge(OmegaConf.structured(schema), {key: value})
+            OmegaConf.merge(_structured(schema), {key: value})
         except OmegaConfBaseException as error:
             wanted = next(item.type for item in fields(schema) if item.name == key)
             name = getattr(wanted, "__name__", str(wanted))
             raise ConfigError(f"{where}{key}={value}: must be of type {name}") from error
-    merged = OmegaConf.merge(OmegaConf.structured(schema), dict(values))
-    container = OmegaConf.to_container(merged)
-    return {str(key): value for key, value in container.items() if key in values}  # type: ignore[union-attr]
+
+
+@cache
+def _structured(schema: type) -> Any:
+    """OmegaConf's form of a dataclass, made once: a sweep reads the configuration several times a cell."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.structured(schema)
 
 
 def _build(schema: type[_Schema], values: Mapping[str, Any], where: str) -> _Schema:
@@ -144,16 +164,17 @@ def _kind(kinds: Mapping[str, type[_Schema]], values: Mapping[str, Any], section
 
 def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
     options = {key: value for key, value in values.items() if key not in ("name", "lr")}
-    named = _typed(
-        make_dataclass("Optimizer", [("name", str), ("lr", float)]), _only(values, "name", "lr"), "optimizer."
-    )
-    return OptimizerConfig(**named, options=options)
+    return OptimizerConfig(**_typed(_NamedOptimizer, _only(values, "name", "lr"), "optimizer."), options=options)
+
+
+_NamedOptimizer = make_dataclass("Optimizer", [("name", str), ("lr", float)])
+_SHARED = [item for item in fields(SchedulerConfig) if item.name not in ("name", "options")]
+_Warmup = make_dataclass("Warmup", [(item.name, item.type, field(default=item.default)) for item in _SHARED])
 
 
 def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
-    shared = {item.name: item for item in fields(SchedulerConfig) if item.name not in ("name", "options")}
-    schema = make_dataclass("Warmup", [(name, item.type, field(default=item.default)) for name, item in shared.items()])
-    named = _typed(schema, _only(values, *shared), "scheduler.")
+    shared = [item.name for item in _SHARED]
+    named = _typed(_Warmup, _only(values, *shared), "scheduler.")
     if "warmup" in named:
         named["warmup"] = named["warmup"].lower()
     options = {key: value for key, value in values.items() if key != "name" and key not in shared}
@@ -192,6 +213,7 @@ def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
     return RunConfig(**sections, **_typed(_root_schema(), values, ""))
 
 
+@cache
 def _root_schema() -> type:
     """The root keys of `RunConfig` without its sections, for the type check."""
     hints = typing.get_type_hints(RunConfig)

@@ -73,7 +73,8 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: near
     lr 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
     learned), which is no jitter. A step from 0 to 0.3 half-way through 300 updates is found in every ramp, in the
-    median 2 updates late, in 9 of 10 at most 10; one from 0 to 0.2 in 99 %, 9 and 60 late (simulated). The jitter starts at the first overshoot of the first window that stands out.
+    median 2 updates late, in 9 of 10 at most 10; one from 0 to 0.2 in 99 %, 9 and 60 late (simulated). The jitter
+    starts at the first overshoot of the first window that stands out.
 
     >>> column = [0.0] * 150 + [1.0] * 50
     >>> find_onset(column, [1e-5 * 1.05**t for t in range(200)], total_steps=200).step
