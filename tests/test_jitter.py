@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -218,6 +219,21 @@ def test_a_warmup_that_raises_the_loss_is_said_to():
     found = recommend(0.004, None, trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0), warmed_loss=0.6))
     assert found.warmup_steps == 0
     assert "one of 20 updates raised the loss" in found.warmup_reason
+
+
+def test_the_smaller_rate_where_it_ends_lower():
+    """Losses at 1/4 are 0.3 lower at every seed but for noise of 0.01: the interval is far below 0."""
+    made = trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0))
+    lower = [
+        dataclasses.replace(one, eval_loss={seed: loss - 0.3 - 0.01 * seed for seed, loss in one.eval_loss.items()})
+        if one.multiple == 0.25
+        else one
+        for one in made
+    ]
+    found = recommend(0.004, None, lower)
+    assert (found.lr, found.multiple, found.warmup_steps) == (0.001, 0.25, 0)
+    assert "They ended lower than at 0.002, which all survived too (final evaluation loss -0.32 [" in found.lr_reason
+    assert found.cautions == ("It is the smallest rate that was tried: one still smaller may end lower yet.",)
 
 
 def test_a_warmup_where_it_lowers_the_loss_although_cold_runs_survive():

@@ -143,21 +143,33 @@ class Recommendation(Record):
 
 
 def recommend(jitter_lr: float | None, why_none: str | None, trials: Sequence[Trial]) -> Recommendation:
-    """The largest rate, at most half of the jitter lr, at which every run survived; cold if cold runs did.
+    """The largest rate, at most half of the jitter lr, at which every run survived; a smaller one if it ends lower.
 
-    A warmup is recommended where cold runs failed at that rate and warmed ones did not, or where it lowers the final
-    loss (95 % t-interval of the paired difference below 0). Nothing is recommended that no run has confirmed.
+    Cold runs or warmed ones may be those that all survived. A warmup is recommended where cold runs failed at that rate
+    and warmed ones did not, or where it lowers the final loss. One loss is lower than another where the 95 % t-interval
+    of the difference, paired by seed, lies below 0. Nothing is recommended that no run has confirmed.
     """
     if jitter_lr is None:
         return _none(f"there is no jitter lr: {why_none}")
     if not any(trial.survived.total for trial in trials):
         return _none("no run at a constant rate has confirmed the jitter lr")
-    for multiple in sorted({trial.multiple for trial in trials if trial.multiple <= MARGIN * 1.01}, reverse=True):
-        cold, warmed = (_trial(trials, start, multiple) for start in ("cold", "warmed"))
-        if (cold and cold.all_survived) or (warmed and warmed.all_survived):
-            chosen = _chosen(cold, warmed, jitter_lr)
-            return replace(chosen, cautions=(*_below_the_margin(trials, chosen), *_beyond(trials, chosen)))
-    return _none(_why_nothing_survived(trials))
+    low = sorted({trial.multiple for trial in trials if trial.multiple <= MARGIN * 1.01}, reverse=True)
+    pairs = [(_trial(trials, "cold", multiple), _trial(trials, "warmed", multiple)) for multiple in low]
+    options = [pair for pair in pairs if any(trial and trial.all_survived for trial in pair)]
+    if not options:
+        return _none(_why_nothing_survived(trials))
+    best, why_smaller = options[0], ""
+    for option in options[1:]:
+        change = _paired(_used(*best), _used(*option))
+        if change and change.interval[1] < 0:
+            why_smaller = f" They ended lower than at {_used(*best).lr:.3g}, which all survived too ({change.words}); \
+these runs hold their lr, and before a decay the larger may do as well."
+            best = option
+    chosen = _chosen(*best, jitter_lr)
+    smallest = bool(why_smaller) and chosen.multiple == low[-1]
+    at_edge = ["It is the smallest rate that was tried: one still smaller may end lower yet."] if smallest else []
+    cautions = (*at_edge, *_below_the_margin(trials, chosen), *_beyond(trials, jitter_lr))
+    return replace(chosen, lr_reason=chosen.lr_reason + why_smaller, cautions=cautions)
 
 
 def _none(reason: str) -> Recommendation:
@@ -168,15 +180,21 @@ def _trial(trials: Sequence[Trial], start: str, multiple: float) -> Trial | None
     return next((trial for trial in trials if trial.start == start and trial.multiple == multiple), None)
 
 
+def _used(cold: Trial | None, warmed: Trial | None) -> Trial:
+    """The trial that speaks for its rate: the cold one where all of its runs survived, else the warmed one."""
+    used = cold if cold and cold.all_survived else warmed
+    assert used is not None
+    return used
+
+
 def _chosen(cold: Trial | None, warmed: Trial | None, jitter_lr: float) -> Recommendation:
     """One rate at which all cold runs survived, or all warmed ones."""
-    chosen = cold if cold and cold.all_survived else warmed
-    assert chosen is not None
+    chosen = _used(cold, warmed)
     lr_reason = (
-        f"Recommended lr: {chosen.lr:.3g}, {fraction(chosen.multiple)} the jitter lr of {jitter_lr:.2g}; "
+        f"Recommended lr: {chosen.lr:.3g}, {fraction(chosen.multiple)} of the jitter lr of {jitter_lr:.2g}; "
         f"{_of(chosen)} runs that held it survived."
     )
-    if chosen is cold:
+    if cold and chosen is cold:
         steps, why = _warmup_where_cold_survived(cold, warmed)
         return Recommendation(chosen.lr, chosen.multiple, steps, lr_reason, why)
     failed = f"only {_of(cold)} cold runs survived" if cold else "no cold run was made"
@@ -190,31 +208,44 @@ def _warmup_where_cold_survived(cold: Trial, warmed: Trial | None) -> tuple[int,
         return 0, f"{none} (no warmed run was made)."
     if not warmed.all_survived:
         return 0, f"{none}, and {_of(warmed)} with a warmup of {warmed.warmup_steps} updates."
-    interval, difference = _paired(cold, warmed)
-    if interval is None or difference is None:
+    change = _paired(cold, warmed)
+    if change is None:
         return 0, f"{none}."
-    shown = f"final evaluation loss {difference:+.2g} [{interval[0]:+.2g}, {interval[1]:+.2g}]"
-    if interval[1] < 0:
+    if change.interval[1] < 0:
         return warmed.warmup_steps, (
             f"Recommended warmup: {warmed.warmup_steps} updates. At this lr runs survive without one too, but it "
-            f"lowers the loss: {shown}."
+            f"lowers the loss: {change.words}."
         )  # fmt: skip
-    effect = "raised" if interval[0] > 0 else "was not shown to lower"
-    return 0, f"{none}, and one of {warmed.warmup_steps} updates {effect} the loss ({shown})."
+    effect = "raised" if change.interval[0] > 0 else "was not shown to lower"
+    return 0, f"{none}, and one of {warmed.warmup_steps} updates {effect} the loss ({change.words})."
 
 
-def _paired(cold: Trial, warmed: Trial) -> tuple[Interval | None, float | None]:
-    """Warmed minus cold final evaluation loss over the seeds of both, with its 95 % t-interval."""
-    seeds = [seed for seed in cold.eval_loss if seed in warmed.eval_loss]
-    differences = np.array([warmed.eval_loss[seed] - cold.eval_loss[seed] for seed in seeds])
-    return mean_interval(differences), float(differences.mean()) if seeds else None
+@dataclass(frozen=True)
+class _Change:
+    """A paired difference with its 95 % t-interval."""
+
+    mean: float
+    interval: Interval
+
+    @property
+    def words(self) -> str:
+        low, high = self.interval
+        return f"final evaluation loss {self.mean:+.2g} [{low:+.2g}, {high:+.2g}]"
+
+
+def _paired(first: Trial, second: Trial) -> _Change | None:
+    """Final evaluation loss of the second minus that of the first, over the seeds that survived both; None under 2."""
+    seeds = [seed for seed in first.eval_loss if seed in second.eval_loss]
+    differences = np.array([second.eval_loss[seed] - first.eval_loss[seed] for seed in seeds])
+    interval = mean_interval(differences)
+    return _Change(float(differences.mean()), interval) if interval else None
 
 
 def _below_the_margin(trials: Sequence[Trial], chosen: Recommendation) -> list[str]:
-    """Said where the stages disagree: runs failed although their rate lies at or below half of the jitter lr."""
+    """Said where the stages disagree: runs failed at a rate between the chosen one and half of the jitter lr."""
     assert chosen.multiple is not None
     failed = [t for t in trials if chosen.multiple < t.multiple <= MARGIN * 1.01 and t.survived.total]
-    if not failed:
+    if not failed or any(trial.all_survived for trial in failed):
         return []
     said = ", ".join(f"{_of(t)} {t.start}" for t in failed)
     return [
@@ -223,12 +254,11 @@ def _below_the_margin(trials: Sequence[Trial], chosen: Recommendation) -> list[s
     ]  # fmt: skip
 
 
-def _beyond(trials: Sequence[Trial], chosen: Recommendation) -> list[str]:
+def _beyond(trials: Sequence[Trial], jitter_lr: float) -> list[str]:
     """Said where runs survive far above the jitter lr, so that it is no limit here."""
-    assert chosen.lr is not None
     starts: tuple[Start, ...] = ("cold", "warmed")
     beyond = {start: found for start in starts if (found := largest_surviving(trials, start).lr or 0.0)}
-    above = {start: lr for start, lr in beyond.items() if lr > chosen.lr / (chosen.multiple or 1.0) * 1.01}
+    above = {start: lr for start, lr in beyond.items() if lr > jitter_lr * 1.01}
     if not above:
         return []
     said = " and ".join(f"{start} up to {lr:.3g}" for start, lr in above.items())
