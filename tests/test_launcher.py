@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -14,10 +15,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, SMALL
-from hydra import version
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
+from hydra.version import VersionBase
+from packaging.version import Version
 
 from warmup_lab import launching
 from warmup_lab.launching import Together
@@ -43,11 +45,16 @@ def _batch_functions_can_be_imported(monkeypatch):
 @pytest.fixture(autouse=True)
 def _defaults_of_the_suites():
     """Those of Hydra 1.1, whatever another test of this process asked for: they decide where a job runs."""
-    before = version.getbase()
-    version.setbase("1.1")
+    base = VersionBase.instance()
+    before = base.getbase()
+    base.setbase(Version("1.1"))
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
-    if before is not None:
-        version.VersionBase.instance().setbase(before)
+    base.version_base = before
+    # Hydra's handlers write to the streams of this test, which are closed after it.
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 # The suites' own programs ask for no version of Hydra's defaults.

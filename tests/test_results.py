@@ -24,9 +24,9 @@ def sweep(folder):
 
 def test_the_table_has_a_row_a_run_and_its_columns_in_order(sweep):
     assert len(sweep.runs) == 2 * 2 * 4 * 6
-    assert list(sweep.runs.columns[:13]) == [
+    assert list(sweep.runs.columns[:15]) == [
         "run_id", "arm", "scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer",
-        "warmup_asked", "setting", "status",
+        "warmup", "t_eff", "warmup_asked", "setting", "status",
     ]  # fmt: skip
     assert list(sweep.runs.columns[-2:]) == ["error", "seconds"]
     assert {"train_loss", "eval_loss", "whole/roughness", "late/max_rise", "matched/roughness"} <= set(

@@ -250,8 +250,8 @@ def test_what_a_run_leaves(tmp_path):
     ]  # fmt: skip
     assert result["strategy"] == {
         "scheduler": "warmuplinear", "warmup_steps": 4, "warmup_ratio": 0.2, "total_steps": 20, "optimizer": "adamw",
-        "lr": 1e-3, "seed": 0, "task": "synthetic", "model": "bert",
-    }  # fmt: skip
+        "lr": 1e-3, "seed": 0, "task": "synthetic", "model": "bert", "warmup": "linear", "t_eff": 2.5,
+    }  # fmt: skip  # t_eff of 4 updates from 0: 1 + 3/4 + 2/4 + 1/4
     assert set(result["metrics"]["oscillation"]) == {"whole", "early", "late"}
     model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
