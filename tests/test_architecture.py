@@ -15,7 +15,7 @@ ORDER = [
     "tracking", "evaluation", "probing", "sharpness", "critical_lr", "layers", "probes", "outcome", "starting",
     "trainer", "stacked", "stacked_optimizers", "grouping", "together", "packed", "results", "ramps", "sweep",
     "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves", "probe_curves", "exhibits",
-    "jitter_figure", "page", "report", "search", "jitter_search", "multirun", "cli", "launching",
+    "jitter_figure", "page", "report", "search", "jitter_search", "cell_configs", "multirun", "cli", "launching",
 ]  # fmt: skip
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 

@@ -15,7 +15,7 @@ import transformers
 from sklearn.metrics import f1_score, matthews_corrcoef
 
 from warmup_lab import checkpoint, trainer
-from warmup_lab.checkpoint import update_seed
+from warmup_lab.checkpoint import reseed, update_seed
 from warmup_lab.evaluation import evaluate, f1, matthews_correlation
 from warmup_lab.outcome import failed_to_learn
 from warmup_lab.plan import Plan, make_plan
@@ -282,6 +282,15 @@ def test_the_run_id_depends_on_the_outcome_not_on_how_it_is_recorded():
         {"optimizer": OptimizerConfig("adamw", 2e-3)}, {"task": replace(plan.config.task, data_seed=1)},
     )]  # fmt: skip
     assert len({make_plan(config).run_id for config in different} | {plan.run_id}) == 8
+
+
+def test_dropout_draws_what_torchs_own_seed_would_have_it_draw():
+    for seed in (0, 2**63 - 1):
+        torch.manual_seed(seed)
+        expected = torch.rand(5)
+        torch.rand(3)
+        reseed(seed, "cpu")
+        assert torch.equal(torch.rand(5), expected)
 
 
 def test_update_seeds_differ_between_updates_and_runs():

@@ -57,16 +57,18 @@ def launch(
     setup_globals()
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-    jobs = []
+    jobs, folders = [], []
     for number, overrides in enumerate(job_overrides, start=initial_job_idx):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-        jobs.append(_compose(hydra_context, config, overrides, number))
-    groups = _groups(batch, jobs, task_function)
+        job, folder = _compose(hydra_context, config, overrides, number)
+        jobs.append(job)
+        folders.append(folder)
+    groups = _groups(batch, jobs, folders, task_function)
     tasks: dict[int, TaskFunction] = {}
     returns = []
     for place, job in enumerate(jobs):
         if place in groups and place not in tasks:
-            tasks |= _train(groups[place], jobs, task_function)
+            tasks |= _train(groups[place], jobs, folders, task_function)
         returns.append(
             run_job(
                 hydra_context=hydra_context,
@@ -80,45 +82,48 @@ def launch(
     return returns
 
 
-def _compose(context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int) -> DictConfig:
+def _compose(
+    context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int
+) -> tuple[DictConfig, Path]:
+    """The job's configuration and its folder."""
     job: DictConfig = context.config_loader.load_sweep_config(config, list(overrides))
     with open_dict(job), read_write(job.hydra.sweep):
         job.hydra.job.id = f"{job.hydra.job.name}_{number}"
         job.hydra.job.num = number
         # Once and for all: `${run_id:}` reads configuration and data at every look, and Hydra looks several times.
-        job.hydra.sweep.subdir = _selected(job, "hydra.sweep.subdir")
-    return job
+        job.hydra.sweep.dir, job.hydra.sweep.subdir = _selected(job, "hydra.sweep.dir", "hydra.sweep.subdir")
+    return job, Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
 
 
-def _selected(job: DictConfig, key: str) -> str:
-    """A key of the job, resolved as `run_job` will: `${hydra:...}` and `${run_id:}` look at Hydra's current job."""
+def _selected(job: DictConfig, *keys: str) -> list[str]:
+    """Keys of the job, resolved as `run_job` will: `${hydra:...}` and `${run_id:}` look at Hydra's current job."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(job)
     try:
-        return str(OmegaConf.select(job, key))
+        return [str(OmegaConf.select(job, key)) for key in keys]
     finally:
         HydraConfig.instance().cfg = before
 
 
-def _folder(job: DictConfig) -> Path:
-    return Path(_selected(job, "hydra.sweep.dir")) / _selected(job, "hydra.sweep.subdir")
-
-
-def _groups(batch: str | Batch, jobs: Sequence[DictConfig], task_function: TaskFunction) -> dict[int, Together]:
+def _groups(
+    batch: str | Batch, jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
+) -> dict[int, Together]:
     """The group of each job that has one; where the batch function fails, there is none."""
     function = get_method(batch) if isinstance(batch, str) else batch
     try:
-        found = function(jobs, [_folder(job) for job in jobs], task_function)
+        found = function(jobs, folders, task_function)
     except Exception as error:
         log.warning("the jobs run one by one, since they could not be grouped: %s: %s", type(error).__name__, error)
         return {}
     return {place: group for group in found for place in group.jobs}
 
 
-def _train(group: Together, jobs: Sequence[DictConfig], task_function: TaskFunction) -> dict[int, TaskFunction]:
+def _train(
+    group: Together, jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
+) -> dict[int, TaskFunction]:
     """The task function of each job of the group, which is trained now."""
     for place in group.jobs:
-        _show_as_running(jobs[place])
+        _show_as_running(jobs[place], folders[place])
     try:
         return dict(zip(group.jobs, group.train(), strict=True))
     except Exception as error:
@@ -126,10 +131,10 @@ def _train(group: Together, jobs: Sequence[DictConfig], task_function: TaskFunct
         return dict.fromkeys(group.jobs, task_function)
 
 
-def _show_as_running(job: DictConfig) -> None:
+def _show_as_running(job: DictConfig, folder: Path) -> None:
     """Writes the job's configuration, by which `sweep.SweepProgress` knows it is running; `run_job` writes it anew."""
     if job.hydra.output_subdir is not None:
-        composed = _folder(job) / job.hydra.output_subdir / "config.yaml"
+        composed = folder / job.hydra.output_subdir / "config.yaml"
         composed.parent.mkdir(parents=True, exist_ok=True)
         plain = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
         composed.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")

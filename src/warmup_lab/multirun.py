@@ -13,6 +13,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from warmup_lab.cell_configs import CellLoader
 from warmup_lab.config import resolve
 from warmup_lab.jitter_search import JitterSearch
 from warmup_lab.plan import Plan, make_plan
@@ -32,9 +33,11 @@ class CheckedSweeper(Sweeper):
         self._params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self._context, self._config = hydra_context, config
+        loader = CellLoader(hydra_context.config_loader)
+        self._context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        self._config = config
         self._launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=self._context, task_function=task_function, config=config
         )
 
     def cells(self, overrides: list[Override]) -> Cells:

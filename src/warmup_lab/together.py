@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from warmup_lab import checkpoint
-from warmup_lab.checkpoint import Progress, update_seed
+from warmup_lab.checkpoint import Progress, reseed, update_seed
 from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, scores_of
 from warmup_lab.files import write_json
@@ -147,7 +147,7 @@ class Group:
         ).to(device, non_blocking=True)
         values = []
         for step, of_step in zip(steps, coefficients, strict=True):
-            torch.manual_seed(_common_seed([run.plan.config.seed for run in self.runs], step))
+            reseed(_common_seed([run.plan.config.seed for run in self.runs], step), device)
             losses, gradient = self._stack.loss_and_gradient(self._batches(step), self.plan.precision)
             norms, gradient = clip_gradient(gradient, self._max_norms, self._active & losses.isfinite())
             self._active &= losses.isfinite() & norms.isfinite()

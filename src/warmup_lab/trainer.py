@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from warmup_lab import checkpoint
-from warmup_lab.checkpoint import Progress, update_seed
+from warmup_lab.checkpoint import Progress, reseed, update_seed
 from warmup_lab.console import ProgressLine, StopSignal
 from warmup_lab.evaluation import Batch, evaluate, loss_sum, to_device
 from warmup_lab.files import write_json
@@ -107,7 +107,7 @@ def _loop(
         lr = config.optimizer.lr * plan.multiplier(step)
         for param_group in optimizer.param_groups:
             param_group["lr"] = lr
-        torch.manual_seed(update_seed(config.seed, step))
+        reseed(update_seed(config.seed, step), plan.device)
 
         num_examples = sum(len(batch["labels"]) for batch in batches)
         optimizer.zero_grad(set_to_none=True)
