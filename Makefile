@@ -30,7 +30,7 @@ test: install ## the tests; make test ARGS="-k schedules"
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=fastest $(ARGS)
 
-bench: install ## the benchmarks, half an hour; make bench ARGS="--only step study"
+bench: install ## the benchmarks, 40 minutes; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
 
 schedules: install ## draw every schedule and warmup into docs/

@@ -1,6 +1,6 @@
 """All benchmarks one after another, and one table at the end: what `make bench` runs.
 
-    python tests/benchmarks/run_all.py                    # about half an hour on two cores
+    python tests/benchmarks/run_all.py                    # 40 minutes on two cores
     python tests/benchmarks/run_all.py --only step study
     python tests/benchmarks/run_all.py --quick            # to see that all of them run
 

@@ -1,6 +1,6 @@
 """A study of 24 runs, end to end, against the same 24 runs of a `transformers.Trainer` script.
 
-    python tests/benchmarks/study.py             # a good 10 minutes on two cores
+    python tests/benchmarks/study.py             # a quarter of an hour on two cores
     python tests/benchmarks/study.py --whole     # every run of every side in every round: an hour
 
 4 lengths of warmup x 6 seeds, 240 updates of bert_tiny on 6,000 sentences of SST-2, evaluated once at the end.
@@ -164,8 +164,8 @@ def check(study: Study) -> dict[str, Any]:
 def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--launcher", default="fastest", help="hydra/launcher of this project's side")
-    parser.add_argument("--starts", type=int, default=2, help="starts of (a) in a round, of which 24 are reckoned")
-    parser.add_argument("--runs", type=int, default=4, help="runs of (b) in a round, of which 24 are reckoned")
+    parser.add_argument("--starts", type=int, default=1, help="starts of (a) in a round, of which 24 are reckoned")
+    parser.add_argument("--runs", type=int, default=2, help="runs of (b) in a round, of which 24 are reckoned")
     parser.add_argument("--whole", action="store_true", help="24 starts of (a) and 24 runs of (b) in every round")
     options = parser.parse_args(words)
     sizes = {"ratios": RATIOS, "seeds": 6, "updates": 240, "limit": 6000}
