@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, SMALL
 
+from warmup_lab.composition import compose
 from warmup_lab.trace import Record
 
 GRID = (*SMALL, "-m", "model.num_layers=1", "model.hidden_size=32", "epochs=4", "eval_every=null", "study=try",
@@ -119,12 +120,9 @@ def test_a_bad_cell_is_reported_with_its_overrides_and_nothing_is_trained(tmp_pa
 def test_a_failing_job_costs_nothing_else(tmp_path, shared_cache):
     """Where one run must write its trace there is a folder, so that job alone fails."""
     grid = [*GRID[:-3], "scheduler=warmuplinear", "warmup_ratio=0.5", "seed=range(3)"]
-    first = sweep(tmp_path, shared_cache, *grid[:-1], "seed=1")
-    assert first.returncode == 0, first.stderr
-    (blocked,) = (path.parent for path in tmp_path.glob("runs/try/*/result.json"))
-    subprocess.run(["rm", "-r", str(blocked)], check=True)
-    blocked.mkdir()
-    (blocked / "trace.parquet").mkdir()
+    cell = [word for word in grid[:-1] if word != "-m"]
+    blocked = tmp_path / "runs" / "try" / compose([*cell, "seed=1"]).run_id
+    (blocked / "trace.parquet").mkdir(parents=True)
     done = sweep(tmp_path, shared_cache, *grid)
     assert done.returncode != 0
     assert "1 run failed" in done.stderr
