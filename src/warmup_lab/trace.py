@@ -1,4 +1,7 @@
-"""The per-update record of a run, its evaluations, and their Parquet files."""
+"""The per-update record of a run, its evaluations, and their Parquet files.
+
+pyarrow is imported where files are written and read, so that training can be timed where it is not installed.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from warmup_lab.files import atomic_path
 
@@ -61,6 +62,9 @@ class Record:
         return record
 
     def write(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         fields = [(name, pa.int64() if name == "step" else pa.float64()) for name in self._columns]
         table = pa.table(self._columns, schema=pa.schema(fields))
         with atomic_path(path) as temporary:
@@ -68,4 +72,6 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
+        import pyarrow.parquet as pq
+
         return cls.from_lists(pq.read_table(path).to_pydict())

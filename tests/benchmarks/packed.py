@@ -3,9 +3,9 @@
     python tests/benchmarks/packed.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; a GPU where there is one
     python tests/benchmarks/packed.py --quick      # K = 1 and 8, a few updates
 
-Needs torch, transformers, tokenizers, numpy and pyarrow: neither Hydra nor datasets nor W&B. The task is SST-2, where
-the environment variable WARMUP_LAB_DATA names a folder with sst2/train.tsv and sst2/validation.tsv; else the embedded
-one.
+Needs torch and transformers, nothing else: neither Hydra nor datasets nor W&B, and where pyarrow is missing both sides
+write their traces as JSON. The task is SST-2, where the environment variable WARMUP_LAB_DATA names a folder with
+sst2/train.tsv and sst2/validation.tsv; else the embedded one.
 
 One by one is `trainer.train`, timed over the first `--alone` runs and taken to last as long for the others. Together is
 `packed.train_together`. Both are timed from the call to the last file written, alternating, after one call of each
@@ -15,6 +15,7 @@ that warms caches and kernels up. Dropout is off, so that the losses can be comp
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import sys
 import tempfile
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 import timing
 import torch
 
+from warmup_lab.files import write_json
 from warmup_lab.packed import train_together
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.schema import (
@@ -41,6 +43,7 @@ from warmup_lab.schema import (
     TaskConfig,
     TrackingConfig,
 )
+from warmup_lab.trace import Record
 from warmup_lab.trainer import train
 
 SHAPES = {"bert_tiny": (2, 128, 2), "bert_mini": (4, 256, 4)}
@@ -55,6 +58,9 @@ as noise, 1e-5 over 50 updates, is for the tests to show."""
 
 def main(words: Sequence[str] | None = None) -> None:
     options = _options(words)
+    format_ = "parquet" if importlib.util.find_spec("pyarrow") else "json"
+    if format_ == "json":
+        Record.write = _write_json  # type: ignore[method-assign]
     rows, checks = [], {}
     for model in options.models:
         for num_runs in options.runs:
@@ -65,6 +71,7 @@ def main(words: Sequence[str] | None = None) -> None:
     settings = {
         "device": _machine(options.device), "task": _task().title, "updates": options.updates, "batch_size": 32,
         "precision": options.precision, "dropout": 0.0, "rounds": options.rounds, "timed_alone": options.alone,
+        "traces": format_,
     }  # fmt: skip
     if options.device.startswith("cuda"):
         settings["peak_bytes"] = torch.cuda.max_memory_allocated(options.device)
@@ -150,6 +157,10 @@ def _together(chosen: list[Plan], folder: Path) -> list[float]:
 
 def _one_by_one(chosen: list[Plan], folder: Path) -> list[float]:
     return [train(plan, folder / plan.run_id, show_progress=False)["metrics"]["train_loss"] for plan in chosen]
+
+
+def _write_json(record: Record, path: Path) -> None:
+    write_json(path.with_suffix(".json"), record.to_lists())
 
 
 def _machine(device: str) -> str:
