@@ -25,10 +25,13 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from test_trainer import small_plan
 from wandb_standin import StandIn
 
 from warmup_lab import tracking, wandb_guard
+from warmup_lab.packed import train_together
 from warmup_lab.schema import ConfigError, TrackingConfig
+from warmup_lab.trace import Record
 from warmup_lab.tracking import NullTracker, Tracker, log_summary_run, start_tracker
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,6 +171,23 @@ def test_an_offline_run_holds_everything_once(tmp_path: Path) -> None:
     assert written.summary["eval/accuracy"] == 0.9
     assert "oscillation/whole/rho1" not in written.summary
     assert written.exit_code == [0]
+
+
+def test_runs_that_are_trained_together_have_a_wandb_run_each(tmp_path: Path) -> None:
+    """The second one diverges and ends while the others go on."""
+    base = {"tracking": OFFLINE, "max_grad_norm": None, "eval_every": None}
+    plans = [small_plan(lr=lr, scheduler="constantlr", warmup_ratio=None, seed=seed, **base)
+             for seed, lr in enumerate((1e-3, 1e30, 1e-4))]  # fmt: skip
+    results = train_together(plans, [tmp_path / plan.run_id for plan in plans], group="sweep", show_progress=False)
+    for plan, result in zip(plans, results, strict=True):
+        (written,) = _written(tmp_path, plan.run_id)
+        trace = Record.read(tmp_path / plan.run_id / "trace.parquet").rows()
+        losses = {row["_step"]: row["loss"] for row in written.history if "loss" in row}
+        assert losses == {row["step"]: row["loss"] for row in trace if math.isfinite(row["loss"])}
+        assert (written.run.display_name, written.run.run_group) == (plan.name, "sweep")
+        assert written.summary["status"] == result["status"] == ("diverged" if plan.config.seed == 1 else "completed")
+        assert written.exit_code == [0]
+    assert len(_written(tmp_path)) == 3
 
 
 def test_what_is_no_number_is_left_out(tmp_path: Path) -> None:
@@ -537,6 +557,7 @@ DEAD_SERVICE = """
 import os, signal, sys, time
 from pathlib import Path
 from warmup_lab import tracking, wandb_guard
+from warmup_lab.packed import train_together
 from warmup_lab.schema import TrackingConfig
 tracker = tracking.start_tracker(TrackingConfig(mode="offline"), run_id="a", name="n", group="g",
                                  directory=Path(sys.argv[1]), run_config={})
