@@ -31,6 +31,10 @@ CELLS = (
     ["experiment=compare", "seed=3", "hydra.job.name=another"],
     ["+optimizer={lr: 0.3}", "seed=1"],
     ["+optimizer={lr: 0.5}", "seed=1"],
+    ["optimizer.lr=0.1", "+optimizer={lr: 0.5}"],
+    ["optimizer.lr=0.2", "+optimizer={lr: 0.5}"],
+    ["optimizer=sgd", "optimizer.lr=0.1"],
+    ["optimizer=sgd", "optimizer.lr=0.2"],
     ["~epochs", "seed=1"],
     ["seed=1", "seed=2"],
     ["seed=3", "seed=4"],
@@ -67,10 +71,12 @@ def test_cells_that_differ_in_values_are_composed_once(loaders, monkeypatch):
     )
     for scheduler in ("warmuplinear", "warmupcosine"):
         for seed in range(5):
-            cell = ours.load_sweep_config(multirun, [f"scheduler={scheduler}", f"seed={seed}"])
+            words = [f"scheduler={scheduler}", f"seed={seed}", "optimizer=sgd", f"optimizer.lr={0.1 * seed}"]
+            cell = ours.load_sweep_config(multirun, words)
             cell.seed = -1  # a launcher may write into what it got
     assert len(composed) == 2
-    assert ours.load_sweep_config(multirun, ["scheduler=warmupcosine", "seed=3"]).seed == 3
+    assert ours.load_sweep_config(multirun, [*words[:1], "seed=3", *words[2:]]).seed == 3
+    assert len(composed) == 2
 
 
 @pytest.mark.parametrize("bad", ["optimzer.lr=3", "seed.x=3", "task.nonsense=1", "scheduler=nope", "seed=[1"])
