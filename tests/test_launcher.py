@@ -20,9 +20,10 @@ from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, Inte
 from hydra.version import VersionBase
 from packaging.version import Version
 
-from warmup_lab import launching
+from warmup_lab import launching, trainer
 from warmup_lab.composition import compose
 from warmup_lab.launching import Together
+from warmup_lab.plan import Plan
 from warmup_lab.trace import Record
 
 
@@ -101,9 +102,9 @@ def command(*args: str) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *args]
 
 
-def run_id(*args: str) -> str:
-    """Of the cell of a multirun with these overrides."""
-    return compose([word for word in args if word != "-m" and not word.startswith("hydra")]).run_id
+def plan_of(*args: str) -> Plan:
+    """The run of the cell of a multirun with these overrides."""
+    return compose([word for word in args if word != "-m" and not word.startswith("hydra")])
 
 
 def table(folder: Path) -> pd.DataFrame:
@@ -117,7 +118,7 @@ def logs(folder: Path) -> dict[str, str]:
 def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_nothing(train_py, tmp_path):
     """Three adamw runs, of which one cannot write its trace, and three radam runs, each alone; then `force`."""
     grid = (*GRID, "epochs=1", "optimizer=adamw,radam", "seed=range(3)")
-    blocked = tmp_path / "runs" / "try" / run_id(*grid[:-2], "optimizer=adamw", "seed=1")
+    blocked = tmp_path / "runs" / "try" / plan_of(*grid[:-2], "optimizer=adamw", "seed=1").run_id
     (blocked / "trace.parquet").mkdir(parents=True)
     done = train_py(*grid)
     assert done.returncode != 0
@@ -142,7 +143,7 @@ def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_
     assert Record.read(tmp_path / "runs" / "try" / runs.index[0] / "trace.parquet").to_lists() == before
 
 
-def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_never_stopped(train_py, tmp_path):
+def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_trained_alone_and_never_stopped(train_py, tmp_path):
     """Also after `kill -9`, from the periodic checkpoints."""
     grid = (*GRID, "epochs=12", "checkpoint_every=5", "seed=range(3)")  # 60 updates
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
@@ -167,11 +168,10 @@ def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_never_stopped(tr
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("runs/try/*/result.json"):
         assert len(json.loads(path.read_text())["resumed_at"]) == 2
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    assert train_py(*grid, cwd=whole).returncode == 0
-    for run in table(tmp_path).index:
-        traces = [Record.read(folder / "runs" / "try" / run / "trace.parquet") for folder in (tmp_path, whole)]
+    for seed in range(3):
+        plan = plan_of(*grid[:-1], f"seed={seed}")
+        trainer.train(plan, tmp_path / "alone" / plan.run_id, show_progress=False)
+        traces = [Record.read(tmp_path / folder / plan.run_id / "trace.parquet") for folder in ("runs/try", "alone")]
         np.testing.assert_allclose(traces[0].array("loss"), traces[1].array("loss"), rtol=1e-5)
 
 
