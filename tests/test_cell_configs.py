@@ -89,11 +89,3 @@ def test_errors_are_hydras(bad, loaders):
             loader.load_sweep_config(multirun, [bad])
         messages.append((type(caught.value), str(caught.value)))
     assert messages[0] == messages[1] == messages[2]
-
-
-def test_a_worker_process_gets_what_was_composed(loaders):
-    _, ours, multirun = loaders
-    ours.load_sweep_config(multirun, ["seed=1"])
-    found = pickle.loads(pickle.dumps(ours)).load_sweep_config(multirun, ["seed=2"])
-    assert found.seed == 2
-    assert found.hydra.overrides.task == ["seed=2"]
