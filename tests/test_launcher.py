@@ -141,6 +141,8 @@ def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_
     assert "6 to train" in again.stderr
     assert set(table(tmp_path).status) == {"completed"}
     assert Record.read(tmp_path / "runs" / "try" / runs.index[0] / "trace.parquet").to_lists() == before
+    third = train_py(*grid)
+    assert "6 finished already, 0 to train" in third.stderr
 
 
 def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_trained_alone_and_never_stopped(train_py, tmp_path):

@@ -557,7 +557,6 @@ DEAD_SERVICE = """
 import os, signal, sys, time
 from pathlib import Path
 from warmup_lab import tracking, wandb_guard
-from warmup_lab.packed import train_together
 from warmup_lab.schema import TrackingConfig
 tracker = tracking.start_tracker(TrackingConfig(mode="offline"), run_id="a", name="n", group="g",
                                  directory=Path(sys.argv[1]), run_config={})

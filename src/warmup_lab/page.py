@@ -7,14 +7,17 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 from markupsafe import Markup, escape
 
 from warmup_lab import oscillation
 from warmup_lab.advice import fraction
+from warmup_lab.cache import read_arrays, write_arrays
 from warmup_lab.charts import CONFIG, Figure, as_spec, short_percent, style
 from warmup_lab.metrics import metric_words
 
@@ -98,11 +101,19 @@ def _script(value: Any) -> Markup:
 
 @cache
 def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, once a page; it defines `vegaEmbed`."""
+    """Vega, Vega-Lite and Vega-Embed as one script, once a page; it defines `vegaEmbed`.
+
+    Putting it together takes up to two seconds and comes to the same at every version of the library, so it is kept.
+    """
     import vl_convert
 
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
-    return bundle.replace("</script", "<\\/script")
+    name = Path("vega") / f"{metadata.version('vl-convert-python')}.npz"
+    kept = read_arrays(name)
+    if kept is None:
+        script: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
+        kept = {"utf8": np.frombuffer(script.encode(), dtype=np.uint8)}
+        write_arrays(name, kept)
+    return kept["utf8"].tobytes().decode().replace("</script", "<\\/script")
 
 
 # ------------------------------------------------------------------------------------------ numbers as text

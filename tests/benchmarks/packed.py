@@ -58,8 +58,8 @@ as noise, 1e-5 over 50 updates, is for the tests to show."""
 
 def main(words: Sequence[str] | None = None) -> None:
     options = _options(words)
-    format_ = "parquet" if importlib.util.find_spec("pyarrow") else "json"
-    if format_ == "json":
+    has_pyarrow = importlib.util.find_spec("pyarrow") is not None
+    if not has_pyarrow:
         Record.write = _write_json  # type: ignore[method-assign]
     rows, checks = [], {}
     for model in options.models:
@@ -71,7 +71,7 @@ def main(words: Sequence[str] | None = None) -> None:
     settings = {
         "device": _machine(options.device), "task": _task().title, "updates": options.updates, "batch_size": 32,
         "precision": options.precision, "dropout": 0.0, "rounds": options.rounds, "timed_alone": options.alone,
-        "traces": format_,
+        "traces": "parquet" if has_pyarrow else "json",
     }  # fmt: skip
     if options.device.startswith("cuda"):
         settings["peak_bytes"] = torch.cuda.max_memory_allocated(options.device)
