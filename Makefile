@@ -37,10 +37,11 @@ schedules: install ## draw every schedule and warmup into docs/
 	@$(BIN)/python -m warmup_lab.figures scheduler=all scheduler.warmup=all warmup_ratio=0.2 'optimizer.betas=[0.9,0.98]' \
 		--out docs/schedules.png docs/schedules.svg --each docs/schedules
 
-lint: install ## formatting, lint and types
+lint: install ## formatting, lint, types and the order of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 format: install ## mend formatting and what lint can mend by itself
 	@$(BIN)/ruff format .

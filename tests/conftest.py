@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import program
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-SMALL = ("task.num_train=160", "task.num_validation=40", "tracking=none", "num_threads=1")
-"""5 updates an epoch at batch size 32."""
 
 
 @pytest.fixture(scope="session")
@@ -39,17 +34,11 @@ def _own_logging() -> Iterator[None]:
     root.setLevel(level)
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
 @pytest.fixture
-def train_py(tmp_path: Path) -> Run:
+def train_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `python train.py ARGS` in an empty folder, as a user would from anywhere."""
 
     def run(*args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "train.py"), *args],
-            cwd=cwd, env={**os.environ, **(env or {})}, text=True, capture_output=True, timeout=300, check=False,
-        )  # fmt: skip
+        return program.train_py(*args, cwd=cwd, **(env or {}))
 
     return run

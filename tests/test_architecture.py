@@ -1,67 +1,56 @@
-"""The import order of the package: a module imports only from those above it, and light modules stay light."""
+"""The packages: each imports only from those below it, and light ones stay light."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from importlinter import cli as import_linter
+from program import ROOT, python
 
-PACKAGE = Path(__file__).resolve().parents[1] / "src" / "warmup_lab"
-ORDER = [
-    "files", "cache", "schema", "config", "warmups", "decays", "phases", "schedules", "trace", "oscillation",
-    "statistics", "jitter", "advice", "arms", "verdicts", "selection", "console", "grammar", "tables", "huggingface",
-    "corpora", "tasks", "rows", "forward", "models", "update_rules", "optimizers", "plan", "checkpoint", "wandb_guard",
-    "tracking", "evaluation", "probing", "sharpness", "critical_lr", "layers", "probes", "outcome", "starting",
-    "trainer", "stacked", "stacked_optimizers", "grouping", "together", "packed", "results", "ramps", "sweep",
-    "explanations", "composition", "figures", "metrics", "charts", "comparison", "curves", "probe_curves", "exhibits",
-    "jitter_figure", "page", "report", "search", "jitter_search", "cell_configs", "multirun", "cli", "launching",
-]  # fmt: skip
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+PACKAGE = ROOT / "src" / "warmup_lab"
+FACES = sorted(PACKAGE.rglob("__init__.pyi"))
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Modules of this package that the file imports, anywhere in it."""
-    found = set()
+def test_the_contracts_of_import_linter_hold():
+    """The order of the packages is in pyproject.toml; a cycle between packages or modules breaks a contract too."""
+    assert import_linter.lint_imports(str(ROOT / "pyproject.toml")) == import_linter.EXIT_STATUS_SUCCESS
+
+
+def exported(face: Path) -> set[str]:
+    return {alias.asname for node in ast.parse(face.read_text()).body for alias in node.names if alias.asname}
+
+
+@pytest.mark.parametrize("face", FACES, ids=lambda face: face.parent.name)
+def test_no_exported_name_is_that_of_a_module_beside_it(face):
+    """Importing a submodule sets an attribute of its name on the package, in place of what the face exports."""
+    beside = {path.stem for path in face.parent.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert not exported(face) & beside
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_other_packages_are_imported_through_their_faces(path):
+    """`from warmup_lab.runs import read_result`, never `from warmup_lab.runs.result import read_result`."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "warmup_lab":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("warmup_lab."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("warmup_lab.")}
-    return found
-
-
-def test_every_module_has_its_place():
-    assert set(MODULES) <= set(ORDER)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_from_those_above_it(module):
-    above = set(ORDER[: ORDER.index(module)])
-    below = imported_modules(PACKAGE / f"{module}.py") & set(MODULES) - above
-    assert not below, f"{module} imports {below}, which do not stand above it"
-
-
-def test_packed_never_imports_trainer():
-    for module in ("stacked", "stacked_optimizers", "grouping", "together", "packed"):
-        assert "trainer" not in imported_modules(PACKAGE / f"{module}.py")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("warmup_lab."):
+            source = PACKAGE.joinpath(*node.module.split(".")[1:])
+            if source.with_suffix(".py").exists() and source.parent != PACKAGE:
+                assert source.parent == path.parent, f"line {node.lineno} reaches into {node.module}"
 
 
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("schema", {"torch", "transformers", "numpy", "hydra", "omegaconf", "wandb"}),
-        ("config", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
-        ("schedules", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
-        ("oscillation", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
-        ("cli", {"torch", "transformers", "datasets", "wandb"}),
-        ("trainer", {"hydra", "omegaconf", "wandb", "datasets", "pyarrow"}),
-        ("packed", {"hydra", "omegaconf", "wandb", "datasets", "pyarrow"}),
+        ("config.schema", {"torch", "transformers", "numpy", "hydra", "omegaconf", "wandb"}),
+        ("config.parse", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
+        ("schedules.registry", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
+        ("metrics.oscillation", {"torch", "transformers", "hydra", "omegaconf", "wandb"}),
+        ("runs.result", {"torch", "transformers", "hydra", "wandb", "pyarrow"}),
+        ("cli.entry", {"torch", "transformers", "datasets", "wandb"}),
+        ("report.build", {"torch", "transformers", "hydra", "wandb"}),
+        ("training.loop", {"hydra", "omegaconf", "wandb", "datasets", "pyarrow"}),
+        ("training.stacked.train", {"hydra", "omegaconf", "wandb", "datasets", "pyarrow"}),
     ],
 )
 def test_importing_a_module_does_not_load(module, unwanted):
-    code = f"import sys, warmup_lab.{module}; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = python(f"import sys, warmup_lab.{module}; print(*sys.modules)").split()
     assert not unwanted & set(loaded)

@@ -17,7 +17,7 @@ class PackedConfig:
     """Keys of `hydra.launcher` for `packed`."""
 
     _target_: str = "hydra_plugins.warmup_lab_launcher.PackedLauncher"
-    batch: str = "warmup_lab.launching.trained_together"
+    batch: str = "warmup_lab.sweeps.launchers.stackable_groups"
     """Dotted name of the function that says which jobs are trained together: a `warmup_lab.launching.Batch`."""
 
 
@@ -48,7 +48,7 @@ class PackedLauncher(_LazyLauncher):
         self._batch = batch
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from warmup_lab.launching import launch
+        from warmup_lab.sweeps.launchers import launch
 
         return launch(self._batch, job_overrides, initial_job_idx, **self._surroundings)
 
@@ -57,7 +57,7 @@ class FastestLauncher(_LazyLauncher):
     """Hands over to the launcher that is fastest on this machine, and says which and why."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from warmup_lab.launching import fastest_launcher
+        from warmup_lab.sweeps.launchers import fastest_launcher
 
         launcher = fastest_launcher(job_overrides, **self._surroundings)
         launcher.setup(**self._surroundings)

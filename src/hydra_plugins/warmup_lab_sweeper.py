@@ -12,7 +12,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from warmup_lab.multirun import CheckedSweeper
+    from warmup_lab.sweeps.sweepers import CheckedSweeper
 
 
 @dataclass
@@ -68,7 +68,7 @@ class GridSweeper(_LazySweeper):
     """Every combination of comma-separated values, ranges and choices."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.multirun import GridMultirun
+        from warmup_lab.sweeps.sweepers import GridMultirun
 
         return GridMultirun(**self._options)
 
@@ -77,7 +77,7 @@ class OptunaSweeper(_LazySweeper):
     """A search by Optuna for the best value of `objective`."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.multirun import OptunaMultirun
+        from warmup_lab.sweeps.sweepers import OptunaMultirun
 
         return OptunaMultirun(**self._options)
 
@@ -86,6 +86,6 @@ class JitterSweeper(_LazySweeper):
     """Ramps, then constant rates around the lr from where the loss of the ramps starts to jitter."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.multirun import JitterMultirun
+        from warmup_lab.sweeps.sweepers import JitterMultirun
 
         return JitterMultirun(**self._options)

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from warmup_lab.config import num_steps_per_epoch, num_warmup_steps
-from warmup_lab.corpora import Corpus, content_digest, load_corpus
+from warmup_lab.config import (
+    ConfigError,
+    ModelConfig,
+    PretrainedModel,
+    RunConfig,
+    SchedulerConfig,
+    num_steps_per_epoch,
+    num_warmup_steps,
+)
 from warmup_lab.optimizers import check_options
-from warmup_lab.schedules import compose_schedule, has_warmup
-from warmup_lab.schema import ConfigError, ModelConfig, PretrainedModel, RunConfig, SchedulerConfig, require
-from warmup_lab.warmups import Schedule, is_automatic, is_plain, t_eff, warmup_title
+from warmup_lab.schedules import Schedule, compose_schedule, has_warmup, is_automatic, is_plain, t_eff, warmup_title
+from warmup_lab.system import available_cores, resolve_device, resolve_precision
+from warmup_lab.tasks import Corpus, content_digest, load_corpus
 
 _NOT_IDENTITY = (
     "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # how it is recorded, not what is run
@@ -126,7 +132,7 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
     )
     warmup_steps = min(total_steps, multiplier.warmup.warmup_steps)
     device = resolve_device(config.device)
-    precision = _resolve_precision(config.precision, device)
+    precision = resolve_precision(config.precision, device)
     num_threads = config.num_threads or available_cores()
     identity = {
         **_without(asdict(config), _NOT_IDENTITY),
@@ -196,31 +202,3 @@ def _asked_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, m
             )
         return 0
     return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)
-
-
-def available_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def resolve_device(device: str) -> str:
-    """`auto` to the fastest device there is; a device that is not there raises `ConfigError`."""
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise ConfigError(f"unknown device {device!r}. Known: auto, cpu, cuda, cuda:0, mps") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    require(there.get(kind, False), f"device={device} is not on this machine: use device=cpu or device=auto")
-    return device
-
-
-def _resolve_precision(precision: str, device: str) -> str:
-    import torch
-
-    if precision != "auto":
-        return precision
-    return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"

@@ -25,9 +25,9 @@ import statsmodels
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from warmup_lab.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
-from warmup_lab.statistics import wilson
-from warmup_lab.verdicts import compare
+from warmup_lab.comparison.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
+from warmup_lab.comparison.statistics import wilson
+from warmup_lab.comparison.verdicts import compare
 
 RESULTS = Path(__file__).resolve().parent / "results" / "null_test.json"
 TOTAL_STEPS = 360

@@ -8,7 +8,7 @@ write their traces as JSON. The task is SST-2, where the environment variable WA
 sst2/train.tsv and sst2/validation.tsv; else the embedded one.
 
 One by one is `trainer.train`, timed over the first `--alone` runs and taken to last as long for the others. Together is
-`packed.train_together`. Both are timed from the call to the last file written, alternating, after one call of each
+`packed.train_stacked`. Both are timed from the call to the last file written, alternating, after one call of each
 that warms caches and kernels up. Dropout is off, so that the losses can be compared run by run.
 """
 
@@ -30,21 +30,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 import timing
 import torch
 
-from warmup_lab.files import write_json
-from warmup_lab.packed import train_together
+from warmup_lab.config.model_schema import RandomModel
+from warmup_lab.config.schema import OptimizerConfig, RunConfig, SchedulerConfig, TrackingConfig
+from warmup_lab.config.task_schema import FilesTask, SyntheticTask, TaskConfig
 from warmup_lab.plan import Plan, make_plan
-from warmup_lab.schema import (
-    FilesTask,
-    OptimizerConfig,
-    RandomModel,
-    RunConfig,
-    SchedulerConfig,
-    SyntheticTask,
-    TaskConfig,
-    TrackingConfig,
-)
-from warmup_lab.trace import Record
-from warmup_lab.trainer import train
+from warmup_lab.runs.trace import StepTable
+from warmup_lab.system.files import write_json
+from warmup_lab.training.loop import train
+from warmup_lab.training.stacked.train import train_stacked
 
 SHAPES = {"bert_tiny": (2, 128, 2), "bert_mini": (4, 256, 4)}
 """Layers, width, heads: as conf/model has them."""
@@ -60,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = _options(words)
     has_pyarrow = importlib.util.find_spec("pyarrow") is not None
     if not has_pyarrow:
-        Record.write = _write_json  # type: ignore[method-assign]
+        StepTable.write = _write_json  # type: ignore[method-assign]
     rows, checks = [], {}
     for model in options.models:
         for num_runs in options.runs:
@@ -148,7 +141,7 @@ def measure(model: str, num_runs: int, options: argparse.Namespace) -> tuple[tim
 
 
 def _together(chosen: list[Plan], folder: Path) -> list[float]:
-    outcomes = train_together(chosen, [folder / plan.run_id for plan in chosen], show_progress=False)
+    outcomes = train_stacked(chosen, [folder / plan.run_id for plan in chosen], show_progress=False)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
@@ -159,7 +152,7 @@ def _one_by_one(chosen: list[Plan], folder: Path) -> list[float]:
     return [train(plan, folder / plan.run_id, show_progress=False)["metrics"]["train_loss"] for plan in chosen]
 
 
-def _write_json(record: Record, path: Path) -> None:
+def _write_json(record: StepTable, path: Path) -> None:
     write_json(path.with_suffix(".json"), record.to_lists())
 
 

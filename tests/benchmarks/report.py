@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import timing
 
-sys.path.insert(0, str(timing.ROOT / "tests"))
+sys.path.insert(0, str(timing.ROOT / "tests" / "support"))
 from fake_sweep import make_sweep
 
 LRS = (3e-4, 1e-3, 2e-3, 3e-3, 6e-3)

@@ -30,14 +30,15 @@ import data
 import timing
 import torch
 
-from warmup_lab import trainer
-from warmup_lab.composition import compose
-from warmup_lab.corpora import Split
-from warmup_lab.evaluation import Batch, loss_sum
-from warmup_lab.forward import collate_for
+from warmup_lab.cli.compose import compose_plan
+from warmup_lab.models.forward import loss_sum
+from warmup_lab.models.packed_forward import collate_for
 from warmup_lab.plan import Plan
-from warmup_lab.tasks import Task, batch_indices, collate, tokenize
-from warmup_lab.trace import Record
+from warmup_lab.runs.trace import StepTable
+from warmup_lab.tasks.batches import Batch, Task, batch_indices, collate
+from warmup_lab.tasks.sources import Split
+from warmup_lab.tasks.tokenizing import tokenize
+from warmup_lab.training import loop
 
 BARE_LIMIT, TRAINER_LIMIT = 1.03, 0.7
 SAME_UPDATE, SAME_RUN = 1e-3, 0.05
@@ -59,12 +60,12 @@ class Timed:
 
 def batches_of(plan: Plan, task: Task, model: torch.nn.Module, *, padded: bool = False) -> Iterator[list[Batch]]:
     """The micro-batches of each update: as the loop has them, or padded to their longest example."""
-    return trainer.batches_of(plan, task, collate if padded else collate_for(model))
+    return loop.batches_of(plan, task, collate if padded else collate_for(model))
 
 
 def plan_of(task: str, *, updates: int, threads: int, dropout: float) -> Plan:
     """The run, evaluated at the end alone and there on 8 examples."""
-    plan = compose(
+    plan = compose_plan(
         [f"task={task}", "task.limit=6000", "model=bert_tiny", f"model.dropout={dropout}", f"max_steps={updates}",
          f"num_threads={threads}", "tracking=none", "eval_every=null", "device=cpu", "precision=fp32"]
     )  # fmt: skip
@@ -77,8 +78,8 @@ def plan_of(task: str, *, updates: int, threads: int, dropout: float) -> Plan:
 
 def ours(plan: Plan) -> Timed:
     with tempfile.TemporaryDirectory() as folder:
-        result = trainer.train(plan, Path(folder) / "run", show_progress=False)
-        losses = Record.read(Path(folder) / "run" / "trace.parquet").array("loss").tolist()
+        result = loop.train(plan, Path(folder) / "run", show_progress=False)
+        losses = StepTable.read(Path(folder) / "run" / "trace.parquet").array("loss").tolist()
     return Timed(result["speed"]["seconds"] / plan.total_steps, losses)
 
 
@@ -87,7 +88,7 @@ def bare(plan: Plan, task: Task, *, padded: bool = False) -> Timed:
 
     torch.set_num_threads(plan.num_threads)
     torch.manual_seed(plan.config.seed)
-    model, _ = trainer.build(plan, task)
+    model, _ = loop.build(plan, task)
     parameters = list(model.parameters())
     optimizer = adamw(model, plan)
     model.train()
@@ -96,7 +97,7 @@ def bare(plan: Plan, task: Task, *, padded: bool = False) -> Timed:
     for step, (batch,) in zip(range(plan.total_steps), batches_of(plan, task, model, padded=padded)):  # noqa: B905
         for group in optimizer.param_groups:
             group["lr"] = plan.config.optimizer.lr * plan.multiplier(step)
-        loss = loss_sum(model, batch, plan) / len(batch["labels"])
+        loss = loss_sum(model, batch, plan.precision) / len(batch["labels"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, plan.config.max_grad_norm)
@@ -118,7 +119,7 @@ def transformers_trainer(plan: Plan, task: Task, *, logged: bool = False) -> Tim
     import transformers
 
     torch.set_num_threads(plan.num_threads)
-    model, _ = trainer.build(plan, task)
+    model, _ = loop.build(plan, task)
     config = plan.config
     with tempfile.TemporaryDirectory() as folder:
         settings = transformers.TrainingArguments(

@@ -34,10 +34,10 @@ from typing import Any
 import data
 import timing
 
-from warmup_lab.composition import compose
-from warmup_lab.config import ceil_share
+from warmup_lab.cli.compose import compose_plan
+from warmup_lab.config.steps import ceil_share
 from warmup_lab.plan import Plan
-from warmup_lab.tasks import tokenize
+from warmup_lab.tasks.tokenizing import tokenize
 
 SCRIPT = Path(__file__).resolve().parent / "peers" / "trainer_script.py"
 RATIOS = (0.0, 0.02, 0.1, 0.3)
@@ -75,9 +75,9 @@ class Study:
 
 def prepare(study: Study) -> None:
     """The tokenizer, the configuration of the model and the texts, where the script takes them from."""
-    from warmup_lab.trainer import build
+    from warmup_lab.training.run import build
 
-    plan = compose(study.overrides())
+    plan = compose_plan(study.overrides())
     task = tokenize(plan.corpus, plan.config.task, plan.config.model)
     model, _ = build(plan, task)
     inputs = study.folder / "model"

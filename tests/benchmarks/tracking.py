@@ -15,17 +15,17 @@ from pathlib import Path
 
 import timing
 
-from warmup_lab import trainer
-from warmup_lab.composition import compose
+from warmup_lab.cli.compose import compose_plan
 from warmup_lab.plan import Plan
-from warmup_lab.trace import Record
+from warmup_lab.runs.trace import StepTable
+from warmup_lab.training import loop
 
 MODES = {"offline": ["tracking=wandb", "tracking.mode=offline"], "none": ["tracking=none"]}
 
 
 def plan_of(mode: str, updates: int) -> Plan:
-    return compose([*MODES[mode], f"max_steps={updates}", "num_threads=1", "eval_every=null", "task.num_validation=8",
-                    "device=cpu", "precision=fp32"])  # fmt: skip
+    small = ("num_threads=1", "eval_every=null", "task.num_validation=8", "device=cpu", "precision=fp32")
+    return compose_plan([*MODES[mode], f"max_steps={updates}", *small])
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -44,9 +44,9 @@ def main(words: Sequence[str] | None = None) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 directory = Path(folder) / "run"
                 started = time.perf_counter()
-                result = trainer.train(plan, directory, show_progress=False)
+                result = loop.train(plan, directory, show_progress=False)
                 whole[mode].append(time.perf_counter() - started)
-                losses[mode] = Record.read(directory / "trace.parquet").array("loss").tolist()
+                losses[mode] = StepTable.read(directory / "trace.parquet").array("loss").tolist()
                 history[mode] = len(list(Path(folder).glob("wandb/**/*.wandb")))
             return 1000 * result["speed"]["seconds"] / updates
 

@@ -1,0 +1,5 @@
+"""The command line: Hydra's entry, composing a configuration, and errors in plain words."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .compose import compose_plan as compose_plan
+from .entry import main as main
+from .entry import run as run

@@ -1,0 +1,11 @@
+from .build import build_comparison as build_comparison
+from .naming import kind_of as kind_of
+from .sentences import count as count
+from .statistics import Interval as Interval
+from .statistics import Rate as Rate
+from .statistics import mean_interval as mean_interval
+from .statistics import wilson as wilson
+from .statistics import wilson_bounds as wilson_bounds
+from .table import Sweep as Sweep
+from .table import Trace as Trace
+from .table import read_sweep as read_sweep

@@ -1,0 +1,219 @@
+"""What a sweep came to, in numbers and sentences: the content of `comparison.json`.
+
+Whatever the report shows of more than one update is taken from here, so that the file holds every number of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from warmup_lab.comparison.arms import ArmSummary, RunTable, read_runs
+from warmup_lab.comparison.lr_jitter import jitter_section
+from warmup_lab.comparison.naming import family_name, resolve_reference
+from warmup_lab.comparison.paired_metrics import reference_arms, with_paired_metrics
+from warmup_lab.comparison.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
+from warmup_lab.comparison.sentences import _summary
+from warmup_lab.comparison.statistics import MIN_PAIRS, Rate, mean_interval, wilson
+from warmup_lab.comparison.table import Sweep
+from warmup_lab.comparison.verdicts import Comparison, compare
+from warmup_lab.metrics import (
+    PAIRED_METRICS,
+    ROUGHNESS,
+    metric_columns,
+    metric_words,
+    resolve_metric,
+    smaller_is_better,
+)
+from warmup_lab.system import to_json
+
+_SHOWN = ("train_", "eval_", "whole/", "matched/", "early/roughness")
+
+
+def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The table of runs with `PAIRED_METRICS`, and what `comparison.json` holds.
+
+    Raises:
+        ConfigError: `compare.metric` or `compare.reference` names nothing there is.
+    """
+    stated = sweep.compare
+    metric = resolve_metric(stated["metric"], sweep.runs)
+    reference = resolve_reference(stated["reference"], list(sweep.runs["arm"].unique()))
+    references = reference_arms(sweep.runs, reference)
+    runs = with_paired_metrics(sweep, references)
+    if metric not in runs.columns:
+        runs.insert(len(runs.columns) - 2, metric, np.nan)
+    question = _Question(metric, smaller_is_better(metric), stated["margin"], reference)
+    primary = compare(runs, **question.arguments(), reference=reference)
+    others = [name for name in ROUGHNESS if name != metric and name in runs]
+    parts = {
+        "primary": asdict(question) | dict(zip(("title", "unit"), metric_words(metric), strict=True)),
+        "counts": _counts(runs, primary),
+        "arms": _arms(runs, primary, references),
+        "warmups": _warmups(runs),
+        "smallest_warmup": _smallest_warmup(runs, question, primary),
+        "own_best_lr": _own_best_lr(runs, question),
+        "largest_lr": _largest_lr(primary.arms),
+        "oscillation": [_secondary(runs, name, reference) for name in others],
+        "runs": _run_rows(runs, metric),
+        "errors": runs.loc[runs["status"] == "error", ["run_id", "arm", "seed", "error"]].to_dict("records"),
+    }
+    jitter = jitter_section(sweep)
+    head = {"schema": 1, "study": sweep.directory.resolve().name}
+    head |= {"headline": jitter["headline"] if jitter else primary.headline}
+    tail = {
+        "command": sweep.command,
+        "example_overrides": sweep.jobs[0]["overrides"],
+        "versions": sweep.versions,
+        "seconds": float(runs["seconds"].sum()),
+    }
+    return runs, to_json(head | {"summary": _summary(parts, jitter), "lr_jitter": jitter} | parts | tail)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the sweep stated beforehand."""
+
+    metric: str
+    smaller_is_better: bool
+    margin: float | None
+    reference: str | None
+
+    def arguments(self) -> dict[str, Any]:
+        """As the functions of `verdicts` take them."""
+        return {"metric": self.metric, "smaller_is_better": self.smaller_is_better, "margin": self.margin}
+
+
+def _counts(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
+    finished = runs[runs["status"] != "error"]
+    num_diverged = int((finished["status"] == "diverged").sum())
+    num_failed = int((finished["failed_to_learn"].astype(bool) | (finished["status"] == "diverged")).sum())
+    return {
+        "runs": len(runs),
+        "arms": len(primary.arms),
+        "seeds": int(runs["seed"].nunique()),
+        "errors": len(runs) - len(finished),
+        "learned": len(finished) - num_failed,
+        "failed": _rate(wilson(num_failed, len(finished))),
+        "diverged": _rate(wilson(num_diverged, len(finished))),
+        **{name: sorted(runs[name].unique().tolist()) for name in ("task", "model", "optimizer", "total_steps", "lr")},
+    }
+
+
+def _warmups(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Length and T_eff of every warmup there is, by shape, in updates; `asked` is what the length was asked as."""
+    names = ["warmup", "warmup_steps", "t_eff", "warmup_asked", "total_steps"]
+    known = runs.loc[runs["warmup"] != "none", names].dropna(subset="t_eff").drop_duplicates()
+    rows: list[dict[str, Any]] = known.rename(columns={"warmup_asked": "asked"}).to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+def _rate(rate: Rate) -> dict[str, Any]:
+    return rate.to_dict() | {"share": to_json(rate.share)}
+
+
+def _arms(runs: pd.DataFrame, primary: Comparison, references: dict[str, str]) -> list[dict[str, Any]]:
+    """Every arm with its verdict and, for every metric, its mean and its difference from its reference."""
+    names = [arm.name for arm in primary.arms]
+    metrics: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for metric in metric_columns(runs):
+        if runs[metric].notna().any() or metric == primary.metric:
+            table = read_runs(runs, metric)
+            rows = {known: row for row, arm in enumerate(table.arms) for known in (arm.name, *arm.aliases)}
+            for name in names:
+                metrics[name][metric] = _numbers(table, rows[name], rows.get(references.get(name, "")))
+    return [
+        arm.to_dict()
+        | {"failed": _rate(arm.failed), "diverged": _rate(arm.diverged)}
+        | {"setting": arm.setting[-1], "verdict": verdict.to_dict(), "metrics": metrics[arm.name]}
+        for arm, verdict in zip(primary.arms, primary.verdicts, strict=True)
+    ]
+
+
+def _numbers(table: RunTable, row: int, reference: int | None) -> dict[str, Any]:
+    """Mean over the runs that learned, and the paired difference, each with its 95 % t-interval."""
+    values = table.values[row, table.usable[row]]
+    found = {"num_runs": values.size, "mean": _mean(values), "interval": mean_interval(values)}
+    if reference is None or reference == row:
+        return found
+    ours, theirs = table.pairs(row, reference)
+    differences = ours - theirs
+    interval = mean_interval(differences)
+    return found | {"num_pairs": differences.size, "difference": _mean(differences), "difference_interval": interval}
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _secondary(runs: pd.DataFrame, metric: str, reference: str | None) -> dict[str, Any]:
+    """The verdicts on a metric that is not the primary one."""
+    found = compare(runs, metric=metric, smaller_is_better=smaller_is_better(metric), reference=reference)
+    verdicts = [verdict.to_dict() for verdict in found.verdicts]
+    return {"metric": metric, "title": metric_words(metric)[0], "headline": found.headline, "verdicts": verdicts}
+
+
+def _smallest_warmup(runs: pd.DataFrame, question: _Question, primary: Comparison) -> list[dict[str, Any]]:
+    """The smallest warmup as good as the best, for each set of arms that differ only in warmup."""
+    method: Literal["split", "every_arm"] = "split" if runs["seed"].nunique() >= 2 * MIN_PAIRS else "every_arm"
+    arms = {arm.name: arm for arm in primary.arms}
+    return [
+        found.to_dict()
+        | {"family": family_name(arms[found.arms[-1]].to_dict(), arms.values())}
+        | {"warmup_percent": arms[found.arm].warmup_percent if found.arm else None}
+        for found in smallest_warmup_as_good_as_best(runs, **question.arguments(), method=method)
+    ]
+
+
+def _own_best_lr(runs: pd.DataFrame, question: _Question) -> dict[str, Any] | None:
+    """The comparison at each arm's own best lr; None where only one lr was tried."""
+    if runs["lr"].nunique() < 2:
+        return None
+    reference = question.reference and question.reference.partition(" ")[0]
+    # An oscillation would choose the smallest lr, at which nothing oscillates and nothing is learned.
+    by_quality = question.metric.startswith(("eval_", "train_")) or "eval_loss" not in runs
+    try:
+        found = compare_at_own_best_lr(
+            runs, **question.arguments(), reference=reference, choose_by=None if by_quality else "eval_loss"
+        )
+    except ValueError as error:
+        return {"headline": f"Arms at their own best lr were not compared: {error}.", "arms": [], "choices": []}
+    arms = [
+        arm.to_dict() | {"verdict": verdict.to_dict()}
+        for arm, verdict in zip(found.comparison.arms, found.comparison.verdicts, strict=True)
+    ]
+    choices = [choice.to_dict() for choice in found.choices]
+    return {"headline": found.comparison.headline, "arms": arms, "choices": choices, "halves": list(found.halves)}
+
+
+def _largest_lr(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
+    """The largest lr at which every run learned, for each scheduler and warmup; empty where one lr was tried."""
+    families: dict[tuple[Any, ...], list[ArmSummary]] = {}
+    for arm in arms:
+        key = (arm.scheduler, arm.warmup, arm.warmup_steps, arm.total_steps, arm.setting[-1])
+        families.setdefault(key, []).append(arm)
+    if all(len(family) < 2 for family in families.values()):
+        return []
+    names = ("scheduler", "warmup", "warmup_steps", "total_steps", "setting")
+    return [dict(zip(names, key, strict=True)) | _largest(family) for key, family in families.items()]
+
+
+def _largest(family: Sequence[ArmSummary]) -> dict[str, Any]:
+    tried = sorted(arm.lr for arm in family if arm.lr is not None and arm.failed.total)
+    good = [arm.lr for arm in family if arm.lr is not None and arm.failed.total and not arm.failed.count]
+    largest = max(good, default=None)
+    return {"tried": tried, "lr": largest, "at_edge": bool(tried) and largest == tried[-1]}
+
+
+def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    settings = ["run_id", "arm", "seed", "status", "failed_to_learn"]
+    shown = [metric, *metric_columns(runs)]
+    kept = [
+        name for name in dict.fromkeys(shown) if name == metric or name.startswith(_SHOWN) or name in PAIRED_METRICS
+    ]
+    rows: list[dict[str, Any]] = runs[[*settings, *kept]].to_dict("records")  # type: ignore[assignment]
+    return rows

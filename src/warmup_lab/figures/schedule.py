@@ -1,0 +1,80 @@
+"""The figure of a schedule: learning rate over updates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from warmup_lab.figures.save import COLOURS
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from warmup_lab.figures.save import AnyChart
+    from warmup_lab.plan import Plan
+
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def schedule_table(plans: dict[str, Plan]) -> pd.DataFrame:
+    """`step`, `lr`, `schedule` and `warmup_steps`, a row an update of each plan."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "step": range(plan.total_steps),
+                "lr": [plan.config.optimizer.lr * plan.multiplier(step) for step in range(plan.total_steps)],
+                "schedule": name,
+                "warmup_steps": plan.warmup_steps,
+            }
+        )
+        for name, plan in plans.items()
+    )
+
+
+def schedule_chart(table: pd.DataFrame, title: str = "") -> AnyChart:
+    """Learning rate over updates: one panel a schedule, all on the same axes; a dotted line ends the warmup."""
+    import altair as alt
+
+    names = list(dict.fromkeys(table["schedule"]))
+    x = alt.X("step:Q", title="update", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=4))
+    y = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(format=".1e", tickCount=4))
+    line = alt.Chart().mark_line(strokeWidth=2.5, color=COLOURS[0]).encode(x=x, y=y)
+    end = alt.Chart().mark_rule(strokeDash=[2, 3], color="#6b7280").encode(x=x)
+    end = end.transform_filter("datum.step == datum.warmup_steps && datum.step > 0")
+    layers: Any = alt.layer(end, line, data=table)
+    if len(names) == 1:
+        single: alt.LayerChart = layers.properties(width=560, height=260, title=names[0])
+        return single
+    expression = "split(datum.label, ', ')"  # two lines where options are named
+    header = alt.Header(labelExpr=expression, labelFontSize=12, labelFontWeight="bold", labelLineHeight=14)
+    panel = alt.Facet("schedule:N", title=None, sort=names, header=header)
+    columns: alt.FacetChart = layers.properties(width=205, height=84).facet(panel, columns=4, title=title)
+    return columns
+
+
+def small_chart(table: pd.DataFrame) -> alt.Chart:
+    """A schedule as a picture for a table: no axes, from 0 to the peak."""
+    import altair as alt
+
+    peak = float(table["lr"].max())
+    hidden = alt.Scale(nice=False, domain=[0, peak])
+    picture: alt.Chart = (
+        alt.Chart(table)
+        .mark_area(line={"color": COLOURS[0], "strokeWidth": 2}, color=COLOURS[0], fillOpacity=0.15)
+        .encode(x=alt.X("step:Q", axis=None, scale=alt.Scale(nice=False)), y=alt.Y("lr:Q", axis=None, scale=hidden))
+        .properties(width=130, height=42)
+        .configure_view(stroke=None)
+    )
+    return picture
+
+
+def text_bars(multiplier_values: list[float], width: int = 72) -> str:
+    """The schedule as one line of block characters, `width` of them at most.
+
+    >>> text_bars([0.0, 0.5, 1.0, 0.5, 0.0])
+    ' ▄█▄ '
+    """
+    count = min(width, len(multiplier_values))
+    sampled = [multiplier_values[i * (len(multiplier_values) - 1) // max(1, count - 1)] for i in range(count)]
+    return "".join(_BARS[round(value * (len(_BARS) - 1))] for value in sampled)

@@ -1,0 +1,15 @@
+from .classification import CLASSIFICATION_METRICS as CLASSIFICATION_METRICS
+from .names import PAIRED_METRICS as PAIRED_METRICS
+from .names import ROUGHNESS as ROUGHNESS
+from .names import metric_columns as metric_columns
+from .names import metric_words as metric_words
+from .names import resolve_metric as resolve_metric
+from .names import smaller_is_better as smaller_is_better
+from .oscillation import summarise as summarise
+from .paired import excess_of_residuals as excess_of_residuals
+from .paired import first_below as first_below
+from .paired import half_way_loss as half_way_loss
+from .paired import roughness_at_matched_loss as roughness_at_matched_loss
+from .series import finite_prefix as finite_prefix
+from .series import residual as residual
+from .series import trailing_median as trailing_median

@@ -1,0 +1,78 @@
+"""What each metric is called and which way is better; the metrics that need two runs; what `compare.*` names."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from warmup_lab.config import ConfigError, suggestion
+from warmup_lab.metrics.oscillation import METRICS
+from warmup_lab.metrics.series import windows
+
+ROUGHNESS = ("whole/roughness", "matched/roughness")
+"""Oscillation over the whole run and at matched loss: compared in every report, whatever the primary metric is."""
+PAIRED_METRICS = ("excess", "updates_to_target")
+"""Metrics that need the reference arm's run of the same seed."""
+LARGER_IS_BETTER = ("accuracy", "f1", "matthews_correlation", "rho1", "onset_step", "onset_lr")
+_QUALITY = ("train_loss", "eval_loss", "eval_accuracy")
+_NOT_METRICS = ("run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds")
+_WORDS = {
+    "train_loss": ("training loss of the last 10 % of updates", "nats"),
+    "eval_loss": ("final evaluation loss", "nats"),
+    "eval_accuracy": ("final accuracy", "share of examples"),
+    "eval_f1": ("final F1", "0 to 1"),
+    "eval_matthews_correlation": ("final Matthews correlation", "-1 to 1"),
+    "roughness": ("roughness of the loss", "ln C"),
+    "rho1": ("lag-1 autocorrelation of the loss", "-1 to 1"),
+    "spike_rate": ("spikes of the loss", "per 1000 updates"),
+    "max_rise": ("largest climb back of the loss", "ln C"),
+    "onset_step": ("onset of jitter", "update"),
+    "onset_lr": ("learning rate at the onset of jitter", "learning rate"),
+    "overshoot_rate": ("overshoot on the same batch", "share of updates"),
+    "excess": ("excess oscillation over the reference", "nats"),
+    "updates_to_target": ("updates to the reference's half-way loss", "updates"),
+}
+_WINDOWS = {
+    "whole": "",
+    "early": ", first 20 % of updates",
+    "late": ", last 50 % of updates",
+    "matched": " at matched loss",
+}
+
+
+def metric_words(metric: str) -> tuple[str, str]:
+    """What a metric is called in text, and its unit.
+
+    >>> metric_words("early/roughness")
+    ('roughness of the loss, first 20 % of updates', 'ln C')
+    """
+    window, _, name = metric.rpartition("/")
+    words, unit = _WORDS.get(name, (name.replace("_", " "), ""))
+    return words + _WINDOWS.get(window, ""), unit
+
+
+def smaller_is_better(metric: str) -> bool:
+    """False for accuracies and the like, and where a larger value means a calmer loss."""
+    return metric.rpartition("/")[2].removeprefix("eval_") not in LARGER_IS_BETTER
+
+
+def metric_columns(runs: pd.DataFrame) -> list[str]:
+    """The columns of the table of runs that are metrics, in its order."""
+    return [name for name in runs.columns if name not in _NOT_METRICS and runs[name].dtype.kind == "f"]
+
+
+def resolve_metric(name: str, runs: pd.DataFrame) -> str:
+    """The column that `compare.metric` means; `roughness` is the one of the whole run.
+
+    Raises:
+        ConfigError: there is no such metric. Where no run has left any, the name cannot be judged and is kept.
+    """
+    oscillation = [f"{window}/{metric}" for window in windows(1) for metric in (*METRICS, "overshoot_rate")]
+    found = metric_columns(runs)
+    known = {*_QUALITY, *PAIRED_METRICS, *oscillation, "matched/roughness", *found}
+    for candidate in (name, f"whole/{name}"):
+        if candidate in known:
+            return candidate
+    if not found:
+        return name
+    names = {candidate.removeprefix("whole/") for candidate in known}
+    raise ConfigError(f"compare.metric: unknown metric {name!r}{suggestion(name, names)}")

@@ -1,0 +1,5 @@
+"""Measurements on the model while it trains, none of which changes the training."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

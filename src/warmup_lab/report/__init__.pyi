@@ -1,0 +1,1 @@
+from .build import report_sweep as report_sweep

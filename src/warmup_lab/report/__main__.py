@@ -1,0 +1,28 @@
+"""`python -m warmup_lab.report runs/ten_percent` rebuilds a report from disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from warmup_lab.config import ConfigError
+from warmup_lab.report.build import report_sweep
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m warmup_lab.report",
+        description="Builds the report of a sweep from what is on disk: table, comparison, figures and page.",
+    )
+    parser.add_argument("directory", type=Path, help="the sweep's folder, such as runs/ten_percent")
+    try:
+        report_sweep(parser.parse_args(arguments).directory)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,14 @@
+from .progress import Progress as Progress
+from .progress import eval_row as eval_row
+from .progress import fresh_progress as fresh_progress
+from .progress import history_of as history_of
+from .result import FINISHED as FINISHED
+from .result import build_error_result as build_error_result
+from .result import build_result as build_result
+from .result import flat_metrics as flat_metrics
+from .result import metric_of as metric_of
+from .result import read_result as read_result
+from .result import summary_of as summary_of
+from .result import write_outcome as write_outcome
+from .trace import Number as Number
+from .trace import StepTable as StepTable

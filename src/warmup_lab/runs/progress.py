@@ -1,0 +1,53 @@
+"""How far a run has come, and the rows that a tracker is shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from warmup_lab.runs.trace import EVAL_COLUMNS, TRACE_COLUMNS, Number, StepTable
+
+if TYPE_CHECKING:
+    from warmup_lab.plan import Plan
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    """Updates made."""
+    trace: StepTable = field(default_factory=lambda: StepTable(TRACE_COLUMNS))
+    """One row an update."""
+    evals: StepTable = field(default_factory=lambda: StepTable(EVAL_COLUMNS))
+    """One row an evaluation."""
+    resumed_at: list[int] = field(default_factory=list)
+    """Updates at which the run was taken up again."""
+    seconds: float = 0.0
+    """Time spent training."""
+    probe_memory: dict[str, Any] = field(default_factory=dict)
+    """What the probes carry from one measurement to the next."""
+
+
+def fresh_progress(plan: Plan, probe_columns: Sequence[str] = ()) -> Progress:
+    """Nothing done yet; `probe_columns` are what the run's probes add to the trace."""
+    own_metric = () if plan.config.task.metric == "accuracy" else (plan.config.task.metric,)
+    return Progress(
+        trace=StepTable((*TRACE_COLUMNS, *probe_columns)),
+        evals=StepTable((*EVAL_COLUMNS, *own_metric)),
+    )
+
+
+def eval_row(step: int, scores: Mapping[str, Number]) -> dict[str, Number]:
+    """An evaluation after `step` updates as a row of history: it stands at the last update it saw."""
+    return {"step": step - 1} | {f"eval/{key}": value for key, value in scores.items()}
+
+
+def history_of(progress: Progress) -> list[dict[str, Number]]:
+    """What a resumed run had shown so far, in the order in which it came."""
+    rows = progress.trace.rows()
+    for scores in progress.evals.rows():
+        step = int(scores.pop("step") or 0)
+        rows.append(eval_row(step, scores))
+    return sorted(rows, key=lambda row: int(row["step"] or 0))  # stable: an update before its evaluation

@@ -1,0 +1,174 @@
+"""What one run leaves: its record, `result.json`, and the rows that Weights & Biases is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import warmup_lab
+from warmup_lab.config import ConfigError, suggestion
+from warmup_lab.metrics import summarise
+from warmup_lab.system import write_json
+
+if TYPE_CHECKING:
+    import torch
+
+    from warmup_lab.plan import Plan
+    from warmup_lab.runs.progress import Progress
+    from warmup_lab.runs.trace import Number
+    from warmup_lab.tasks import Task
+
+
+def build_result(plan: Plan, task: Task, progress: Progress, status: str) -> dict[str, Any]:
+    from warmup_lab.tasks import label_entropy
+
+    loss, lr = progress.trace.array("loss"), progress.trace.array("lr")
+    overshoot = progress.trace.array("overshoot") if "overshoot" in progress.trace.columns else None
+    num_classes = len(task.label_names)
+    final = progress.evals.rows()[-1] if status == "completed" else {}
+    metrics: dict[str, Any] = {"train_loss": _finite(loss[_last_tenth(plan)].mean()) if len(loss) else None}
+    metrics |= {f"eval_{key}": _finite(final.get(key)) for key in progress.evals.columns if key != "step"}
+    metrics["oscillation"] = summarise(
+        loss, lr, num_classes=num_classes, overshoot=overshoot, total_steps=plan.total_steps
+    )
+    return _header(plan, status) | {
+        "failed_to_learn": failed_to_learn(loss, label_entropy(task.train, num_classes), plan.total_steps),
+        "num_classes": num_classes,
+        "strategy": plan.strategy(),
+        "metrics": metrics,
+        "resumed_at": progress.resumed_at,
+        "speed": {
+            "seconds": round(progress.seconds, 3),
+            "updates_per_second": round(progress.step / progress.seconds, 3),
+        },
+        "versions": versions(),
+        "error": None,
+    }
+
+
+def _header(plan: Plan, status: str) -> dict[str, Any]:
+    return {"schema": 1, "run_id": plan.run_id, "study": plan.config.study, "status": status}
+
+
+def build_error_result(plan: Plan, error: Exception) -> dict[str, Any]:
+    return _header(plan, "error") | {
+        "failed_to_learn": None,
+        "num_classes": None,
+        "strategy": plan.strategy(),
+        "metrics": {},
+        "resumed_at": [],
+        "speed": {},
+        "versions": versions(),
+        "error": f"{type(error).__name__}: {error}",
+    }
+
+
+def _last_tenth(plan: Plan) -> slice:
+    return slice(-max(1, plan.total_steps // 10), None)
+
+
+def _finite(value: Number) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def failed_to_learn(loss: np.ndarray, entropy: float, total_steps: int) -> bool:
+    """Whether the median training loss of the last 10 % of updates is not below 95 % of the label entropy (nats).
+
+    A run that diverged did not learn.
+    """
+    tail = loss[-max(1, total_steps // 10) :]
+    return not (len(loss) == total_steps and statistics.median(tail.tolist()) < 0.95 * entropy)
+
+
+def versions() -> dict[str, str]:
+    import torch
+    import transformers
+
+    return {
+        "warmup_lab": warmup_lab.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "transformers": transformers.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def write_outcome(
+    plan: Plan,
+    task: Task,
+    model: torch.nn.Module,
+    progress: Progress,
+    result: dict[str, Any],
+    directory: Path,
+) -> None:
+    """The run's files; `result.json` last, since its being there says that the run is finished."""
+    from warmup_lab.runs import checkpoint
+
+    progress.trace.write(directory / "trace.parquet")
+    progress.evals.write(directory / "evals.parquet")
+    if plan.config.save_model:
+        _save_model(task, model, directory / "model")
+    write_json(directory / "result.json", result)
+    checkpoint.remove(directory)
+
+
+def _save_model(task: Task, model: torch.nn.Module, directory: Path) -> None:
+    """The model and its tokenizer, as `AutoModelForSequenceClassification` and `AutoTokenizer` load them."""
+    from transformers import AutoTokenizer, PreTrainedModel
+
+    from warmup_lab.models import quiet_transformers
+
+    assert isinstance(model, PreTrainedModel)
+    temporary = directory.with_name(f".{directory.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    AutoTokenizer.from_pretrained(task.tokenizer_dir).save_pretrained(temporary)
+    with quiet_transformers():
+        model.save_pretrained(temporary)
+    shutil.rmtree(directory, ignore_errors=True)
+    temporary.rename(directory)
+
+
+def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What W&B shows of the run as a whole."""
+    return {key: result[key] for key in ("status", "failed_to_learn")} | dict(result["metrics"])
+
+
+FINISHED = ("completed", "diverged")
+"""Status of a run that the same command need not train again: divergence is a result."""
+
+
+def read_result(directory: Path) -> dict[str, Any] | None:
+    """What `result.json` of the run in `directory` holds; None where there is none."""
+    path = directory / "result.json"
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return result
+
+
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+    """`metrics` of `result.json` in one level: `eval_loss`, and `whole/roughness` for oscillation."""
+    flat = {key: value for key, value in metrics.items() if key != "oscillation"}
+    for window, values in metrics.get("oscillation", {}).items():
+        flat |= {f"{window}/{name}": value for name, value in values.items()}
+    return flat
+
+
+def metric_of(result: Mapping[str, Any], name: str) -> float | None:
+    """The metric `name` of a result: `eval_loss`, `early/roughness`, or `roughness` for the whole run.
+
+    None where the run did not come to one, as when it diverged. Unknown names raise `ConfigError`.
+    """
+    flat = flat_metrics(result["metrics"])
+    key = name if name in flat else f"whole/{name}"
+    if flat and key not in flat:
+        raise ConfigError(f"unknown metric {name!r}{suggestion(name, flat)}")
+    return flat.get(key)

@@ -1,0 +1,11 @@
+from .registry import SCHEDULES as SCHEDULES
+from .registry import compose_schedule as compose_schedule
+from .registry import has_warmup as has_warmup
+from .registry import why_no_schedule as why_no_schedule
+from .shapes import WARMUPS as WARMUPS
+from .warmups import AUTOMATIC as AUTOMATIC
+from .warmups import Schedule as Schedule
+from .warmups import is_automatic as is_automatic
+from .warmups import is_plain as is_plain
+from .warmups import t_eff as t_eff
+from .warmups import warmup_title as warmup_title

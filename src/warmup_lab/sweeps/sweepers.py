@@ -1,0 +1,111 @@
+"""Joins Hydra's sweepers and launchers to `sweep` and `report`; imported only when a multirun starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from warmup_lab.config import ConfigError, RunConfig, resolve
+from warmup_lab.plan import Plan, make_plan
+from warmup_lab.sweeps.cell_loader import CellLoader
+from warmup_lab.sweeps.cells import Grid, OptunaSearch
+from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
+from warmup_lab.sweeps.run import Cells, run_sweep
+
+
+class SweepFailed(ConfigError):
+    """Jobs of a sweep failed; the others were trained and reported."""
+
+
+class CheckedSweeper(Sweeper):
+    """A sweeper whose cells are all checked before one is trained; a subclass says where the cells come from."""
+
+    def __init__(self, params: dict[str, Any] | None = None) -> None:
+        self._params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        loader = CellLoader(hydra_context.config_loader)
+        self._context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        self._config = config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=self._context, task_function=task_function, config=config
+        )
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        """The cells that these overrides ask for, those of `hydra.sweeper.params` among them."""
+        raise NotImplementedError
+
+    def sweep(self, arguments: list[str]) -> None:
+        given = [f"{key}={value}" for key, value in self._params.items()] + arguments
+        parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
+        last = {override.get_key_element(): override for override in parsed}  # the command line comes after the params
+        failed = run_sweep(
+            self.cells(list(last.values())),
+            self._plan_cell,
+            lambda batch, first: self._launcher.launch(batch, initial_job_idx=first),
+            Path(self._config.hydra.sweep.dir),
+            finish_sweep,
+        )
+        if failed:
+            names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")
+            runs = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
+            raise SweepFailed(f"{runs} failed ({names}); the report says why, the same command retries")
+
+    def _plan_cell(self, overrides: Sequence[str]) -> Plan:
+        """The plan of one cell, composed as its job will be."""
+        cell = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+        return make_plan(resolve(cell, multirun=True), multirun=True)
+
+
+class GridMultirun(CheckedSweeper):
+    """All combinations of the values given."""
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return Grid(overrides)
+
+
+class OptunaMultirun(CheckedSweeper):
+    """`n_trials` runs that Optuna chooses, `batch_size` at a time."""
+
+    def __init__(
+        self,
+        n_trials: int,
+        batch_size: int,
+        direction: Literal["minimize", "maximize"],
+        seed: int,
+        params: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(params)
+        self._num_trials, self._batch_size, self._direction, self._seed = n_trials, batch_size, direction, seed
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return OptunaSearch(
+            overrides,
+            num_trials=self._num_trials,
+            batch_size=self._batch_size,
+            direction=self._direction,
+            seed=self._seed,
+            objective=self._config.objective,
+        )
+
+
+class JitterMultirun(CheckedSweeper):
+    """Ramps, then constant rates around the lr from where they jitter."""
+
+    def cells(self, overrides: list[Override]) -> Cells:
+        return JitterSearch(overrides, Path(self._config.hydra.sweep.dir), self._plan_cell)
+
+
+def finish_sweep(directory: Path, config: RunConfig) -> None:
+    """Writes what the sweep came to and prints its verdict."""
+    from warmup_lab.report import report_sweep
+
+    report_sweep(directory, tracking=config.tracking)

@@ -1,0 +1,15 @@
+from .cache import read_arrays as read_arrays
+from .cache import store as store
+from .cache import write_arrays as write_arrays
+from .devices import available_cores as available_cores
+from .devices import available_ram as available_ram
+from .devices import resolve_device as resolve_device
+from .devices import resolve_precision as resolve_precision
+from .files import JsonRecord as JsonRecord
+from .files import atomic_path as atomic_path
+from .files import to_json as to_json
+from .files import write_json as write_json
+from .locks import only_sweep_in as only_sweep_in
+from .network import reachable as reachable
+from .seeding import reseed as reseed
+from .seeding import update_seed as update_seed

@@ -1,0 +1,15 @@
+from .batches import Batch as Batch
+from .batches import Collate as Collate
+from .batches import Examples as Examples
+from .batches import Task as Task
+from .batches import batch_indices as batch_indices
+from .batches import collate as collate
+from .batches import iterate_batches as iterate_batches
+from .batches import label_entropy as label_entropy
+from .hub import hub_access as hub_access
+from .hub import local_folder as local_folder
+from .packing import collate_rows as collate_rows
+from .sources import Corpus as Corpus
+from .sources import content_digest as content_digest
+from .sources import load_corpus as load_corpus
+from .tokenizing import tokenize as tokenize

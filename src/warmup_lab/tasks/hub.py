@@ -1,0 +1,110 @@
+"""The Hugging Face hub: whether it can be reached, and reading a data set of it (or of a folder) into columns.
+
+The libraries of the hub retry an unreachable server for half a minute a file; here it is asked once a process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from warmup_lab.config import ConfigError, HubTask, require
+from warmup_lab.system import reachable
+from warmup_lab.tasks.table_files import Table
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def hub_access() -> Iterator[bool]:
+    """Within it the libraries of the hub use their caches alone, at once, where the hub cannot be reached.
+
+    Yields whether it can; `HF_HUB_OFFLINE=1` in the environment says that it cannot.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    # The libraries read the variable once, when imported; this is the switch they look at from then on.
+    constants.HF_HUB_OFFLINE = before or asked or not reachable(constants.ENDPOINT)
+    try:
+        yield not constants.HF_HUB_OFFLINE
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def local_folder(path: str, key: str) -> Path | None:
+    """The folder that `path` names, or None where it can only be the id of something on the hub."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    is_id = re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", path)
+    require(bool(is_id), f"{key}={path}: there is no such folder, and a hub id looks like owner/name")
+    return None
+
+
+def read_splits(config: HubTask, elsewhere: str) -> tuple[Table, Table, tuple[str, ...] | None]:
+    """Columns of the training and the validation split, and the label names where the data set has them.
+
+    `elsewhere` says how else the task could be had, for the message where the hub does not give it.
+    """
+    require(bool(config.path), "task=hub needs task.path=<hub id or folder>")
+    train, validation = _load(config, elsewhere)
+    names = getattr(train.features.get(config.label_column), "names", None)  # of a ClassLabel
+    return _columns(train, config, "train_split"), _columns(validation, config, "validation_split"), names
+
+
+def _load(config: HubTask, elsewhere: str) -> tuple[Any, Any]:
+    from datasets import load_dataset
+
+    folder = local_folder(str(config.path), "task.path")
+    splits = [config.train_split, config.validation_split]
+    with hub_access() as online:
+        try:
+            data = load_dataset(str(folder or config.path), config.name, split=splits, revision=config.revision)
+        except Exception as error:  # what the library raises is neither documented nor stable
+            what = f"task.path={config.path}" + (f" task.name={config.name}" if config.name else "")
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"{what}: {_why(reason, bool(folder), online, elsewhere)}") from error
+    return data[0], data[1]
+
+
+def _why(reason: str, is_folder: bool, online: bool, elsewhere: str) -> str:
+    if "split" in reason:
+        return (
+            f"{reason}\nName others, or share one: task.train_split='train[:90%]' task.validation_split='train[90%:]'"
+        )
+    if is_folder:
+        return f"this folder cannot be read as a data set: {reason}"
+    if online:
+        return f"the Hugging Face hub does not give this data set: {reason}\nOr {elsewhere}"
+    lacking = "the Hugging Face hub cannot be reached, and its cache here does not hold this data set"
+    return f"{lacking}.\nConnect to a network to download it, or {elsewhere}"
+
+
+def _columns(split: Any, config: HubTask, key: str) -> Table:
+    """Columns of texts and labels, labels as names; examples with a hidden label are left out."""
+    where = f"task.{key}={getattr(config, key)}"
+    require(len(split) > 0, f"{where}: this split has no rows")
+    features = split.features
+    strings = [name for name in features if getattr(features[name], "dtype", "") in ("string", "large_string")]
+    wanted = dict.fromkeys([*strings, *(config.text_columns or ()), config.label_column])
+    table: Table = {name: split[name][:] for name in wanted if name in features}
+    names = getattr(features.get(config.label_column), "names", None)
+    return _with_label_names(table, config.label_column, names, where) if names else table
+
+
+def _with_label_names(table: Table, label_column: str, names: list[str], where: str) -> Table:
+    # GLUE hides the labels of its test splits as -1, and SNLI those on which its judges disagreed.
+    shown = [i for i, label in enumerate(table[label_column]) if label is not None and label >= 0]
+    hidden = len(table[label_column]) - len(shown)
+    require(bool(shown), f"{where}: the labels of this split are hidden (-1); choose another split")
+    if hidden:
+        logger.warning("%s: left out %d examples whose label is hidden (-1)", where, hidden)
+    kept = {name: [values[i] for i in shown] for name, values in table.items()}
+    return kept | {label_column: [names[label] for label in kept[label_column]]}

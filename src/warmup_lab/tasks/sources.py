@@ -1,0 +1,270 @@
+"""Texts and labels of a task, from the grammar, from files or from the hub: the registry `TASKS`. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warmup_lab.config import ConfigError, FilesTask, HubTask, SyntheticTask, TaskConfig, lookup, require
+from warmup_lab.tasks import synthetic
+from warmup_lab.tasks.hub import local_folder, read_splits
+from warmup_lab.tasks.table_files import Labelled, label_name, labelled, read_table, sorted_names, text_columns
+
+logger = logging.getLogger(__name__)
+
+# One stream of random numbers a purpose, so that changing one draw leaves the others as they were.
+_SENTENCES, _NOISE, _SPLIT, _LIMIT = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples in order."""
+
+    texts: list[tuple[str, ...]]
+    """One text an example, or a pair."""
+    labels: NDArray[np.int64]
+    """Index of each example's label in the corpus's `label_names`."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """A task's texts and labels."""
+
+    train: Split
+    validation: Split
+    label_names: tuple[str, ...]
+    num_left_out: int = 0
+    """Examples left out of both splits since they had no text."""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of texts, labels and label names: of the content, wherever it was read."""
+        digest = hashlib.sha256()
+        _hash_strings(digest, self.label_names)
+        for split in (self.train, self.validation):
+            _hash_strings(digest, [text for row in split.texts for text in row])
+            digest.update(np.array([len(split), *split.labels], dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _hash_strings(digest: Any, strings: Sequence[str]) -> None:
+    encoded = [string.encode() for string in strings]
+    digest.update(np.array([len(encoded), *map(len, encoded)], dtype="<i8").tobytes())
+    digest.update(b"".join(encoded))
+
+
+# ------------------------------------------------------------------------------------- examples to a corpus
+
+
+def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None = None) -> Corpus:
+    """Labels become indices of `names`, by default those of the training examples in order."""
+    _require_two_labels(train)
+    seen = set(train.labels)
+    if unseen := sorted_names(set(validation.labels) - seen):
+        lacking = f"labels that the training examples lack: {_listed(unseen)}"
+        raise ConfigError(f"{validation.where} has {lacking}.\nTraining labels: {_listed(sorted_names(seen))}")
+    names = names or sorted_names(seen)
+    left_out = train.num_left_out + validation.num_left_out
+    if left_out:
+        logger.warning("%s: left out %d examples whose text is empty", train.where, left_out)
+    index = {name: i for i, name in enumerate(names)}
+    first, second = (
+        Split(part.texts, np.array([index[name] for name in part.labels], dtype=np.int64))
+        for part in (train, validation)
+    )
+    return Corpus(first, second, names, left_out)
+
+
+def _require_two_labels(train: Labelled) -> None:
+    one, several = train.labels[0], len(set(train.labels)) > 1
+    alone = f"{train.where}: all {len(train.labels)} examples have the label {one!r}"
+    require(several, f"{alone}; a classifier needs at least two labels")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+# -------------------------------------------------------------------------------------------------- the tasks
+
+
+def read_synthetic(config: TaskConfig) -> Corpus:
+    """Sentences of `grammar`; a share `label_noise` of the training labels, and no other, is flipped."""
+    assert isinstance(config, SyntheticTask)
+    # Validation first, so that it is the same whatever the number of training sentences.
+    num_validation = config.num_validation
+    sentences, labels = synthetic.sentences(num_validation + config.num_train, _random(config, _SENTENCES))
+    texts: list[tuple[str, ...]] = [(sentence,) for sentence in sentences]
+    num_flipped = round(config.label_noise * config.num_train)
+    flipped = num_validation + _random(config, _NOISE).permutation(config.num_train)[:num_flipped]
+    labels[flipped] = 1 - labels[flipped]
+    train = Split(texts[num_validation:], labels[num_validation:])
+    return Corpus(train, Split(texts[:num_validation], labels[:num_validation]), ("negative", "positive"))
+
+
+def read_files(config: TaskConfig) -> Corpus:
+    """One's own files; without a validation file a stratified share of the training examples is split off."""
+    assert isinstance(config, FilesTask)
+    known = "CSV, TSV, JSON Lines or Parquet"
+    require(bool(config.train_file), f"task=files needs task.train_file=<{known} file>")
+    path = Path(str(config.train_file)).expanduser()
+    table = read_table(path)
+    columns = text_columns(table, config.text_columns, config.label_column, str(path))
+    train = labelled(table, columns, config.label_column, str(path))
+    if config.validation_file is None:
+        return _corpus(*_split_off(train, config.validation_share, _random(config, _SPLIT)))
+    other = Path(config.validation_file).expanduser()
+    return _corpus(train, labelled(read_table(other), columns, config.label_column, str(other)))
+
+
+def read_hub(config: TaskConfig) -> Corpus:
+    """A data set of the hub; `<WARMUP_LAB_DATA>/<id>/{train,validation}.tsv` is read instead where it is."""
+    assert isinstance(config, HubTask)
+    if folder := _data_folder(config):
+        return _of_folder(config, folder)
+    train, validation, names = read_splits(config, _elsewhere(config))
+    columns = text_columns(train, config.text_columns, config.label_column, f"task.path={config.path}")
+    return _corpus(
+        labelled(train, columns, config.label_column, f"split {config.train_split!r} of {config.path}"),
+        labelled(validation, columns, config.label_column, f"split {config.validation_split!r} of {config.path}"),
+        tuple(map(label_name, names)) if names else None,
+    )
+
+
+TASKS: dict[str, Callable[[TaskConfig], Corpus]] = {
+    "synthetic": read_synthetic,
+    "files": read_files,
+    "hub": read_hub,
+}
+
+
+def _random(config: TaskConfig, stream: int) -> np.random.Generator:
+    # (0, ...): streams that the order of batches, which is (1, epoch), never draws from.
+    return np.random.default_rng(np.random.SeedSequence(config.data_seed, spawn_key=(0, stream)))
+
+
+def _split_off(examples: Labelled, share: float, rng: np.random.Generator) -> tuple[Labelled, Labelled]:
+    """Training and validation examples, in order; of each label the same share, rounded, is for validation."""
+    _require_two_labels(examples)
+    names, labels = np.unique(np.array(examples.labels, dtype=object), return_inverse=True)
+    chosen: list[int] = []
+    for label in range(len(names)):
+        members = np.flatnonzero(labels == label)
+        num = min(math.floor(share * len(members) + 0.5), len(members) - 1)
+        chosen.extend(rng.permutation(members)[:num].tolist())
+    counted = f"task.validation_share={share} of {len(labels)} examples leaves none for validation"
+    require(bool(chosen), f"{examples.where}: {counted}; raise it or give task.validation_file")
+    rest = sorted(set(range(len(labels))) - set(chosen))
+    train = replace(examples.take(rest), num_left_out=examples.num_left_out)
+    return train, examples.take(sorted(chosen))
+
+
+def _data_folder(config: HubTask) -> Path | None:
+    root = os.environ.get("WARMUP_LAB_DATA")
+    folder = Path(root).expanduser() / config.id if root and config.id else None
+    return folder if folder and folder.is_dir() else None
+
+
+def _elsewhere(config: HubTask) -> str:
+    name = config.id or "<task.id>"
+    root = os.environ.get("WARMUP_LAB_DATA")
+    now = f" (now {root}, which has no folder {name})" if root else ""
+    return f"set WARMUP_LAB_DATA=<folder that holds {name}/train.tsv and {name}/validation.tsv>{now}"
+
+
+def _of_folder(config: HubTask, folder: Path) -> Corpus:
+    paths = folder / "train.tsv", folder / "validation.tsv"
+    tables = [read_table(path) for path in paths]
+    # The hub's names of columns hold where the files have them; else the files' own convention does.
+    label_column = config.label_column if config.label_column in tables[0] else "label"
+    asked = config.text_columns if set(config.text_columns or ()) <= set(tables[0]) else None
+    columns = text_columns(tables[0], asked, label_column, str(paths[0]))
+    train, validation = (
+        labelled(table, columns, label_column, str(path)) for table, path in zip(tables, paths, strict=True)
+    )
+    return _corpus(train, validation)
+
+
+# ------------------------------------------------------------------------------------------------ loading once
+
+_States = tuple[tuple[str, int, int], ...]  # path, size and time of change of each file
+_LOADED: dict[Hashable, Corpus] = {}
+_NUM_KEPT = 8
+
+
+def load_corpus(config: TaskConfig) -> Corpus:
+    """The task's texts and labels, checked, and cut to `limit`; the same again from memory, until a file changes."""
+    read = lookup(TASKS, config.kind, "task.kind")
+    key = repr(config), os.environ.get("WARMUP_LAB_DATA"), _state_of_files(config)
+    if key not in _LOADED:
+        corpus = _limited(read(config), config)
+        if len(_LOADED) >= _NUM_KEPT:
+            _LOADED.pop(next(iter(_LOADED)))
+        _LOADED[key] = corpus
+    return _LOADED[key]
+
+
+def _state_of_files(config: TaskConfig) -> _States:
+    paths: list[Path] = []
+    if isinstance(config, FilesTask):
+        paths = [Path(path).expanduser() for path in (config.train_file, config.validation_file) if path]
+    elif isinstance(config, HubTask):
+        folder = _data_folder(config) or (Path(config.path).expanduser() if config.path else None)
+        paths = sorted(folder.rglob("*")) if folder and folder.is_dir() else []
+    return _states(paths)
+
+
+def _states(paths: Iterable[Path]) -> _States:
+    states = ((path.absolute(), path.stat()) for path in paths if path.is_file())
+    return tuple((str(path), state.st_size, state.st_mtime_ns) for path, state in states)
+
+
+def _limited(corpus: Corpus, config: TaskConfig) -> Corpus:
+    train, num = corpus.train, len(corpus.train)
+    if config.limit is not None and config.limit < num:
+        chosen = np.sort(_random(config, _LIMIT).permutation(num)[: config.limit])
+        train = Split([train.texts[i] for i in chosen.tolist()], train.labels[chosen])
+    mend = "raise task.limit or task.num_train, or take another task.data_seed"
+    require(len(np.unique(train.labels)) > 1, f"{len(train)} training examples have one label alone: {mend}")
+    return replace(corpus, train=train)
+
+
+# ------------------------------------------------------------------------------------ identity of other content
+
+
+def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
+    """SHA-256 of a file, of a folder's model and tokenizer files (names and contents), or of a hub id and revision."""
+    path = Path(path_or_id).expanduser()
+    if path.is_file():
+        return _files_digest(_states([path]))
+    folder = local_folder(str(path_or_id), "path")
+    if folder is None:
+        return hashlib.sha256(f"hub\0{path_or_id}\0{revision or ''}".encode()).hexdigest()
+    kept = [file for file in sorted(folder.iterdir()) if file.suffix in (".safetensors", ".json", ".txt", ".model")]
+    require(bool(kept), f"{folder} holds no file of a model or a tokenizer (safetensors, json, txt)")
+    return _files_digest(_states(kept))
+
+
+@cache
+def _files_digest(states: _States) -> str:
+    """Cached, since a sweep asks once a cell and weights are large."""
+    digest = hashlib.sha256()
+    for path, size, _ in states:
+        digest.update(f"{Path(path).name}\0{size}\0".encode())
+        with Path(path).open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,219 @@
+"""Reading a file into columns (CSV, TSV, JSON Lines or Parquet), and columns into labelled texts.
+
+Whatever is wrong with the file is a `ConfigError` that says where, and how to mend it. No torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from warmup_lab.config import ConfigError, require, suggestion
+
+Table = dict[str, list[Any]]
+"""Column name -> values, all columns of one length."""
+
+_LONGEST_FIELD = 2**31 - 1
+
+
+def read_table(path: Path) -> Table:
+    """The columns of the file `path`, read by its suffix; at least one row.
+
+    CSV knows quotes; TSV knows none, so that a bare quote character is data (RTE has them).
+    """
+    require(path.exists(), f"{path}: there is no such file (looked in {path.absolute().parent})")
+    require(not path.is_dir(), f"{path} is a folder: name the file in it")
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise ConfigError(f"{path}: unknown suffix {path.suffix!r}. Known: {', '.join(READERS)}")
+    require(path.stat().st_size > 0, f"{path} is empty: it needs a header and rows")
+    try:
+        table = reader(path)
+    except UnicodeDecodeError as error:
+        byte = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
+        raise ConfigError(f"{path} is not UTF-8 text ({byte}): save it as UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
+    require(any(table.values()), f"{path} has a header but no rows")
+    return table
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8-sig")  # -sig: spreadsheets put a byte order mark first
+
+
+def _read_tsv(path: Path) -> Table:
+    # Not splitlines(): it also breaks at characters such as U+2028 that occur within a text.
+    lines = enumerate(_text(path).split("\n"), start=1)
+    rows = ((number, line.removesuffix("\r").split("\t")) for number, line in lines if line.strip("\r"))
+    return _columns(path, rows, "TSV has no quoting: a tab or line break inside a text needs CSV or JSON Lines")
+
+
+def _read_csv(path: Path) -> Table:
+    return _columns(path, _csv_rows(path), "quote a text that holds a comma or a line break")
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        yield from ((reader.line_num, row) for row in reader if row)
+    except csv.Error as error:
+        where = f"{path}, line {reader.line_num}"
+        raise ConfigError(f"{where}: {error}; a quote inside a quoted text is written twice") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _columns(path: Path, rows: Iterator[tuple[int, list[str]]], mend: str) -> Table:
+    _, header = next(rows, (0, []))
+    names = [name.strip() for name in header]
+    _check_names(path, names)
+    kept: list[list[str]] = []
+    for number, row in rows:
+        if len(row) != len(names):
+            counts = f"{len(row)} fields where the header has {len(names)}"
+            raise ConfigError(f"{path}, line {number}: {counts}; {mend}")
+        kept.append(row)
+    values = zip(*kept, strict=True) if kept else ([] for _ in names)
+    return {name: list(column) for name, column in zip(names, values, strict=True)}
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    require(any(names), f"{path} is empty: it needs a header and rows")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    require(not twice, f"{path}: two columns are named {', '.join(map(repr, twice))}; rename one")
+
+
+def _read_json_lines(path: Path) -> Table:
+    rows = [
+        _json_row(f"{path}, line {number}", line)
+        for number, line in enumerate(_text(path).split("\n"), start=1)
+        if line.strip()
+    ]
+    names = dict.fromkeys(name for row in rows for name in row)
+    require(bool(names), f"{path} is empty: it needs one {{...}} a line")
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _json_row(where: str, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        json.dumps(row, ensure_ascii=False).encode() if "\\u" in line else None  # half a surrogate pair raises
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not JSON ({error}); it needs one {{...}} a line") from error
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where}: a {type(row).__name__}, not an object; it needs one {{...}} a line")
+    return row
+
+
+def _read_parquet(path: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{path}: not a Parquet file that can be read ({reason})") from error
+    _check_names(path, table.column_names)
+    columns: Table = table.to_pydict()
+    return columns
+
+
+READERS: dict[str, Callable[[Path], Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
+    ".parquet": _read_parquet,
+}
+
+
+# --------------------------------------------------------------------------------- columns to labelled texts
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Examples whose labels are still names; `where` they were read is for messages."""
+
+    texts: list[tuple[str, ...]]
+    labels: list[str]
+    where: str
+    num_left_out: int = 0
+
+    def take(self, indices: Sequence[int]) -> Labelled:
+        chosen = [self.texts[i] for i in indices], [self.labels[i] for i in indices]
+        return Labelled(*chosen, self.where)
+
+
+def label_name(value: Any) -> str:
+    """The label as a string, empty where it is missing; "1", 1 and 1.0 are the same."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    text = str(value).strip()
+    whole = re.fullmatch(r"([+-]?(?:0|[1-9][0-9]{0,18}))(?:\.0*)?", text)
+    return str(int(whole[1])) if whole else text
+
+
+def sorted_names(names: set[str]) -> tuple[str, ...]:
+    if all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?", name) for name in names):
+        return tuple(sorted(names, key=lambda name: (float(name), name)))
+    return tuple(sorted(names))
+
+
+def _is_index(name: str) -> bool:
+    """Whether a column only numbers the rows; pandas writes it without a name."""
+    return name.lower() in ("index", "id", "idx", "", "unnamed: 0", "__index_level_0__")
+
+
+def _check_column(table: Table, name: str, key: str, where: str) -> None:
+    if name not in table:
+        raise ConfigError(f"{where} has no column {name!r} (task.{key}){suggestion(name, table)}")
+
+
+def text_columns(table: Table, asked: list[str] | None, label_column: str, where: str) -> list[str]:
+    """The one or two columns that hold the texts: those asked for, or all but the label and an index."""
+    _check_column(table, label_column, "label_column", where)
+    found = [name for name in table if name != label_column and not _is_index(name)]
+    columns = found if asked is None else list(asked)
+    for name in columns:
+        _check_column(table, name, "text_columns", where)
+    listed = ", ".join(map(repr, columns)) or "none"
+    fixed = f"task.text_columns=[{', '.join(found[:1]) or 'NAME'}] or two of them"
+    good = 1 <= len(columns) <= 2 and len(set(columns)) == len(columns) and label_column not in columns
+    require(good, f"{where}: one or two columns of text are needed, but these were taken: {listed}.\nSay {fixed}")
+    return columns
+
+
+def _as_text(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    require(isinstance(value, (int, float)), f"{where} holds a {type(value).__name__}, not a text")
+    return str(value)
+
+
+def labelled(table: Table, columns: list[str], label_column: str, where: str) -> Labelled:
+    """The table's examples; those without any text are left out and counted."""
+    for name in columns:
+        _check_column(table, name, "text_columns", where)
+    _check_column(table, label_column, "label_column", where)
+    texts = [[_as_text(value, f"{where}: column {name!r}") for value in table[name]] for name in columns]
+    rows = list(zip(*texts, strict=True))
+    labels = [label_name(value) for value in table[label_column]]
+    kept = [i for i, row in enumerate(rows) if any(map(str.strip, row))]
+    require(bool(kept), f"{where}: all texts are empty (columns {', '.join(map(repr, columns))})")
+    if missing := [i + 1 for i in kept if not labels[i]]:
+        counted = f"{len(missing)} of {len(rows)} examples have no label in column {label_column!r}"
+        raise ConfigError(f"{where}: {counted}, the first is example {missing[0]}; fill it in or drop the row")
+    return replace(Labelled(rows, labels, where).take(kept), num_left_out=len(rows) - len(kept))

@@ -1,0 +1,4 @@
+from .summary import log_summary_run as log_summary_run
+from .tracker import NullTracker as NullTracker
+from .tracker import Tracker as Tracker
+from .tracker import start_tracker as start_tracker

@@ -1,0 +1,91 @@
+"""Executing one run: skip it if finished, resume it, or train it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmup_lab.config import ConfigError
+
+if TYPE_CHECKING:
+    from warmup_lab.plan import Plan
+
+
+log = logging.getLogger(__name__)
+
+
+def only_warnings_on_terminal() -> None:
+    """A sweep shows one line for all of its runs; what each says goes to its `train.log`."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.WARNING)
+
+
+def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
+    """The result of the run in `directory`: the one there if it is finished, else by training what is left of it."""
+    from warmup_lab.runs import FINISHED, checkpoint, read_result
+
+    shown = _relative(directory)
+    found = read_result(directory)
+    if found and found["run_id"] != plan.run_id and not plan.config.force:
+        raise ConfigError(f"{shown} holds another run, {found['run_id']}: choose another folder, or force=true")
+    if plan.config.force:
+        checkpoint.remove(directory)
+        (directory / "result.json").unlink(missing_ok=True)
+    elif found and found["status"] in FINISHED:
+        log.info("%s is %s already: nothing to train (force=true trains anew)", shown, found["status"])
+        _report(found, shown)
+        return found
+
+    from warmup_lab.training.loop import train
+
+    log.info(_describe(plan))
+    result = train(plan, directory, group=group, show_progress=show_progress)
+    _report(result, shown)
+    return result
+
+
+def hand_over(plan: Plan, directory: Path, result: dict[str, Any], how: str) -> float | None:
+    """As `run` in a multirun, for a run that is trained already; `how` goes to its log."""
+    from warmup_lab.runs import metric_of
+
+    only_warnings_on_terminal()
+    log.info(_describe(plan))
+    log.info(how)
+    _report(result, _relative(directory))
+    return metric_of(result, plan.config.objective)
+
+
+def _describe(plan: Plan) -> str:
+    config = plan.config
+    return (
+        f"{plan.name}: {config.task.title}, {config.model.title}, {config.optimizer.name}, "
+        f"peak lr {config.optimizer.lr:g}, {plan.warmup_in_words()}, "
+        f"{plan.device} {plan.precision}, {plan.num_threads} thread{'s' * (plan.num_threads > 1)}"
+    )
+
+
+def _report(result: dict[str, Any], directory: str) -> None:
+    metrics, speed = result["metrics"], result["speed"]
+    numbers = [f"{key.replace('_', ' ')} {_number(value)}" for key, value in metrics.items() if key != "oscillation"]
+    oscillation = metrics["oscillation"]
+    jitter = ", ".join(f"{_number(oscillation[window]['roughness'])} {window}" for window in oscillation)
+    log.info("%s after %s: %s", result["status"], _duration(speed), ", ".join(numbers))
+    log.info("roughness of the loss %s; largest climb back %s", jitter, _number(oscillation["whole"]["max_rise"]))
+    if result["failed_to_learn"]:
+        log.info("failed to learn: its loss ended near that of guessing, so its oscillation says nothing")
+    log.info("everything lies in %s: result.json, trace.parquet, evals.parquet, train.log", directory)
+
+
+def _duration(speed: dict[str, Any]) -> str:
+    rate = speed["updates_per_second"]
+    return f"{speed['seconds']:.1f} s ({rate:.{0 if rate >= 10 else 2}f} updates/s)"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

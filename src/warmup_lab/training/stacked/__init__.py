@@ -1,0 +1,5 @@
+"""Training many runs of a sweep as one tensor."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

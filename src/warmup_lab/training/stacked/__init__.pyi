@@ -1,0 +1,3 @@
+from .grouping import groups_of as groups_of
+from .train import CannotStack as CannotStack
+from .train import train_stacked as train_stacked

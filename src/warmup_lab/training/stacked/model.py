@@ -1,0 +1,114 @@
+"""K models of one architecture as one tensor of weights, their common forward pass, and their batches.
+
+A row of the `(K, P)` weights is a run. `torch.vmap` carries the model's own forward pass over the rows, so that every
+kernel does the work of K; the rows never meet, so the gradient of the sum of the K losses holds each run's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from warmup_lab.tasks import Batch
+
+
+class Stack:
+    """The weights of K models; the model it is made from gives the forward pass."""
+
+    def __init__(self, model: nn.Module, num_runs: int, device: str) -> None:
+        # vmap has no rule for the CPU's fused attention and would fall back to a loop over the runs.
+        model.set_attn_implementation("eager")  # type: ignore[operator]
+        self.model = model.to(device)
+        self._names = [name for name, _ in sorted(model.named_parameters(), key=lambda pair: pair[1].ndim < 2)]
+        parameters = self.parameters_of(model)
+        self._shapes = [parameter.shape for parameter in parameters]
+        self._sizes = [parameter.numel() for parameter in parameters]
+        self.num_decayed = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
+        """Matrices come first in a row: `optimizers.parameter_groups` decays these alone."""
+        self._no_gradient = list(self._padding_rows())
+        self.weights = torch.zeros((num_runs, sum(self._sizes)), device=device).requires_grad_()
+
+    def parameters_of(self, model: nn.Module) -> list[nn.Parameter]:
+        """The parameters of a model of this architecture in the order of a row."""
+        named = dict(model.named_parameters())
+        return [named[name] for name in self._names]
+
+    def _padding_rows(self) -> Iterator[slice]:
+        """Where a row holds the embedding of padding, which is not trained; under vmap only run 0 would heed that."""
+        starts = dict(zip(self._names, itertools.accumulate(self._sizes, initial=0), strict=False))
+        for name, module in self.model.named_modules():
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                start = starts[f"{name}.weight"] + module.padding_idx * module.embedding_dim
+                yield slice(start, start + module.embedding_dim)
+
+    @torch.no_grad()
+    def load(self, run: int, model: nn.Module) -> None:
+        self.weights[run] = torch.cat([parameter.reshape(-1) for parameter in self.parameters_of(model)])
+
+    @torch.no_grad()
+    def model_of(self, run: int) -> nn.Module:
+        """A model with the weights of this run; it is the same object at every call."""
+        parts = torch.split_with_sizes(self.weights[run], self._sizes)
+        for parameter, part in zip(self.parameters_of(self.model), parts, strict=True):
+            parameter.copy_(part.view(parameter.shape))
+        return self.model
+
+    def logits(self, batch: Batch, precision: str) -> Tensor:
+        """`(K, B, num_classes)` in float32, of a batch a run `(K, B, S)` or of one batch for all `(B, S)`."""
+        inputs = {key: value for key, value in batch.items() if key != "labels"}
+        inputs["attention_mask"] = _additive(batch["attention_mask"])
+        over = 0 if batch["labels"].ndim == 2 else None
+        with torch.autocast(self.weights.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            forward = torch.vmap(self._forward, in_dims=(0, over), randomness="different")
+            logits: Tensor = forward(self.weights, inputs)
+        return logits.float()
+
+    def _forward(self, row: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        parts = torch.split_with_sizes(row, self._sizes)  # its backward is one `cat`
+        parameters = {
+            name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
+        }
+        logits: Tensor = functional_call(self.model, parameters, (), inputs).logits
+        return logits
+
+    def loss_and_gradient(self, batches: Sequence[Batch], precision: str) -> tuple[Tensor, Tensor]:
+        """The mean loss of each run over its micro-batches `(K,)`, and its gradient `(K, P)`."""
+        num_runs, num_examples = len(self.weights), sum(batch["labels"].shape[1] for batch in batches)
+        total, gradient = torch.zeros(num_runs, device=self.weights.device), None
+        for batch in batches:
+            logits, labels = self.logits(batch, precision), batch["labels"]
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+            loss = losses.view(num_runs, -1).sum(1) / num_examples
+            (part,) = torch.autograd.grad(loss.sum(), self.weights)
+            gradient = part if gradient is None else gradient.add_(part)
+            total += loss.detach()
+        assert gradient is not None
+        for padding in self._no_gradient:
+            gradient[:, padding] = 0.0
+        return total, gradient
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """The mask as it is added to attention scores, `(..., B, 1, 1, S)`.
+
+    transformers would make it itself, but asks on the way whether any token is masked, which vmap cannot answer.
+    """
+    blocked = (1.0 - mask.float()) * torch.finfo(torch.float32).min
+    return blocked[..., None, None, :]
+
+
+def clip_gradient(gradient: Tensor, max_norms: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+    """`torch.nn.utils.clip_grad_norm_` for each row, in place: the rows' norms `(K,)` and the gradient.
+
+    Rows that are not active, or whose norm is not finite, become 0. `max_norms` `(K,)` is inf where nothing is clipped.
+    """
+    norms = torch.linalg.vector_norm(gradient, dim=1)
+    scales = (max_norms / (norms + 1e-6)).clamp(max=1.0)
+    good = active & norms.isfinite()
+    gradient.mul_(torch.where(good, scales, 0.0)[:, None])
+    return norms, gradient.masked_fill_(~good[:, None], 0.0)  # for 0 times NaN is NaN

@@ -1,0 +1,173 @@
+"""Optimizers of many runs at once: weights, gradients and moments are `(K, P)`, a row a run.
+
+Each rule is that of the optimizer of the same name in `optimizers`, update for update. What differs from run to run
+or from update to update (rates, betas, bias corrections) is computed in 64 bits on the host, as torch's own optimizers
+do, and comes as a `(K, 1)` column a coefficient; what is left is a handful of elementwise kernels on `(K, P)`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from warmup_lab.config import OptimizerConfig
+from warmup_lab.optimizers import OPTIMIZERS, check_options
+
+State = dict[str, Tensor]
+"""Moments by torch's names for them, each `(K, P)`."""
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One optimizer for K runs."""
+
+    options: tuple[str, ...]
+    """Options it heeds; a run that sets another one is not stacked."""
+    state: tuple[str, ...]
+    """Names of the moments in `torch.optim.Optimizer.state`."""
+    coefficients: Callable[[int, float, Options], tuple[float, ...]]
+    """(updates made before, rate, options) of one run -> its coefficients; the first two are 0 where it is frozen."""
+    update: Callable[[Tensor, Tensor, State, Sequence[Tensor], int], None]
+    """(weights, gradients, state, coefficients as `(K, 1)`, number of decayed weights) -> all changed in place."""
+    counts_steps: bool = False
+    """Whether torch keeps `step` among the state."""
+
+
+def _corrections(step: int, options: Options) -> tuple[float, float]:
+    """1 - beta^t of both moments at update t = step + 1; 1 for BERT's own AdamW, which has none."""
+    if not options.get("bias_correction", True):
+        return 1.0, 1.0
+    beta1, beta2 = options["betas"]
+    return 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1)
+
+
+def _adam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
+    first, second = _corrections(step, options)
+    beta1, beta2 = options["betas"]
+    return lr / first, 1 - beta1, 1 - beta2, 1 / math.sqrt(second), options["eps"]
+
+
+def _adamw_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
+    return lr * options["weight_decay"], *_adam_coefficients(step, lr, options)
+
+
+def _l2_adam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
+    return 0.0, *_adam_coefficients(step, lr, options), options["weight_decay"]
+
+
+def _adam_step(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor]) -> None:
+    """m and v follow g and g^2; w = w - size m / (sqrt(v) root + eps)."""
+    size, share1, share2, root, eps = coefficients
+    moment, square = state["exp_avg"], state["exp_avg_sq"]
+    moment.lerp_(grads, share1)
+    square.lerp_(grads.square_(), share2)
+    scaled = torch.div(moment, torch.mul(square.sqrt(), root, out=grads).add_(eps), out=grads)
+    weights.sub_(scaled.mul_(size))
+
+
+def _adamw(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
+    weights[:, :decayed].mul_(1 - coefficients[0])
+    _adam_step(weights, grads, state, coefficients[1:])
+
+
+def _adam(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
+    grads[:, :decayed].add_(weights[:, :decayed] * coefficients[6])
+    _adam_step(weights, grads, state, coefficients[1:6])
+
+
+def _sgd_coefficients(_step: int, lr: float, options: Options) -> tuple[float, ...]:
+    """The step is a mix of momentum and gradient: all momentum, or Nesterov's look ahead."""
+    momentum = options["momentum"]
+    of_momentum, of_gradient = (momentum, 1.0) if options["nesterov"] else (1.0, 0.0)
+    return 0.0, lr, options["weight_decay"], momentum, of_momentum, of_gradient
+
+
+def _sgd(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
+    _, lr, weight_decay, momentum, of_momentum, of_gradient = coefficients
+    grads[:, :decayed].add_(weights[:, :decayed] * weight_decay)
+    moment = state["momentum_buffer"].mul_(momentum).add_(grads)
+    weights.sub_(grads.mul_(of_gradient).add_(moment * of_momentum).mul_(lr))
+
+
+def _lion_coefficients(_step: int, lr: float, options: Options) -> tuple[float, ...]:
+    beta1, beta2 = options["betas"]
+    return lr * options["weight_decay"], lr, 1 - beta1, 1 - beta2
+
+
+def _lion(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
+    decay, lr, share1, share2 = coefficients
+    weights[:, :decayed].mul_(1 - decay)
+    moment = state["exp_avg"]
+    direction = torch.lerp(moment, grads, share1).sign_()
+    moment.lerp_(grads, share2)
+    weights.sub_(direction.mul_(lr))
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+RULES = {
+    "adamw": Rule(
+        ("betas", "eps", "weight_decay", "bias_correction"), _MOMENTS, _adamw_coefficients, _adamw, counts_steps=True
+    ),
+    "adam": Rule(("betas", "eps", "weight_decay"), _MOMENTS, _l2_adam_coefficients, _adam, counts_steps=True),
+    "sgd": Rule(("momentum", "nesterov", "weight_decay"), ("momentum_buffer",), _sgd_coefficients, _sgd),
+    "lion": Rule(("betas", "weight_decay"), ("exp_avg",), _lion_coefficients, _lion),
+}
+
+
+def can_be_stacked(config: OptimizerConfig) -> bool:
+    """Whether there is a rule that does all that `config` asks for."""
+    rule = RULES.get(config.name)
+    if rule is None:
+        return False
+    signature = inspect.signature(OPTIMIZERS[config.name]).parameters
+    options = check_options(config)
+    return all(name in rule.options or value == signature[name].default for name, value in options.items())
+
+
+class StackedOptimizer:
+    """The state of K optimizers of one name, and their update."""
+
+    def __init__(self, configs: Sequence[OptimizerConfig], weights: Tensor, num_decayed: int) -> None:
+        self._rule = RULES[configs[0].name]
+        self._options = [check_options(config) for config in configs]
+        self._num_decayed = num_decayed
+        self.state: State = {name: torch.zeros_like(weights) for name in self._rule.state}
+
+    def coefficients(self, step: int, lrs: Sequence[float]) -> Tensor:
+        """What `update` takes for the update after `step` others at these rates: `(C, K, 1)`, float32, on the host."""
+        rows = [self._rule.coefficients(step, lr, options) for lr, options in zip(lrs, self._options, strict=True)]
+        return torch.tensor(rows, dtype=torch.float64).float().T.unsqueeze(-1)
+
+    @torch.no_grad()
+    def update(self, weights: Tensor, grads: Tensor, coefficients: Tensor, active: Tensor) -> None:
+        """One update of all runs; the gradients are used up. Rows where `active` `(K, 1)` is false stay as they are."""
+        rates = torch.where(active, coefficients[:2], 0.0)
+        columns = [*rates.unbind(), *coefficients[2:].unbind()]
+        self._rule.update(weights, grads, self.state, columns, self._num_decayed)
+
+    def load(self, run: int, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
+        """Takes over the state of a single run's optimizer, whose parameters lie in a row in this order."""
+        for name, rows in self.state.items():
+            found = [optimizer.state[one].get(name) if one in optimizer.state else None for one in parameters]
+            if all(part is not None for part in found):
+                rows[run] = torch.cat([part.reshape(-1) for part in found if part is not None])
+
+    def export(self, run: int, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], step: int) -> None:
+        """Puts the state of one run, after `step` updates, into its own fresh optimizer: the inverse of `load`."""
+        options = self._options[run]
+        if not step or options.get("momentum") == 0:  # torch's SGD keeps nothing then
+            return
+        sizes = [one.numel() for one in parameters]
+        for name, rows in self.state.items():
+            for one, part in zip(parameters, torch.split_with_sizes(rows[run], sizes), strict=True):
+                optimizer.state[one][name] = part.view(one.shape).to(one.device, copy=True)
+        if self._rule.counts_steps and options.get("bias_correction", True):
+            for one in parameters:
+                optimizer.state[one]["step"] = torch.full((), float(step), dtype=torch.float32, device=one.device)

@@ -1,0 +1,174 @@
+"""Stacked weights and optimizers against torch's and lion-pytorch's optimizers and against plain models."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from warmup_lab.config.model_schema import RandomModel
+from warmup_lab.config.schema import OptimizerConfig
+from warmup_lab.models.build import build_model
+from warmup_lab.optimizers.registry import build_optimizer
+from warmup_lab.training.stacked.model import Stack, clip_gradient
+from warmup_lab.training.stacked.optimizers import StackedOptimizer, can_be_stacked
+
+OPTIONS = {
+    "adamw": [{}, {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.5}, {"bias_correction": False, "eps": 1e-6}],
+    "adam": [{}, {"betas": (0.8, 0.9), "weight_decay": 0.3}],
+    "sgd": [{}, {"momentum": 0.0}, {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}],
+    "lion": [{}, {"betas": (0.8, 0.9), "weight_decay": 0.4}],
+}
+
+
+class Net(torch.nn.Module):
+    """A matrix, which is decayed, and a vector, which is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bias = torch.nn.Parameter(torch.zeros(5))
+        self.weight = torch.nn.Parameter(torch.zeros(4, 5))
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_row_follows_its_own_optimizer_update_for_update(name):
+    """60 updates at rates that differ from run to run and update to update, and once 0."""
+    configs = [OptimizerConfig(name, 1.0, options) for options in OPTIONS[name]]
+    nets = [Net() for _ in configs]
+    optimizers = [build_optimizer(config, net) for config, net in zip(configs, nets, strict=True)]
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(len(nets), 25, generator=generator)
+    for net, row in zip(nets, weights, strict=True):
+        net.weight.data, net.bias.data = row[:20].reshape(4, 5).clone(), row[20:].clone()
+    stacked = StackedOptimizer(configs, weights, num_decayed=20)
+    active = torch.ones(len(nets), 1, dtype=torch.bool)
+    for step in range(60):
+        grads = torch.randn(weights.shape, generator=generator)
+        lrs = [0.01 * (1 + run) * abs(math.sin(step)) for run in range(len(nets))]
+        for net, optimizer, lr, grad in zip(nets, optimizers, lrs, grads, strict=True):
+            net.weight.grad, net.bias.grad = grad[:20].reshape(4, 5).clone(), grad[20:].clone()
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+        stacked.update(weights, grads, stacked.coefficients(step, lrs), active)
+        alone = torch.stack([torch.cat([net.weight.flatten(), net.bias]).detach() for net in nets])
+        torch.testing.assert_close(weights, alone, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_frozen_row_stays_as_it_is_and_the_others_do_not_notice(name):
+    configs = [OptimizerConfig(name, 0.1)] * 3
+    generator = torch.Generator().manual_seed(1)
+    start, grads = torch.randn(3, 10, generator=generator), torch.randn(5, 3, 10, generator=generator)
+    ends = []
+    for frozen in (False, True):
+        weights = start.clone()
+        stacked = StackedOptimizer(configs, weights, num_decayed=6)
+        active = torch.tensor([[True], [not frozen], [True]])
+        for step, grad in enumerate(grads.clone()):
+            grad[1] = 0.0 if frozen else grad[1]  # what `clip_gradient` hands on
+            stacked.update(weights, grad, stacked.coefficients(step, [0.1] * 3), active)
+        ends.append(weights)
+    torch.testing.assert_close(ends[1][1], start[1], rtol=0, atol=0)
+    torch.testing.assert_close(ends[1][[0, 2]], ends[0][[0, 2]], rtol=0, atol=0)
+    assert not torch.equal(ends[0][1], start[1])
+
+
+def test_only_what_a_rule_heeds_is_stacked():
+    assert all(can_be_stacked(OptimizerConfig(name, 1e-3, one)) for name in OPTIONS for one in OPTIONS[name])
+    assert not any(can_be_stacked(OptimizerConfig(name, 1e-3)) for name in ("radam", "nadam", "adafactor"))
+
+
+def test_clipping_is_torchs_row_by_row_and_zeroes_what_is_not_finite():
+    gradient = torch.randn(4, 1000, generator=torch.Generator().manual_seed(2))
+    gradient[3, 17] = math.nan
+    alone = [torch.nn.Parameter(torch.zeros(1000)) for _ in range(3)]
+    for one, row in zip(alone, gradient[:3], strict=True):
+        one.grad = row.clone()
+    max_norms = [1.0, 100.0, math.inf]
+    expected = [torch.nn.utils.clip_grad_norm_(one, norm) for one, norm in zip(alone, max_norms, strict=True)]
+    active = torch.tensor([True, True, True, True])
+    norms, clipped = clip_gradient(gradient, torch.tensor([*max_norms, 1.0]), active)
+    torch.testing.assert_close(norms[:3], torch.stack(expected))
+    torch.testing.assert_close(clipped[:3], torch.stack([one.grad for one in alone]))
+    assert norms[3].isnan()
+    assert not clipped[3].any()
+
+
+def models(kind: str, num: int, dropout: float) -> list[torch.nn.Module]:
+    shape = RandomModel(kind, num_layers=2, hidden_size=16, num_heads=2, dropout=dropout)
+    return [
+        build_model(shape, vocab_size=50, pad_id=1, label_names=("a", "b", "c"), max_length=16, seed=seed)
+        for seed in range(num)
+    ]
+
+
+def batches(num_runs: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """`(K, 6, 9)`: the rows have 4 to 9 tokens; one text holds the token of padding itself, where it is not masked."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(4, 10, (num_runs, 6, 1), generator=generator)
+    mask = (torch.arange(9) < lengths).long()
+    ids = torch.where(mask.bool(), torch.randint(2, 50, (num_runs, 6, 9), generator=generator), 1)
+    ids[:, 0, 2] = 1
+    labels = torch.randint(3, (num_runs, 6), generator=generator)
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": mask * 0, "labels": labels}
+
+
+@pytest.mark.parametrize("kind", ["bert", "preln"])
+def test_losses_and_gradients_are_those_of_each_model_alone(kind):
+    nets, batch = models(kind, 3, dropout=0.0), batches(3)
+    expected = []
+    for run, net in enumerate(nets):
+        loss = net(**{key: value[run] for key, value in batch.items()}).loss
+        loss.backward()
+        expected.append((loss.item(), torch.cat([p.grad.flatten() for p in net.parameters() if p.ndim >= 2]), net))
+    stack = Stack(models(kind, 1, dropout=0.0)[0], 3, "cpu")
+    for run, net in enumerate(nets):
+        stack.load(run, net)
+    losses, gradient = stack.loss_and_gradient([batch], "fp32")
+    for run, (loss, decayed, net) in enumerate(expected):
+        assert losses[run].item() == pytest.approx(loss, rel=1e-6)
+        torch.testing.assert_close(gradient[run, : stack.num_decayed], decayed, rtol=1e-4, atol=1e-7)
+        again = stack.model_of(run).state_dict()
+        assert all(torch.equal(value, again[name]) for name, value in net.state_dict().items())
+
+
+def test_micro_batches_add_up_to_their_batch():
+    nets, batch = models("bert", 2, dropout=0.0), batches(2)
+    stack = Stack(nets[0], 2, "cpu")
+    stack.load(1, nets[1])
+    parts = [{key: value[:, rows] for key, value in batch.items()} for rows in (slice(0, 4), slice(4, 6))]
+    whole, split = stack.loss_and_gradient([batch], "fp32"), stack.loss_and_gradient(parts, "fp32")
+    torch.testing.assert_close(whole[0], split[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(whole[1], split[1], rtol=1e-4, atol=1e-7)
+
+
+def test_dropout_draws_a_mask_a_run_with_the_mean_and_spread_that_one_model_has():
+    """One update's loss at fixed weights over many masks: 60 runs x 20 draws against 1,200 draws of a model alone.
+
+    The means may differ by 4 standard errors; the standard deviations by 20 %, where 4 standard errors of their ratio,
+    1 / sqrt(n), are 12 % for a normal distribution.
+    """
+    (net,), one = models("bert", 1, dropout=0.3), batches(1)
+    stack = Stack(models("bert", 1, dropout=0.3)[0], 60, "cpu")
+    for run in range(60):
+        stack.load(run, net)
+    many = {key: value.expand(60, *value.shape[1:]).contiguous() for key, value in one.items()}
+    torch.manual_seed(0)
+    with torch.no_grad():
+        together = torch.cat([_losses(stack.logits(many, "fp32"), many["labels"]) for _ in range(20)]).numpy()
+        wide = {key: value.expand(200, *value.shape[1:]).flatten(0, 1) for key, value in one.items()}
+        labels = wide.pop("labels").view(200, 6)
+        alone = torch.cat([_losses(net(**wide).logits.view(200, 6, 3), labels) for _ in range(6)]).numpy()
+    assert len(np.unique(together)) > 1150, "float32 has few enough values for chance repeats, and for no more"
+    error = math.sqrt(together.var() / 1200 + alone.var() / 1200)
+    assert abs(together.mean() - alone.mean()) < 4 * error
+    assert together.std() == pytest.approx(alone.std(), rel=0.2)
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    each = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return each.view(labels.shape).mean(1)
