@@ -5,9 +5,13 @@ from .progress import history_of as history_of
 from .result import FINISHED as FINISHED
 from .result import build_error_result as build_error_result
 from .result import build_result as build_result
+from .result import finished_result as finished_result
 from .result import flat_metrics as flat_metrics
+from .result import is_finished as is_finished
 from .result import metric_of as metric_of
 from .result import read_result as read_result
+from .result import remove_result as remove_result
+from .result import reset_run as reset_run
 from .result import summary_of as summary_of
 from .result import write_outcome as write_outcome
 from .trace import Number as Number

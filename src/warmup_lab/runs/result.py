@@ -154,6 +154,30 @@ def read_result(directory: Path) -> dict[str, Any] | None:
     return result
 
 
+def is_finished(status: str | None) -> bool:
+    """Whether a run with this status is skipped by the same command."""
+    return status in FINISHED
+
+
+def finished_result(directory: Path) -> dict[str, Any] | None:
+    """The result of the run in `directory` if the run completed or diverged, else None."""
+    result = read_result(directory)
+    return result if result and is_finished(result["status"]) else None
+
+
+def remove_result(directory: Path) -> None:
+    """Removes `result.json`, so that the run in `directory` counts as unfinished. Its checkpoint stays."""
+    (directory / "result.json").unlink(missing_ok=True)
+
+
+def reset_run(directory: Path) -> None:
+    """Removes `result.json` and the checkpoint, so that the run in `directory` starts from update 0 (`force=true`)."""
+    from warmup_lab.runs import checkpoint
+
+    checkpoint.remove(directory)
+    remove_result(directory)
+
+
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
     """`metrics` of `result.json` in one level: `eval_loss`, and `whole/roughness` for oscillation."""
     flat = {key: value for key, value in metrics.items() if key != "oscillation"}
