@@ -21,7 +21,15 @@ from warmup_lab.config import (
     num_warmup_steps,
 )
 from warmup_lab.optimizers import check_options
-from warmup_lab.schedules import Schedule, compose_schedule, has_warmup, is_automatic, is_plain, t_eff, warmup_title
+from warmup_lab.schedules import (
+    Schedule,
+    compose_schedule,
+    has_warmup,
+    is_automatic,
+    t_eff,
+    uses_default_warmup,
+    warmup_title,
+)
 from warmup_lab.system import available_cores, resolve_device, resolve_precision
 from warmup_lab.tasks import Corpus, content_digest, load_corpus
 
@@ -174,7 +182,7 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
 
 def _scheduler_identity(config: SchedulerConfig, schedule: Schedule, warmup_steps: int) -> dict[str, Any]:
     """Name and options, and the shape of the warmup where there is one and it is not the scheduler's own."""
-    shaped = warmup_steps and has_warmup(config.name) and not is_plain(config)
+    shaped = warmup_steps and has_warmup(config.name) and not uses_default_warmup(config)
     shape = {"warmup": schedule.warmup.label} if shaped else {}
     return {"name": config.name, "options": config.options} | shape
 
@@ -187,7 +195,7 @@ def _asked_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, m
     scheduler = config.scheduler
     given = [key for key in ("warmup_ratio", "warmup_steps", "warmup_epochs") if getattr(config, key) is not None]
     if not has_warmup(scheduler.name):
-        if not multirun and (config.asks_for_warmup or not is_plain(scheduler)):
+        if not multirun and (config.asks_for_warmup or not uses_default_warmup(scheduler)):
             raise ConfigError(
                 f"scheduler={scheduler.name} has no warmup: use scheduler=warmupconstant, or ask for none"
             )

@@ -9,7 +9,7 @@ from warmup_lab.figures.__main__ import main
 from warmup_lab.figures.schedule import text_bars
 from warmup_lab.schedules.registry import SCHEDULES
 from warmup_lab.schedules.shapes import WARMUPS
-from warmup_lab.schedules.warmups import AUTOMATIC
+from warmup_lab.schedules.warmups import AUTOMATIC_WARMUPS
 
 
 def test_draws_the_schedule_that_a_command_would_use(tmp_path, capsys):
@@ -33,7 +33,7 @@ def test_draws_all_schedules_and_svg(tmp_path, capsys):
 def test_draws_all_warmups_with_a_small_picture_of_each(tmp_path, capsys):
     out = tmp_path / "warmups.png"
     assert main(["scheduler.warmup=all", "max_steps=20", "--out", str(out), "--each", str(tmp_path / "each")]) == 0
-    names = {f"warmup_{name}" for name in (*WARMUPS, *AUTOMATIC, "start_factor")}
+    names = {f"warmup_{name}" for name in (*WARMUPS, *AUTOMATIC_WARMUPS, "start_factor")}
     assert {path.stem for path in (tmp_path / "each").glob("*.svg")} == names
     assert "warmup step, 20 updates, peak lr 0.001\n▁▁████" in capsys.readouterr().out
 

@@ -1,83 +1,86 @@
-"""Arms of several shapes of warmup: what they are compared with, and what the report says was held equal."""
+"""Automatic warmups, T_eff, and warmups of equal T_eff."""
 
-from __future__ import annotations
+import math
 
-import numpy as np
-import pandas as pd
 import pytest
+import torch
+from reference_schedules import WARMUP_CASES, composed
 
-from warmup_lab.comparison.arms import read_runs
-from warmup_lab.comparison.selection import smallest_warmup_as_good_as_best
-from warmup_lab.comparison.sentences import what_was_held_equal
-from warmup_lab.comparison.verdicts import compare
-
-ARMS = [("none", 0), ("linear", 10), ("linear", 20), ("sqrt", 10), ("sqrt", 20)]
-
-
-@pytest.fixture
-def runs() -> pd.DataFrame:
-    """Six seeds of each arm, of 100 updates; noise of a fixed seed, no difference."""
-    noise = np.random.default_rng(0).normal(0.5, 0.01, (len(ARMS), 6))
-    return pd.DataFrame(
-        {
-            "run_id": f"{shape}{steps}-{seed}", "arm": f"{shape}-w{steps}", "scheduler": "warmuplinear",
-            "warmup": shape, "warmup_steps": steps, "total_steps": 100, "lr": 1e-3, "seed": seed,
-            "status": "completed", "failed_to_learn": False, "eval_loss": noise[row, seed],
-        }
-        for row, (shape, steps) in enumerate(ARMS)
-        for seed in range(6)
-    )  # fmt: skip
+from warmup_lab.config.errors import ConfigError
+from warmup_lab.schedules.registry import make_schedule
+from warmup_lab.schedules.warmups import matched_steps, radam, t_eff
 
 
-def test_the_reference_of_every_shape_is_the_usual_one_at_ten_percent(runs):
-    verdicts = compare(runs, metric="eval_loss").verdicts
-    assert {verdict.reference for verdict in verdicts} == {"linear-w10"}
+def test_untuned_warmups_equal_those_of_ma_and_yarats():
+    """min(1, (1 - beta2) t / 2) and 1 - exp(-(1 - beta2) t), t = 1, 2, ...; both have a T_eff of 1 / (1 - beta2)."""
+    linear = composed(warmup="untuned_linear", beta2=0.999, total_steps=5000, optimizer="adam")
+    exponential = composed(warmup="untuned_exponential", beta2=0.999, total_steps=20_000, optimizer="adam")
+    assert [linear(t - 1) for t in (1, 2, 1000, 2000, 2001)] == pytest.approx([0.0005, 0.001, 0.5, 1.0, 1.0])
+    assert [exponential(t - 1) for t in (1, 1000)] == pytest.approx([1 - math.exp(-0.001), 1 - math.exp(-1)])
+    assert t_eff(linear, 5000) == pytest.approx(sum(1 - t / 2000 for t in range(1, 2000))) == pytest.approx(999.5)
+    assert t_eff(exponential, 20_000) == pytest.approx(1 / math.expm1(0.001)) == pytest.approx(999.5, abs=1e-3)
+    assert linear.warmup.warmup_steps == exponential.warmup.warmup_steps == 2000
 
 
-def test_the_smallest_warmup_is_told_shape_by_shape(runs):
-    found = smallest_warmup_as_good_as_best(runs, metric="eval_loss", margin=0.1, method="every_arm")
-    assert [one.arms for one in found] == [
-        ("none-w0", "linear-w10", "linear-w20"),
-        ("none-w0", "sqrt-w10", "sqrt-w20"),
-    ]
-    assert [one.arm for one in found] == ["none-w0", "none-w0"]
+@pytest.mark.parametrize("beta2", [0.9, 0.99, 0.999])
+def test_radam_equals_the_rectification_of_torch(beta2):
+    """With a constant gradient of 1, Adam's update is -lr, and RAdam's is -lr r while rho > 5. That shows r."""
+    weight = torch.zeros(1, requires_grad=True, dtype=torch.float64)
+    optimizer = torch.optim.RAdam([weight], lr=1.0, betas=(0.9, beta2), eps=1e-300)
+    for update in range(200):
+        before = weight.item()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        factor, count = radam(update, beta2), update + 1
+        rho = 2 / (1 - beta2) - 1 - 2 * count * beta2**count / (1 - beta2**count)
+        assert factor == pytest.approx(before - weight.item() if rho > 5 else 0.0, abs=1e-9)
 
 
-def test_a_table_without_shapes_is_one_of_linear_warmups(runs):
-    linear = runs[runs["warmup"].isin(["none", "linear"])].drop(columns="warmup")
-    assert {arm.warmup for arm in read_runs(linear, "eval_loss").arms} == {"linear"}
-    (found,) = smallest_warmup_as_good_as_best(linear, metric="eval_loss", margin=0.1, method="every_arm")
-    assert found.arms == ("none-w0", "linear-w10", "linear-w20")
+def test_radam_is_zero_for_the_first_five_updates():
+    assert [radam(t, 0.999) > 0 for t in range(8)] == [False] * 5 + [True] * 3
 
 
-def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[str, object]:
-    return {"warmup": shape, "warmup_steps": steps, "t_eff": t_eff, "asked": asked, "total_steps": 341}
+def test_automatic_warmup_multiplies_the_decay_of_the_whole_run():
+    schedule = composed("warmuplinear", warmup="untuned_linear", beta2=0.9, total_steps=10, optimizer="adam")
+    expected = [0.05 * (t + 1) * (1 - t / 10) for t in range(10)]
+    assert [schedule(step) for step in range(10)] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("warmups", "sentence"),
-    [
-        ([warmup("linear", 35, 18.0), warmup("linear", 18, 9.5, "5 %")], ""),
-        (
-            [warmup("linear", 35, 18.0), warmup("sqrt", 26, 17.794), warmup("exponential(rate=5)", 91, 18.087)],
-            " Warmups of 3 shapes (linear, sqrt, exponential(rate=5)) were held equal in T_eff, what they hold back "
-            "in all, at 17.79 to 18.09 updates.",
-        ),
-        (
-            [warmup("linear", 35, 18.0), warmup("sqrt", 35, 23.8)],
-            " Warmups of 2 shapes (linear, sqrt) were held equal in length, at 35 updates, and differ in T_eff, what "
-            "they hold back: 18 to 23.8 updates.",
-        ),
-        (
-            [warmup("linear", 35, 18.0), warmup("sqrt", 26, 17.794), warmup("radam", 341, 250.0, "")],
-            " Warmups of 2 shapes (linear, sqrt) were held equal in T_eff, what they hold back in all, at 17.79 to 18 "
-            "updates. Not among them: radam (T_eff 250).",
-        ),
-        (
-            [warmup("linear", 35, 18.0), warmup("radam", 341, 250.0, "")],
-            " Warmups of 2 shapes (linear, radam) were held equal in nothing: no length was asked of two of them.",
-        ),
-    ],
-)
-def test_the_report_says_what_was_held_equal(warmups, sentence):
-    assert what_was_held_equal(warmups) == sentence
+def test_automatic_warmup_without_a_valid_beta2_is_refused():
+    with pytest.raises(ConfigError, match="optimizer=sgd has no betas: use another optimizer, or one of linear, cosi"):
+        composed(warmup="untuned_linear", optimizer="sgd")
+    with pytest.raises(ConfigError, match=r"needs beta2 above 2/3, but optimizer\.betas has 0\.5"):
+        composed(warmup="radam", beta2=0.5, optimizer="adam")
+    with pytest.raises(ConfigError, match=r"set scheduler\.skip_zero=false"):
+        composed(warmup="radam", beta2=0.99, optimizer="adam", skip_zero=True)
+
+
+def test_t_eff_by_hand():
+    assert t_eff(composed(warmup_steps=4), 20) == pytest.approx(1 + 0.75 + 0.5 + 0.25)
+    assert t_eff(composed("warmuplinear", warmup_steps=4), 20) == pytest.approx(2.5), "the decay must not count"
+    assert t_eff(composed(warmup="polynomial", warmup_steps=4), 20) == pytest.approx(1 + 15 / 16 + 3 / 4 + 7 / 16)
+    assert t_eff(composed(warmup="step", warmup_steps=10), 20) == pytest.approx(9)
+    assert t_eff(composed(warmup_steps=0), 20) == 0
+    assert t_eff(make_schedule("exponentialramp", warmup_steps=0, total_steps=20), 20) == 0
+
+
+@pytest.mark.parametrize("keys", [keys for keys, _ in WARMUP_CASES])
+def test_matched_length_has_the_closest_t_eff(keys):
+    """Compared with trying every length."""
+    for asked in (0, 1, 5, 20, 36):
+        schedule = composed(warmup_steps=asked, total_steps=360, match="t_eff", **keys)
+        wanted = asked + 1 if asked else 0  # twice the T_eff of the linear warmup, the sum of 1 - t / W
+        tried = [abs(2 * t_eff(composed(warmup_steps=w, total_steps=360, **keys), 360) - wanted) for w in range(200)]
+        reached = abs(2 * t_eff(schedule, 360) - wanted)
+        assert reached == pytest.approx(min(tried))
+        if keys == {"warmup": "linear"}:
+            assert schedule.warmup.warmup_steps == asked
+
+
+def test_matched_length_beyond_the_run_is_refused():
+    ramp = composed(warmup="exponential", warmup_steps=50, total_steps=100).warmup
+    with pytest.raises(
+        ConfigError, match=r"linear warmup of 50 updates has a T_eff of 25.* exponential.* within 100 updates"
+    ):
+        matched_steps(ramp, 100)
+    assert matched_steps(composed(warmup="sqrt", warmup_steps=100, total_steps=100).warmup, 100) == 75

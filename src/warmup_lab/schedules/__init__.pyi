@@ -1,11 +1,11 @@
 from .registry import SCHEDULES as SCHEDULES
 from .registry import compose_schedule as compose_schedule
 from .registry import has_warmup as has_warmup
-from .registry import why_no_schedule as why_no_schedule
+from .registry import unsupported_reason as unsupported_reason
 from .shapes import WARMUPS as WARMUPS
-from .warmups import AUTOMATIC as AUTOMATIC
+from .warmups import AUTOMATIC_WARMUPS as AUTOMATIC_WARMUPS
 from .warmups import Schedule as Schedule
 from .warmups import is_automatic as is_automatic
-from .warmups import is_plain as is_plain
 from .warmups import t_eff as t_eff
+from .warmups import uses_default_warmup as uses_default_warmup
 from .warmups import warmup_title as warmup_title

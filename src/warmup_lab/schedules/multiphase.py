@@ -1,6 +1,7 @@
-"""Schedules in phases: warmup-stable-decay as transformers has it, and torch's one-cycle policy.
+"""Schedules with more than one phase after the warmup: warmup-stable-decay, and the one-cycle policy.
 
-Each is a factory as described in `schedules`. t is the index of the update, W = warmup_steps, T = total_steps.
+Each function is a factory, as in `decays`, with the same symbols: t is the 0-based index of the update,
+W = warmup_steps, T = total_steps.
 """
 
 from __future__ import annotations
@@ -10,32 +11,29 @@ from dataclasses import dataclass
 from functools import partial
 
 from warmup_lab.config import ceil_share, require, suggestion
-from warmup_lab.schedules.decays import falling, half_cosine
-from warmup_lab.schedules.shapes import Shape, cosine, linear, sqrt
+from warmup_lab.schedules.shapes import Shape, cosine, cosine_decay, linear, linear_decay, sqrt, sqrt_decay
 from warmup_lab.schedules.warmups import Ramp, Schedule, WarmupThenDecay
-
-
-def _rest_sqrt(progress: float) -> float:
-    return 1.0 - math.sqrt(progress)
 
 
 @dataclass(frozen=True)
 class _StableThenDecay:
-    decay: Shape
-    decay_starts: int
+    """1 until `decay_start`, then `shape` from 1 to `floor` over `num_decay_steps`, then `floor`."""
+
+    shape: Shape
+    decay_start: int
     num_decay_steps: int
     floor: float
 
     def __call__(self, update: int) -> float:
-        if update < self.decay_starts:
+        if update < self.decay_start:
             return 1.0
-        if update >= self.decay_starts + self.num_decay_steps:
+        if update >= self.decay_start + self.num_decay_steps:
             return self.floor
-        factor = self.decay((update - self.decay_starts) / self.num_decay_steps)
+        factor = self.shape((update - self.decay_start) / self.num_decay_steps)
         return max(0.0, factor * (1.0 - self.floor) + self.floor)
 
 
-def warmup_stable_decay(
+def warmup_stable_decay(  # noqa: PLR0913 - the keywords are the schedule's options
     *,
     warmup_steps: int,
     total_steps: int,
@@ -46,33 +44,42 @@ def warmup_stable_decay(
     min_lr_ratio: float = 0.0,
     num_cycles: float = 0.5,
 ) -> Schedule:
-    """Warmup from f to 1 for W updates, then 1, then a decay from 1 to f over the last D = `num_decay_steps`.
+    """From f to 1 over W updates, then 1, then from 1 to f over the last D = `num_decay_steps`. Range: [f, 1].
 
-    With q the progress of the decay, in [0, 1), it is `f + (1 - f) d(q)`, f = `min_lr_ratio`, and `decay_type` says d:
-    `linear` 1 - q, `cosine` (1 + cos(2 pi num_cycles q)) / 2, `1-sqrt` 1 - sqrt(q) (Hägele et al. 2024, who found it
-    best). D is by default 20 % of T, as there, or what the warmup leaves. After `num_stable_steps` + D, where they
-    are given and end before T, it stays at f. MiniCPM (Hu et al. 2024) named it; a run can be branched off its
-    plateau. `warmup_type`: linear, cosine or 1-sqrt, as transformers has them; `scheduler.warmup` has more.
-    Equals `transformers.get_wsd_schedule`.
+    f = `min_lr_ratio`. With q the progress of the decay, in [0, 1), the decay is `f + (1 - f) d(q)`.
+
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        num_decay_steps: D. Default: 20 % of T, as Hägele et al. used, or what the warmup leaves if that is less.
+        num_stable_steps: Updates at 1. Default: all that remain. If the decay ends before T, the rate stays at f.
+        warmup_type: `linear`, `cosine` or `1-sqrt`, as in transformers. `scheduler.warmup` has more shapes.
+        decay_type: d. `linear` is 1 - q, `cosine` is (1 + cos(2 pi num_cycles q)) / 2, and `1-sqrt` is 1 - sqrt(q),
+            which Hägele et al. 2024 found best.
+        min_lr_ratio: f, in [0, 1).
+        num_cycles: Waves of the cosine decay; 0.5 falls from 1 to 0.
+
+    Source: equals `transformers.get_wsd_schedule`. MiniCPM (Hu et al. 2024) introduced the name; new runs can branch
+    off the plateau. The decay is from Hägele et al. 2024.
 
     >>> schedule = warmup_stable_decay(warmup_steps=2, total_steps=10, num_decay_steps=4, decay_type="linear")
     >>> [schedule(t) for t in (0, 1, 2, 5, 6, 7, 9)]
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.75, 0.25]
     """
     decays: dict[str, Shape] = {
-        "linear": falling,
-        "cosine": partial(half_cosine, num_cycles=num_cycles),
-        "1-sqrt": _rest_sqrt,
+        "linear": linear_decay,
+        "cosine": partial(cosine_decay, num_cycles=num_cycles),
+        "1-sqrt": sqrt_decay,
     }
     ramps: dict[str, Shape] = {"linear": linear, "cosine": cosine, "1-sqrt": sqrt}
     for key, value in (("warmup_type", warmup_type), ("decay_type", decay_type)):
         require(value in decays, f"unknown scheduler.{key} {value!r}{suggestion(value, decays)}")
-    require(0 <= min_lr_ratio < 1, f"scheduler.min_lr_ratio={min_lr_ratio}: must lie in [0, 1)")
+    require(0 <= min_lr_ratio < 1, f"scheduler.min_lr_ratio={min_lr_ratio}: must be in [0, 1)")
     left = total_steps - warmup_steps
     num_decay = min(left, ceil_share(0.2, total_steps)) if num_decay_steps is None else num_decay_steps
     num_stable = left - num_decay if num_stable_steps is None else num_stable_steps
     for key, num in (("num_decay_steps", num_decay), ("num_stable_steps", num_stable)):
-        words = f"must lie between 0 and the {left} updates that a warmup of {warmup_steps} leaves"
+        words = f"must be between 0 and {left}, the updates that remain after {warmup_steps} of warmup"
         require(0 <= num <= left, f"scheduler.{key}={num}: {words}")
     label = {"1-sqrt": "sqrt"}.get(warmup_type, warmup_type)
     label += f"(start_factor={min_lr_ratio:g})" if min_lr_ratio else ""
@@ -83,7 +90,7 @@ def warmup_stable_decay(
 
 @dataclass(frozen=True)
 class _OneCycleDecay:
-    """From the peak to `lowest` at the last update; with `three_phase` first back to `first` as it rose."""
+    """From the peak to `lowest` at the last update. With `three_phase` it first falls to `first`, as it rose."""
 
     shape: Shape  # falls from 1 to 0
     warmup_steps: int
@@ -116,24 +123,32 @@ def onecycle(
 ) -> Schedule:
     """From 1 / `div_factor` to 1 at update W - 1, then to 1 / (`div_factor` `final_div_factor`) at T - 1.
 
-    Both ways by half a cosine (`cos`), or linearly (`linear`). `three_phase`: back to 1 / `div_factor` in as many
-    updates as it rose, then to the end. In [4e-6, 1] as it stands. Smith & Topin 2018; equals
-    `torch.optim.lr_scheduler.OneCycleLR` with `pct_start = W / T`, whose default is `warmup_ratio=0.3`, but for the
-    momentum, which it does not cycle (`cycle_momentum=False`). `scheduler.warmup` replaces its rise.
+    Range: [4e-6, 1] with the default options. `scheduler.warmup` replaces the rise.
+
+    Args:
+        warmup_steps: W. torch's `pct_start` is W / T; its default is `warmup_ratio=0.3` here.
+        total_steps: T.
+        anneal_strategy: Rise and fall are half a cosine (`cos`) or linear (`linear`).
+        div_factor: Peak / first multiplier, at least 1.
+        final_div_factor: First / last multiplier, at least 1.
+        three_phase: First fall back to 1 / `div_factor`, in as many updates as the rise took.
+
+    Source: Smith & Topin 2018. Equals `torch.optim.lr_scheduler.OneCycleLR` with `cycle_momentum=False`: the momentum
+    is not cycled.
 
     >>> [round(onecycle(warmup_steps=3, total_steps=10)(t), 4) for t in (0, 1, 2, 3, 6, 9)]
     [0.04, 0.52, 1.0, 0.9505, 0.3887, 0.0]
     """
     rises: dict[str, Shape] = {"cos": cosine, "linear": linear}
-    falls: dict[str, Shape] = {"cos": half_cosine, "linear": falling}
+    falls: dict[str, Shape] = {"cos": cosine_decay, "linear": linear_decay}
     known = anneal_strategy in rises
     require(known, f"unknown scheduler.anneal_strategy {anneal_strategy!r}{suggestion(anneal_strategy, rises)}")
     for key, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
         require(1 <= value < math.inf, f"scheduler.{key}={value}: must be at least 1, such as 25")
     require(
         not three_phase or 1 < warmup_steps <= total_steps / 2,
-        "scheduler.three_phase=true falls for as long as it rises, so the warmup must be of 2 updates to half of all: "
-        f"it is {warmup_steps} of {total_steps}",
+        f"scheduler.three_phase=true with a warmup of {warmup_steps} of {total_steps} updates: the fall takes as long "
+        "as the rise, so set a warmup of at least 2 updates and at most half of them",
     )
     first = 1.0 / div_factor
     ramp = Ramp("own", rises[anneal_strategy], warmup_steps, first, (0, -1))
