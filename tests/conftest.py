@@ -1,8 +1,12 @@
-"""Fixtures: a small task on disk, a way to run `train.py` as a user would, a cache of the tests' own."""
+"""Fixtures of all tests: a cache of their own, and `train.py` run as a user would.
+
+The environment variable `WARMUP_LAB_TEST_SEED_OFFSET` is added to the seed of every training, in this process and in
+those that tests start. The tests must pass with any offset: none depends on how one particular training turns out.
+"""
 
 from __future__ import annotations
 
-import logging
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,35 +14,60 @@ from pathlib import Path
 import program
 import pytest
 
+from warmup_lab.system import seeding
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+if SEED_OFFSET := int(os.environ.get("WARMUP_LAB_TEST_SEED_OFFSET", "0")):
+    seeding.RUN_SEED_OFFSET = SEED_OFFSET
+    folder = str(program.ROOT / "tests" / "support" / "seed_offset")  # its sitecustomize.py does the same
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+
+TrainPy = Callable[..., subprocess.CompletedProcess[str]]
+
+
+USERS_VARIABLES = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test or fixture reads or writes the user's cache, data or W&B account."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        _set_environment(patch, folder)
+        yield folder
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the user's cache, data or W&B account."""
-    monkeypatch.setenv("WARMUP_LAB_CACHE", str(shared_cache))
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR"):
-        monkeypatch.delenv(name, raising=False)
+def _own_environment(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a test that changed the environment for good."""
+    _set_environment(monkeypatch, shared_cache)
+
+
+def _set_environment(patch: pytest.MonkeyPatch, cache: Path) -> None:
+    patch.setenv("WARMUP_LAB_CACHE", str(cache))
+    for name in USERS_VARIABLES:
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What runs Hydra in this process leaves handlers that write to the streams of its test, closed after it."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = [handler for handler in root.handlers if handler in handlers]
-    root.setLevel(level)
+    with program.own_logging():
+        yield
 
 
 @pytest.fixture
-def train_py(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def train_py(tmp_path: Path) -> TrainPy:
     """Runs `python train.py ARGS` in an empty folder, as a user would from anywhere."""
+    return _runner(program.train_py, tmp_path)
 
-    def run(*args: str, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        return program.train_py(*args, cwd=cwd, **(env or {}))
+
+@pytest.fixture
+def train_py_here(tmp_path: Path) -> TrainPy:
+    """The same in this process, which saves the seconds that a new one needs to start."""
+    return _runner(program.train_py_here, tmp_path)
+
+
+def _runner(train_py: TrainPy, folder: Path) -> TrainPy:
+    def run(*args: str, env: dict[str, str] | None = None, cwd: Path = folder) -> subprocess.CompletedProcess[str]:
+        return train_py(*args, cwd=cwd, **(env or {}))
 
     return run

@@ -1,40 +1,18 @@
-"""`train.py` as users run it: results, repetition, interruption, and every error in plain words."""
+"""`train.py` for a single run: results, repetition, interruption, and errors in plain words."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import runpy
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from program import ROOT, SMALL
+from program import SMALL, SMALL_MODEL, TRAIN, python, run, start_train_py, wait_for_files
 
 from warmup_lab.runs.trace import StepTable
 from warmup_lab.schedules.registry import SCHEDULES
-
-
-@pytest.fixture
-def in_process(tmp_path, monkeypatch, capsys):
-    """`python train.py ARGS` inside this interpreter, for speed: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "train.py"), *args])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # main() sets it for Hydra
-        for handler in logging.getLogger().handlers:
-            handler.close()
-        return stop.value.code, *capsys.readouterr()
-
-    return run
 
 
 def only_run(folder: Path) -> Path:
@@ -42,13 +20,14 @@ def only_run(folder: Path) -> Path:
     return path
 
 
-def test_one_run_from_any_folder_then_the_same_command_again(train_py, tmp_path):
+@pytest.mark.trains
+def test_one_run_from_any_folder_and_the_same_command_again(train_py, train_py_here, tmp_path):
     command = (*SMALL, "scheduler=warmupcosine", "warmup_ratio=0.1", "max_steps=20", "eval_every=10")
     first = train_py(*command)
     assert first.returncode == 0, first.stderr
     assert "warmupcosine-w2-s0: synthetic, bert_tiny, adamw, peak lr 0.001, 2 of 20 updates of warmup" in first.stdout
     directory = only_run(tmp_path)
-    assert f"everything lies in runs/single/{directory.name}" in first.stdout
+    assert f"results are in runs/single/{directory.name}" in first.stdout
     names = {".hydra", "train.log", "trace.parquet", "evals.parquet", "result.json"}
     assert {path.name for path in directory.iterdir()} == names
     assert StepTable.read(directory / "trace.parquet").to_lists()["lr"][:4] == [
@@ -59,78 +38,70 @@ def test_one_run_from_any_folder_then_the_same_command_again(train_py, tmp_path)
     ]
     trace = (directory / "trace.parquet").read_bytes()
 
-    again = train_py(*command)
+    again = train_py_here(*command)
     assert again.returncode == 0
-    assert f"runs/single/{directory.name} is completed already: nothing to train (force=true" in again.stdout
-    forced = train_py(*command, "force=true")
+    assert f"runs/single/{directory.name} is already completed; nothing to train (force=true" in again.stdout
+    forced = train_py_here(*command, "force=true")
     assert "already" not in forced.stdout
     assert (directory / "trace.parquet").read_bytes() == trace, "deterministic to the bit"
 
 
-def test_kill_9_then_the_same_command_ends_as_if_never_killed(train_py, tmp_path):
-    command = (*SMALL, "epochs=12", "checkpoint_every=7", "eval_every=25")
+@pytest.mark.trains
+def test_kill_9_and_the_same_command_give_the_files_of_an_uninterrupted_run(train_py_here, tmp_path):
+    command = (*SMALL, *SMALL_MODEL, "epochs=80", "checkpoint_every=7", "eval_every=200")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    assert train_py(*command, cwd=whole).returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *command], cwd=killed, stdout=subprocess.DEVNULL
-    )
-    state = wait_for(killed, "runs/single/*/checkpoint/state.pt", process)
+    assert train_py_here(*command, cwd=whole).returncode == 0
+    process = start_train_py(*command, cwd=killed)
+    (state,) = wait_for_files(killed, "runs/single/*/checkpoint/state.pt", process)
     process.kill()
-    process.wait()
+    process.communicate()
     assert not (state.parents[1] / "result.json").exists(), "finished before it could be killed"
-    resumed = train_py(*command, cwd=killed)
+    resumed = train_py_here(*command, cwd=killed)
     assert "resumed at update" in resumed.stdout
     assert json.loads((only_run(killed) / "result.json").read_text())["resumed_at"]
     for name in ("trace.parquet", "evals.parquet"):
         assert (only_run(whole) / name).read_bytes() == (only_run(killed) / name).read_bytes()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, number):
-    command = [sys.executable, str(ROOT / "train.py"), *SMALL, "epochs=200", "checkpoint_every=5"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    wait_for(tmp_path, "runs/single/*/checkpoint/state.pt", process)
+def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, number):
+    process = start_train_py(*SMALL, *SMALL_MODEL, "epochs=2000", "checkpoint_every=5", cwd=tmp_path)
+    wait_for_files(tmp_path, "runs/single/*/checkpoint/state.pt", process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "of 1000; the same command goes on from there" in errors
+    assert "of 10000; the same command goes on from there" in errors
     assert "Traceback" not in errors
 
 
-def wait_for(folder: Path, pattern: str, process: subprocess.Popen) -> Path:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        found = list(folder.glob(pattern))
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError(f"{pattern} never came; exit status {process.poll()}")
-
-
-def test_an_error_in_training_is_retried_and_a_divergence_is_not(in_process, tmp_path):
+@pytest.mark.trains
+def test_an_error_in_training_is_retried_and_a_divergence_is_not(train_py_here, tmp_path):
     command = (*SMALL, "max_steps=3")
-    assert in_process(*command)[0] == 0
+    assert train_py_here(*command).returncode == 0
     path = only_run(tmp_path) / "result.json"
     result = json.loads(path.read_text())
     path.write_text(json.dumps(result | {"status": "error"}))
-    assert "already" not in in_process(*command)[1]
+    assert "already" not in train_py_here(*command).stdout
     path.write_text(json.dumps(result | {"status": "diverged"}))
-    assert "is diverged already" in in_process(*command)[1]
+    assert "is already diverged" in train_py_here(*command).stdout
 
 
-def test_a_folder_with_another_run_is_not_overwritten(in_process):
-    assert in_process(*SMALL, "max_steps=3", "hydra.run.dir=mine")[0] == 0
-    status, _, errors = in_process(*SMALL, "max_steps=4", "hydra.run.dir=mine")
-    assert status == 1
-    assert "mine holds another run" in errors
+@pytest.mark.trains
+def test_a_folder_with_another_run_is_not_overwritten(train_py_here):
+    assert train_py_here(*SMALL, "max_steps=3", "hydra.run.dir=mine").returncode == 0
+    done = train_py_here(*SMALL, "max_steps=4", "hydra.run.dir=mine")
+    assert done.returncode == 1
+    assert "mine holds another run" in done.stderr
 
 
-def test_names_are_case_insensitive(in_process):
-    status, output, errors = in_process(*SMALL, "max_steps=2", "scheduler=WarmupCosine", "optimizer=AdamW")
-    assert status == 0, errors
-    assert "warmupcosine-w1-s0" in output
+@pytest.mark.trains
+def test_names_are_case_insensitive(train_py_here):
+    done = train_py_here(*SMALL, "max_steps=2", "scheduler=WarmupCosine", "optimizer=AdamW")
+    assert done.returncode == 0, done.stderr
+    assert "warmupcosine-w1-s0" in done.stdout
 
 
 REVIEWS = "text\tlabel\n" + "".join(f"a fine film {i}\tgood\nan awful film {i}\tbad\n" for i in range(20))
@@ -180,7 +151,7 @@ FILES = ("task=files", "task.train_file=train.tsv")
         (["hydra.run.dir=train.tsv/run"], "train.tsv"),
     ],
 )
-def test_errors_are_plain_and_leave_nothing_half_written(in_process, tmp_path, args, message):
+def test_errors_are_plain_and_leave_nothing_half_written(train_py_here, tmp_path, args, message):
     (tmp_path / "train.tsv").write_text(REVIEWS)
     (tmp_path / "other.tsv").write_text(REVIEWS + "so so\tneutral\n")
     (tmp_path / "one.tsv").write_text("text\tlabel\na film\tgood\nno film\tgood\n")
@@ -189,45 +160,46 @@ def test_errors_are_plain_and_leave_nothing_half_written(in_process, tmp_path, a
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_text('{"model_type": "bert"}')
     before = sorted(tmp_path.rglob("*"))
-    status, _, errors = in_process("tracking=none", *args)
-    assert status != 0
-    assert errors.startswith("error: ")
-    assert message in errors
-    assert len(errors.strip().splitlines()) <= 2
-    assert "Traceback" not in errors
+    done = train_py_here("tracking=none", *args)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert "Traceback" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_empty_texts_are_left_out_counted_and_told(in_process, tmp_path):
+@pytest.mark.trains
+def test_empty_texts_are_left_out_and_counted(train_py_here, tmp_path):
     (tmp_path / "train.tsv").write_text(REVIEWS + "\tgood\n  \tbad\n")
-    status, output, errors = in_process(*FILES, "tracking=none", "max_steps=1", "eval_every=null")
-    assert status == 0, errors
-    assert "2 " in output
-    assert "empty" in output + errors
+    done = train_py_here(*FILES, "tracking=none", "max_steps=1", "eval_every=null")
+    assert done.returncode == 0, done.stderr
+    assert "2 " in done.stdout
+    assert "empty" in done.stdout + done.stderr
 
 
-def test_a_hub_task_without_network_says_both_ways(in_process, monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    status, _, errors = in_process("task=sst2", "tracking=none")
-    assert status != 0
-    assert "WARMUP_LAB_DATA" in errors
+def test_a_hub_task_without_network_names_both_ways(train_py_here, tmp_path):
+    done = train_py_here("task=sst2", "tracking=none", env={"HF_HUB_OFFLINE": "1"})
+    assert done.returncode != 0
+    assert "WARMUP_LAB_DATA" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_full_error_brings_the_traceback(train_py):
-    failed = train_py("batch_size=0", env={"HYDRA_FULL_ERROR": "1"})
+def test_hydra_full_error_brings_the_traceback(train_py_here):
+    failed = train_py_here("batch_size=0", env={"HYDRA_FULL_ERROR": "1"})
     assert failed.returncode != 0
     assert "Traceback" in failed.stderr
 
 
+@pytest.mark.trains
 @pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs Linux's /dev/full")
-def test_a_full_disk_is_said_in_words(in_process, monkeypatch):
+def test_a_full_disk_is_an_error_in_plain_words(train_py_here, monkeypatch):
     """Every write of the trace goes to the device that is always full."""
     monkeypatch.setattr("warmup_lab.system.files.atomic_path", full_disk)
-    status, _, errors = in_process(*SMALL, "max_steps=2")
-    assert status == 1
-    assert "No space left on device" in errors
-    assert "Traceback" not in errors
+    done = train_py_here(*SMALL, "max_steps=2")
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 class full_disk:
@@ -240,19 +212,16 @@ class full_disk:
     def __exit__(self, *_: object) -> None: ...
 
 
-def test_help_and_cfg_need_no_torch():
-    code = (
-        "import sys, runpy; sys.argv = ['train.py', {flags}]\n"
-        "try: runpy.run_path({path!r}, run_name='__main__')\n"
+@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
+def test_help_and_cfg_need_no_torch(flags):
+    text = python(
+        f"import sys, runpy; sys.argv = ['train.py', *{flags}]\n"
+        f"try: runpy.run_path({TRAIN!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "sys.exit('torch' in sys.modules)"
+        "assert 'torch' not in sys.modules"
     )
-    for flags in ("'--help'", "'--cfg', 'job'"):
-        script = code.format(flags=flags, path=str(ROOT / "train.py"))
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        for group in ("task", "model", "optimizer", "scheduler", "warmup_ratio", "batch_size"):
-            assert group in done.stdout
+    for group in ("task", "model", "optimizer", "scheduler", "warmup_ratio", "batch_size"):
+        assert group in text
 
 
 def test_help_lists_groups_keys_and_examples(train_py):
@@ -263,11 +232,11 @@ def test_help_lists_groups_keys_and_examples(train_py):
     assert "warmup_ratio: null" in text
 
 
-def test_without_its_packages_it_says_so_in_one_line():
+def test_without_its_packages_one_line_names_make_install():
     bare = shutil.which("python3", path="/usr/bin:/bin")
     if bare is None:
-        pytest.skip("needs a Python of the system beside the virtual environment")
-    done = subprocess.run([bare, "-I", "-S", str(ROOT / "train.py")], capture_output=True, text=True, check=False)
+        pytest.skip("needs a Python of the system in addition to the virtual environment")
+    done = run([bare, "-I", "-S", TRAIN])
     assert done.returncode != 0
     assert "make install" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,30 +1,82 @@
-"""Programs that tests start as a user would: `train.py` and pieces of Python. Only this file calls `subprocess`."""
+"""Programs that tests run as a user would: `train.py` and pieces of Python. Only this file starts processes."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
+import runpy
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
+TRAIN = str(ROOT / "train.py")
 SMALL = ("task.num_train=160", "task.num_validation=40", "tracking=none", "num_threads=1")
 """5 updates an epoch at batch size 32."""
+SMALL_MODEL = ("model.num_layers=1", "model.hidden_size=32")
 
 
 def train_py(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs `python train.py ARGS` in the folder `cwd` to its end; the output is text."""
-    return run([sys.executable, str(ROOT / "train.py"), *args], cwd=cwd, **environment)
+    """Runs `python train.py ARGS` in a process of its own in the folder `cwd`."""
+    return run([sys.executable, TRAIN, *args], cwd=cwd, **environment)
 
 
-def run(command: list[str], *, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end, whatever its exit status; the output is text."""
+def train_py_here(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """As `train_py`, but in this process: a new one needs several seconds to import torch and transformers."""
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment),  # restores the whole environment: main() sets HYDRA_FULL_ERROR
+        mock.patch.object(sys, "argv", [TRAIN, *args]),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        own_logging(),
+    ):
+        try:
+            runpy.run_path(TRAIN, run_name="__main__")
+        except SystemExit as stop:
+            status = stop.code
+    return subprocess.CompletedProcess([TRAIN, *args], status, output.getvalue(), errors.getvalue())
+
+
+@contextlib.contextmanager
+def own_logging() -> Iterator[None]:
+    """Restores the root logger afterwards: Hydra replaces its handlers by ones that write to the streams of one test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def start_train_py(*args: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python train.py ARGS` in a process group of its own."""
+    return start([sys.executable, TRAIN, *args], cwd=cwd, **environment)
+
+
+def run(
+    command: Sequence[str | Path], *, cwd: Path | None = None, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, whatever its exit status. The output is text."""
     return subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, text=True, capture_output=True, timeout=300, check=False
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
     )
 
 
-def start(command: list[str], *, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start(command: Sequence[str | Path], *, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     """Starts a command in a process group of its own, to be signalled or waited for."""
     return subprocess.Popen(
         command, cwd=cwd, env={**os.environ, **environment}, text=True, start_new_session=True,
@@ -32,8 +84,20 @@ def start(command: list[str], *, cwd: Path | None = None, **environment: str) ->
     )  # fmt: skip
 
 
+def wait_for_files(folder: Path, pattern: str, process: subprocess.Popen[str], *, count: int = 1) -> list[Path]:
+    """Waits until `count` files in `folder` match the pattern. Fails if the process ends first or after 2 minutes."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list(folder.glob(pattern))
+        if len(found) >= count:
+            return found
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"{pattern} never came; exit status {process.poll()}: {process.communicate()[1]}")
+
+
 def python(code: str, **environment: str) -> str:
-    """What a piece of Python prints in a process of its own, which must succeed."""
+    """The output of a piece of Python in a process of its own, which must succeed."""
     done = run([sys.executable, "-c", code], **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
