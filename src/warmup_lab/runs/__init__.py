@@ -1,4 +1,8 @@
-"""What a run leaves on disk: its trace, its checkpoint and its `result.json`, written and read in one place."""
+"""What a run leaves on disk.
+
+`trace.py` holds its trace and evaluations, `checkpoint.py` its checkpoint, `progress.py` the state of an unfinished
+run, `result.py` its `result.json`, written and read in one place.
+"""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""Saving an unfinished run and taking it up again.
+"""Checkpoints of unfinished runs.
 
-A checkpoint is one file, replaced atomically: weights, optimizer, the number of updates made, trace and evaluations.
-Data order and dropout need no state of their own: both are pure functions of the seed and of that number (see
-`tasks.batch_indices` and `update_seed`), so a resumed run draws what the uninterrupted one would have drawn.
+A checkpoint is one file, replaced atomically: weights, optimizer state, number of updates made, trace and evaluations.
+Data order and dropout masks need no state. They depend only on the seed and the number of updates (see
+`system/seeding.py`), so a resumed run draws the same random numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def save(
 
 
 def restore(directory: Path, run_id: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """The progress of this run, its weights and optimizer state put back; None where there is nothing usable."""
+    """Loads weights and optimizer state from the checkpoint.
+
+    Returns the progress, or None without a usable checkpoint.
+    """
     state = _read(directory, run_id)
     if state is None:
         return None
@@ -64,13 +67,13 @@ def restore(directory: Path, run_id: str, model: torch.nn.Module, optimizer: tor
 
 
 def step_of(directory: Path, run_id: str) -> int:
-    """Updates that this run's checkpoint has behind it; 0 where there is nothing usable."""
+    """Number of updates made at the checkpoint of this run; 0 without a usable checkpoint."""
     state = _read(directory, run_id)
     return int(state["step"]) if state else 0
 
 
 def _read(directory: Path, run_id: str) -> dict[str, Any] | None:
-    """`weights_only=True` refuses every pickled object that is not plain data."""
+    """The content of the checkpoint, or None. `weights_only=True` refuses pickled objects other than plain data."""
     path = checkpoint_path(directory)
     if not path.exists():
         return None
@@ -78,10 +81,10 @@ def _read(directory: Path, run_id: str) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         usable = state["schema"] == _SCHEMA and state["run_id"] == run_id
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s): the run starts anew", path, str(error).splitlines()[0])
+        log.warning("%s cannot be read (%s); the run starts from update 0", path, str(error).splitlines()[0])
         return None
     if not usable:
-        log.warning("%s belongs to another run: this one starts anew", path)
+        log.warning("%s belongs to another run; this run starts from update 0", path)
         return None
     return state
 

@@ -1,4 +1,4 @@
-"""How far a run has come, and the rows that a tracker is shown of it."""
+"""The state of an unfinished run besides weights and optimizer, and its history as rows for a tracker."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Progress:
-    """How far a run has come."""
+    """The state of an unfinished run besides weights and optimizer."""
 
     step: int = 0
-    """Updates made."""
+    """Number of updates made."""
     trace: StepTable = field(default_factory=lambda: StepTable(TRACE_COLUMNS))
     """One row an update."""
     evals: StepTable = field(default_factory=lambda: StepTable(EVAL_COLUMNS))
     """One row an evaluation."""
     resumed_at: list[int] = field(default_factory=list)
-    """Updates at which the run was taken up again."""
+    """Number of updates made each time the run was resumed."""
     seconds: float = 0.0
-    """Time spent training."""
+    """Wall time spent training, evaluations included."""
     probe_memory: dict[str, Any] = field(default_factory=dict)
-    """What the probes carry from one measurement to the next."""
+    """What the probes keep from one measurement to the next."""
 
 
 def fresh_progress(plan: Plan, probe_columns: Sequence[str] = ()) -> Progress:
-    """Nothing done yet; `probe_columns` are what the run's probes add to the trace."""
+    """The progress of a run at update 0. `probe_columns` are the columns that its probes add to the trace."""
     own_metric = () if plan.config.task.metric == "accuracy" else (plan.config.task.metric,)
     return Progress(
         trace=StepTable((*TRACE_COLUMNS, *probe_columns)),
@@ -40,12 +40,12 @@ def fresh_progress(plan: Plan, probe_columns: Sequence[str] = ()) -> Progress:
 
 
 def eval_row(step: int, scores: Mapping[str, Number]) -> dict[str, Number]:
-    """An evaluation after `step` updates as a row of history: it stands at the last update it saw."""
+    """An evaluation after `step` updates as a row for a tracker, at the index of the last update before it."""
     return {"step": step - 1} | {f"eval/{key}": value for key, value in scores.items()}
 
 
 def history_of(progress: Progress) -> list[dict[str, Number]]:
-    """What a resumed run had shown so far, in the order in which it came."""
+    """The rows that a tracker received before a run was interrupted, in their order."""
     rows = progress.trace.rows()
     for scores in progress.evals.rows():
         step = int(scores.pop("step") or 0)

@@ -1,4 +1,4 @@
-"""What one run leaves: its record, `result.json`, and the rows that Weights & Biases is shown."""
+"""`result.json` of a run: built, written and read here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def build_result(plan: Plan, task: Task, progress: Progress, status: str) -> dict[str, Any]:
+    """The content of `result.json` for a run that `completed` or `diverged`; docs/architecture.md lists the keys."""
     from warmup_lab.tasks import label_entropy
 
     loss, lr = progress.trace.array("loss"), progress.trace.array("lr")
@@ -59,6 +60,7 @@ def _header(plan: Plan, status: str) -> dict[str, Any]:
 
 
 def build_error_result(plan: Plan, error: Exception) -> dict[str, Any]:
+    """The content of `result.json` for a run that ended in an error."""
     return _header(plan, "error") | {
         "failed_to_learn": None,
         "num_classes": None,
@@ -80,15 +82,16 @@ def _finite(value: Number) -> float | None:
 
 
 def failed_to_learn(loss: np.ndarray, entropy: float, total_steps: int) -> bool:
-    """Whether the median training loss of the last 10 % of updates is not below 95 % of the label entropy (nats).
+    """Whether the median loss of the last 10 % of updates is at least 95 % of `entropy`, the loss of guessing (nats).
 
-    A run that diverged did not learn.
+    A run that ended early (diverged) failed to learn.
     """
     tail = loss[-max(1, total_steps // 10) :]
     return not (len(loss) == total_steps and statistics.median(tail.tolist()) < 0.95 * entropy)
 
 
 def versions() -> dict[str, str]:
+    """Versions of the packages that decide what a run computes."""
     import torch
     import transformers
 
@@ -109,7 +112,7 @@ def write_outcome(
     result: dict[str, Any],
     directory: Path,
 ) -> None:
-    """The run's files; `result.json` last, since its being there says that the run is finished."""
+    """Writes the files of a run. `result.json` comes last: its presence means that the run is finished."""
     from warmup_lab.runs import checkpoint
 
     progress.trace.write(directory / "trace.parquet")
@@ -137,16 +140,16 @@ def _save_model(task: Task, model: torch.nn.Module, directory: Path) -> None:
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What W&B shows of the run as a whole."""
+    """The summary of the run for W&B."""
     return {key: result[key] for key in ("status", "failed_to_learn")} | dict(result["metrics"])
 
 
 FINISHED = ("completed", "diverged")
-"""Status of a run that the same command need not train again: divergence is a result."""
+"""Status values of a finished run, which the same command skips. Divergence is a result."""
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
-    """What `result.json` of the run in `directory` holds; None where there is none."""
+    """The content of `result.json` in `directory`, or None if there is no such file."""
     path = directory / "result.json"
     if not path.exists():
         return None
@@ -189,7 +192,10 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 def metric_of(result: Mapping[str, Any], name: str) -> float | None:
     """The metric `name` of a result: `eval_loss`, `early/roughness`, or `roughness` for the whole run.
 
-    None where the run did not come to one, as when it diverged. Unknown names raise `ConfigError`.
+    None if the run has no value, for example because it diverged.
+
+    Raises:
+        ConfigError: no metric has this name.
     """
     flat = flat_metrics(result["metrics"])
     key = name if name in flat else f"whole/{name}"

@@ -1,6 +1,6 @@
-"""The per-update record of a run, its evaluations, and their Parquet files.
+"""The trace of a run (one row an update), its evaluations, and their Parquet files.
 
-pyarrow is imported where files are written and read, so that training can be timed where it is not installed.
+pyarrow is imported only where a file is written or read, so that training runs without it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from warmup_lab.system import atomic_path
 Number = float | int | None
 
 TRACE_COLUMNS = ("step", "epoch", "lr", "loss", "grad_norm")
-"""`step`: 0-based index of the update; `epoch`: passes over the data before it; `lr`: the rate it used; `loss`: mean
-over its examples, before it; `grad_norm`: global L2 norm before clipping. Probes add columns of their own."""
+"""`step`: 0-based index of the update. `epoch`: passes over the data before it. `lr`: learning rate that it used.
+`loss`: mean over its examples before it, nats. `grad_norm`: global L2 norm of the gradient before clipping. Probes add
+columns."""
 EVAL_COLUMNS = ("step", "loss", "accuracy")
-"""`step`: updates made before the evaluation; then means over the validation examples, and the task's own metric."""
+"""`step`: updates made before the evaluation. `loss` (nats) and `accuracy`: means over the validation examples. A task
+with a metric of its own adds a column."""
 
 
 class StepTable:
-    """A table that grows by rows: `step` is an integer, every other column a 64-bit float, None where not measured."""
+    """A table with one row a step. `step` is an integer; the other columns are 64-bit floats, None if not measured."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._columns: dict[str, list[Number]] = {name: [] for name in columns}
@@ -35,14 +37,14 @@ class StepTable:
         return tuple(self._columns)
 
     def append(self, row: Mapping[str, Number]) -> None:
-        """One row; it has exactly the record's columns."""
+        """Appends a row, which must have exactly the columns of the table."""
         if row.keys() != self._columns.keys():
-            raise KeyError(f"row has {sorted(row)}, record has {sorted(self._columns)}")
+            raise KeyError(f"row has {sorted(row)}, table has {sorted(self._columns)}")
         for name, value in row.items():
             self._columns[name].append(value)
 
     def array(self, name: str) -> np.ndarray:
-        """A column as a `(rows,)` array: int64 for `step`, else float64 with NaN where not measured."""
+        """A column as a `(rows,)` array: int64 for `step`, otherwise float64 with NaN where nothing was measured."""
         if name == "step":
             return np.asarray(self._columns[name], dtype=np.int64)
         return np.asarray([np.nan if value is None else value for value in self._columns[name]], dtype=np.float64)
@@ -57,9 +59,9 @@ class StepTable:
 
     @classmethod
     def from_lists(cls, columns: Mapping[str, list[Number]]) -> StepTable:
-        record = cls(columns)
-        record._columns = {name: list(values) for name, values in columns.items()}
-        return record
+        table = cls(columns)
+        table._columns = {name: list(values) for name, values in columns.items()}
+        return table
 
     def write(self, path: Path) -> None:
         import pyarrow as pa

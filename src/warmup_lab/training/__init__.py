@@ -1,4 +1,8 @@
-"""Training: the loop of one run, what a run records, and how a run is skipped, retried or resumed."""
+"""Training: what a run records, the loop, and how a run is skipped, retried or resumed.
+
+`run.py` holds a run while it trains, `loop.py` the loop, `evaluate.py` evaluation, `execute.py` the decision to skip,
+resume or train, `console.py` progress and Ctrl-C. `stacked/` trains many runs of a sweep as one tensor.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a person at the terminal sees of a run, and how they stop it."""
+"""Progress at the terminal, and stopping a run by Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,20 +14,31 @@ log = logging.getLogger(__name__)
 _LINE_SECONDS = 5.0
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: the run saved its checkpoint and stopped.
+
+    It is no `Exception`, so that `except Exception` lets it pass.
+    """
+
+    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
+        super().__init__(f"stopped after update {step} of {total_steps}; the same command resumes there")
+        self.exit_status = 128 + signal_number
+
+
 class StopSignal:
-    """Remembers Ctrl-C or SIGTERM until the update is complete; a second Ctrl-C stops at once."""
+    """Notes Ctrl-C or SIGTERM, so that the loop can stop after the current update; a second Ctrl-C stops at once."""
 
     def __init__(self) -> None:
         self.signal_number = 0
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
-        if threading.current_thread() is threading.main_thread():  # handlers can be set nowhere else
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._remember)
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
-    def _remember(self, number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.signal_number:
             raise KeyboardInterrupt
         self.signal_number = number
@@ -37,8 +48,21 @@ class StopSignal:
             signal.signal(number, handler)
 
 
+class Stopwatch:
+    """Wall time in laps, seconds."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last lap, or since the start."""
+        now = time.perf_counter()
+        elapsed, self._started = now - self._started, now
+        return elapsed
+
+
 class ProgressLine:
-    """A bar with loss, rate and time left on a terminal; elsewhere a line of the log every few seconds."""
+    """A bar with loss, learning rate and time left on a terminal; otherwise a log line every few seconds."""
 
     def __init__(self, name: str, step: int, total_steps: int, *, enabled: bool = True) -> None:
         self._name, self._step, self._total_steps = name, step, total_steps
@@ -54,7 +78,7 @@ class ProgressLine:
         return self
 
     def update(self, loss: float, lr: float) -> None:
-        """One more update was made, with this loss (nats) and learning rate."""
+        """One more update is made, with this loss (nats) and learning rate."""
         self._step += 1
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.4f}, lr {lr:.2e}", refresh=False)
@@ -87,11 +111,3 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: the run saved its checkpoint and stopped. Not an error, so no `except Exception` eats it."""
-
-    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
-        super().__init__(f"stopped after update {step} of {total_steps}; the same command goes on from there")
-        self.exit_status = 128 + signal_number

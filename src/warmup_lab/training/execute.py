@@ -1,4 +1,4 @@
-"""Executing one run: skip it if finished, resume it, or train it."""
+"""Executing one run: skip it if it is finished, resume it, or train it from the start."""
 
 from __future__ import annotations
 
@@ -11,32 +11,34 @@ from warmup_lab.config import ConfigError
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
 
-
 log = logging.getLogger(__name__)
 
 
 def only_warnings_on_terminal() -> None:
-    """A sweep shows one line for all of its runs; what each says goes to its `train.log`."""
+    """Sends the log of a run to its `train.log` alone: a sweep shows one line for all of its runs."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.setLevel(logging.WARNING)
 
 
 def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
-    """The result of the run in `directory`: the one there if it is finished, else by training what is left of it."""
-    from warmup_lab.runs import FINISHED, checkpoint, read_result
+    """The result of the run in `directory`, which is trained or resumed unless it is finished.
+
+    Raises:
+        ConfigError: the folder holds another run.
+    """
+    from warmup_lab.runs import finished_result, read_result, reset_run
 
     shown = _relative(directory)
     found = read_result(directory)
-    if found and found["run_id"] != plan.run_id and not plan.config.force:
-        raise ConfigError(f"{shown} holds another run, {found['run_id']}: choose another folder, or force=true")
     if plan.config.force:
-        checkpoint.remove(directory)
-        (directory / "result.json").unlink(missing_ok=True)
-    elif found and found["status"] in FINISHED:
-        log.info("%s is %s already: nothing to train (force=true trains anew)", shown, found["status"])
-        _report(found, shown)
-        return found
+        reset_run(directory)
+    elif found and found["run_id"] != plan.run_id:
+        raise ConfigError(f"{shown} holds another run, {found['run_id']}: choose another folder, or force=true")
+    elif finished := finished_result(directory):
+        log.info("%s is already %s; nothing to train (force=true trains it again)", shown, finished["status"])
+        _report(finished, shown)
+        return finished
 
     from warmup_lab.training.loop import train
 
@@ -47,7 +49,7 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
 
 
 def hand_over(plan: Plan, directory: Path, result: dict[str, Any], how: str) -> float | None:
-    """As `run` in a multirun, for a run that is trained already; `how` goes to its log."""
+    """Reports a run of a multirun that is already trained; returns the metric `objective`. `how` goes to its log."""
     from warmup_lab.runs import metric_of
 
     only_warnings_on_terminal()
@@ -70,12 +72,12 @@ def _report(result: dict[str, Any], directory: str) -> None:
     metrics, speed = result["metrics"], result["speed"]
     numbers = [f"{key.replace('_', ' ')} {_number(value)}" for key, value in metrics.items() if key != "oscillation"]
     oscillation = metrics["oscillation"]
-    jitter = ", ".join(f"{_number(oscillation[window]['roughness'])} {window}" for window in oscillation)
+    roughness = ", ".join(f"{_number(oscillation[window]['roughness'])} {window}" for window in oscillation)
     log.info("%s after %s: %s", result["status"], _duration(speed), ", ".join(numbers))
-    log.info("roughness of the loss %s; largest climb back %s", jitter, _number(oscillation["whole"]["max_rise"]))
+    log.info("roughness of the loss: %s; largest rise: %s", roughness, _number(oscillation["whole"]["max_rise"]))
     if result["failed_to_learn"]:
-        log.info("failed to learn: its loss ended near that of guessing, so its oscillation says nothing")
-    log.info("everything lies in %s: result.json, trace.parquet, evals.parquet, train.log", directory)
+        log.info("failed to learn: the loss ended near that of guessing, so its oscillation means nothing")
+    log.info("results are in %s: result.json, trace.parquet, evals.parquet, train.log", directory)
 
 
 def _duration(speed: dict[str, Any]) -> str:

@@ -1,8 +1,15 @@
-"""What a run starts from, however it is trained: its model and optimizer, its tracker, and the way it is stopped."""
+"""One run while it trains: its record, when evaluations and checkpoints are due, and how it ends.
+
+Both loops use it: `loop.train` for one run, `stacked.loop.train_group` for many runs as one tensor.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +19,33 @@ import torch
 from warmup_lab.models import build_model
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.plan import Plan
-from warmup_lab.runs import Progress, build_error_result, history_of
+from warmup_lab.runs import (
+    Number,
+    Progress,
+    build_error_result,
+    build_result,
+    checkpoint,
+    eval_row,
+    fresh_progress,
+    history_of,
+    summary_of,
+    write_outcome,
+)
 from warmup_lab.system import write_json
 from warmup_lab.tasks import Task
-from warmup_lab.tracking import Tracker, start_tracker
+from warmup_lab.tracking import NullTracker, Tracker, start_tracker
+
+log = logging.getLogger(__name__)
+_CHECKPOINT_SECONDS = 60.0
+_SAVING_SHARE = 0.05
+"""Largest fraction of the time that saving checkpoints may take. Many stacked runs save many files."""
 
 
 def build(plan: Plan, task: Task, device: str | None = None) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Model and optimizer at update 0, on the plan's device or another; the weights are a pure function of the seed."""
+    """Model and optimizer at update 0, on the plan's device unless another is given.
+
+    The weights depend only on the configuration and the seed.
+    """
     model = build_model(
         plan.config.model,
         vocab_size=task.vocab_size,
@@ -31,44 +57,149 @@ def build(plan: Plan, task: Task, device: str | None = None) -> tuple[torch.nn.M
     return model, build_optimizer(plan.config.optimizer, model)
 
 
-def open_tracker(plan: Plan, directory: Path, group: str | None, progress: Progress) -> Tracker:
-    """The run's tracker, which is told first what a resumed run had shown; its files lie under `<parent>/wandb`."""
-    return start_tracker(
-        plan.config.tracking,
-        run_id=plan.run_id,
-        name=plan.name,
-        group=group,
-        directory=directory.parent,
-        run_config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
-        history=history_of(progress),
-    )
+class CheckpointTimer:
+    """Says when a checkpoint is due: every `every` updates or, if that is None, once a minute.
 
+    The pause grows if saving is slow, so that saving takes at most 5 % of the time.
+    """
 
-log = logging.getLogger(__name__)
+    def __init__(self, every: int | None) -> None:
+        self._every = every
+        self._saved_at, self._saving_seconds = time.perf_counter(), 0.0
+
+    def due(self, step: int) -> bool:
+        """Whether to save after `step` updates."""
+        if self._every:
+            return step % self._every == 0
+        pause = max(_CHECKPOINT_SECONDS, self._saving_seconds / _SAVING_SHARE)
+        return time.perf_counter() - self._saved_at > pause
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Wraps the saving, to measure it."""
+        started = time.perf_counter()
+        yield
+        self._saved_at = time.perf_counter()
+        self._saving_seconds = self._saved_at - started
 
 
 @dataclass
 class Run:
-    """One of the runs; `result` or `error` says that it is over."""
+    """One run while it trains. It is over once `result` or `error` is set."""
 
     plan: Plan
     directory: Path
+    """The run's folder. Its W&B files are beside it, in `<parent>/wandb`."""
+    group: str | None = None
+    """The sweep that the run belongs to, for W&B."""
     progress: Progress = field(default_factory=Progress)
-    tracker: Tracker | None = None
+    tracker: Tracker = field(default_factory=NullTracker)
+    diverged: bool = False
+    """Whether a loss or a gradient was not finite."""
     result: dict[str, Any] | None = None
+    """The content of `result.json`."""
     error: Exception | None = None
+
+    def __post_init__(self) -> None:
+        self.timer = CheckpointTimer(self.plan.config.checkpoint_every)
 
     @property
     def over(self) -> bool:
         return self.result is not None or self.error is not None
 
+    @property
+    def last(self) -> bool:
+        """Whether all updates are made."""
+        return self.progress.step == self.plan.total_steps
 
-def fail(run: Run, error: Exception) -> None:
-    """Records what went wrong with a run, as `trainer.train` does."""
-    run.error = error
-    if run.tracker:
-        run.tracker.finish({"status": "error"}, exit_code=1)
-    try:
-        write_json(run.directory / "result.json", build_error_result(run.plan, error))
-    except OSError as problem:
-        log.warning("%s: its result cannot be written: %s", run.directory, problem)
+    @property
+    def evaluation_due(self) -> bool:
+        every = self.plan.config.eval_every
+        return self.last or bool(every and self.progress.step % every == 0)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        return self.timer.due(self.progress.step)
+
+    @property
+    def max_grad_norm(self) -> float:
+        """Largest norm of the gradient; infinity if gradients are not clipped."""
+        norm = self.plan.config.max_grad_norm
+        return math.inf if norm is None else norm
+
+    def lr(self, step: int) -> float:
+        """Learning rate of the update with the 0-based index `step`."""
+        return self.plan.config.optimizer.lr * self.plan.multiplier(step)
+
+    def start(self, restored: Progress | None, probe_columns: Sequence[str] = ()) -> None:
+        """Starts recording, from a restored checkpoint if there is one.
+
+        `probe_columns` are the columns that the run's probes add to the trace. The tracker first receives the history
+        that a resumed run had recorded before.
+        """
+        self.progress = restored or fresh_progress(self.plan, probe_columns)
+        if self.progress.step:
+            log.info("resumed at update %d of %d", self.progress.step, self.plan.total_steps)
+        self.tracker = open_tracker(self)
+
+    def record(self, step: int, loss: float, grad_norm: float, probed: Mapping[str, Number] | None = None) -> None:
+        """Records the update with the 0-based index `step`.
+
+        Args:
+            step: index of the update.
+            loss: mean loss over its examples before the update, nats.
+            grad_norm: global L2 norm of the gradient before clipping.
+            probed: the columns of the probes.
+        """
+        row: dict[str, Number] = {"step": step, "epoch": step / self.plan.steps_per_epoch, "lr": self.lr(step)}
+        row |= {"loss": loss, "grad_norm": grad_norm} | dict(probed or {})
+        self.progress.trace.append(row)
+        self.progress.step = step + 1
+        self.tracker.log(row)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            self.diverged = True
+            log.info("%s diverged at update %d: loss %s, gradient norm %s", self.plan.name, step, loss, grad_norm)
+
+    def record_evaluation(self, scores: Mapping[str, Number]) -> None:
+        """Records an evaluation after the updates made so far."""
+        self.progress.evals.append({"step": self.progress.step} | dict(scores))
+        self.tracker.log(eval_row(self.progress.step, scores))
+
+    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Writes the checkpoint."""
+        checkpoint.save(self.directory, self.plan.run_id, self.progress, model, optimizer)
+
+    def finish(self, task: Task, model: torch.nn.Module, **speed: int) -> None:
+        """Writes the run's files, `result.json` last. `speed` adds entries to the result's `speed`."""
+        result = build_result(self.plan, task, self.progress, "diverged" if self.diverged else "completed")
+        result["speed"] |= speed
+        write_outcome(self.plan, task, model, self.progress, result, self.directory)
+        self.tracker.finish(summary_of(result))
+        self.result = result
+
+    def fail(self, error: Exception) -> None:
+        """Records an error in `result.json` and at the tracker."""
+        self.error = error
+        self.tracker.finish({"status": "error"}, exit_code=1)
+        try:
+            write_json(self.directory / "result.json", build_error_result(self.plan, error))
+        except OSError as problem:
+            log.warning("cannot write %s: %s", self.directory / "result.json", problem)
+
+    def abandon(self) -> None:
+        """Closes the tracker of an interrupted run; the same command resumes the run."""
+        self.tracker.abandon()
+
+
+def open_tracker(run: Run) -> Tracker:
+    """The tracker of a run that starts or resumes."""
+    plan = run.plan
+    return start_tracker(
+        plan.config.tracking,
+        run_id=plan.run_id,
+        name=plan.name,
+        group=run.group,
+        directory=run.directory.parent,
+        run_config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
+        history=history_of(run.progress),
+    )

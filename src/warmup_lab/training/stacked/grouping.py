@@ -1,10 +1,9 @@
-"""Which runs can be trained together, and how many of them fit into memory."""
+"""Which runs can be trained as one tensor, and how many of them fit into memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,16 +16,16 @@ from warmup_lab.training import build
 from warmup_lab.training.stacked.optimizers import RULES, can_be_stacked
 
 _SHARE = {"cuda": 0.85, "cpu": 0.5}
-"""Of the free memory, what a group may take; a CPU's is shared with other programs."""
+"""Fraction of free memory that a group may use. A CPU shares its memory with other programs."""
 _WEIGHT_COPIES = 6
-"""Of the weights, at the peak of an update, moments aside: weights, gradient, its parts before they are joined, the
-embedding table as the forward pass reads it, and two temporaries of the optimizer."""
+"""Copies of the weights at the peak of an update, without moments: weights, gradient, parts of the gradient before they
+are joined, the embedding table that the forward pass reads, and two temporaries of the optimizer."""
 _WORKSPACE = 1.5
-"""Of the activations kept for the backward pass, with what the passes need beside them."""
+"""Memory of forward and backward pass, relative to the activations saved for the backward pass."""
 
 
 def group_key(plan: Plan) -> str | None:
-    """Runs with the same key share all shapes and can be trained together; None where a run has to stand alone."""
+    """A key that runs share if they have the same shapes and can be stacked; None for a run that cannot be stacked."""
     config = plan.config
     alone = (
         bool(config.probe.wanted)
@@ -48,7 +47,7 @@ def group_key(plan: Plan) -> str | None:
 
 
 def groups_of(plans: Sequence[Plan]) -> list[list[int]]:
-    """The indices of the plans, those that can be trained together in one list, in the order of their first."""
+    """Indices of the plans, grouped by `group_key`, in the order of each group's first plan."""
     groups: dict[str | int, list[int]] = {}
     for index, plan in enumerate(plans):
         groups.setdefault(group_key(plan) or index, []).append(index)
@@ -56,13 +55,13 @@ def groups_of(plans: Sequence[Plan]) -> list[list[int]]:
 
 
 def num_that_fit(plan: Plan, task: Task) -> int:
-    """How many runs like this one fit into the memory that is free now; at least 1."""
+    """How many runs like this one fit into free memory; at least 1."""
     kind = plan.device.split(":")[0]
     return max(1, int(_SHARE[kind] * _free_bytes(plan.device) / bytes_a_run(plan, task)))
 
 
 def bytes_a_run(plan: Plan, task: Task) -> float:
-    """Memory that one more run takes: weights and moments counted, activations measured on the longest batch."""
+    """Memory that one more run needs: weights and moments are counted, activations measured on the longest batch."""
     model, _ = build(plan, task, "cpu")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     copies = _WEIGHT_COPIES + len(RULES[plan.config.optimizer.name].state)
@@ -70,7 +69,7 @@ def bytes_a_run(plan: Plan, task: Task) -> float:
 
 
 def _activation_bytes(model: torch.nn.Module, plan: Plan, task: Task) -> int:
-    """What one forward pass keeps for its backward pass, weights aside, on the batch of the longest examples."""
+    """Bytes that a forward pass over the longest examples saves for the backward pass, without the weights."""
     longest = np.argsort(task.train.lengths)[-plan.config.batch_size :]
     sizes = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
 
@@ -88,10 +87,13 @@ def _free_bytes(device: str) -> float:
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return available_ram(Path("/proc/meminfo"))
+    return available_ram()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller group could get through; the CPU's allocator raises a plain RuntimeError."""
+    """Whether the error is a lack of memory, so that a smaller group may succeed.
+
+    The CPU's allocator raises a plain RuntimeError.
+    """
     memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     return memory or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))

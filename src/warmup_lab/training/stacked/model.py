@@ -1,7 +1,8 @@
-"""K models of one architecture as one tensor of weights, their common forward pass, and their batches.
+"""K models of one architecture as one tensor of weights, and their common forward and backward pass.
 
-A row of the `(K, P)` weights is a run. `torch.vmap` carries the model's own forward pass over the rows, so that every
-kernel does the work of K; the rows never meet, so the gradient of the sum of the K losses holds each run's own.
+Each row of the weights `(K, P)` is a run. `torch.vmap` applies the model's forward pass to all rows, so that every
+kernel does the work of K runs. The rows do not interact, so the gradient of the sum of the K losses contains that of
+each run.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from warmup_lab.tasks import Batch
 
 
 class Stack:
-    """The weights of K models; the model it is made from gives the forward pass."""
+    """The weights of K models. The model given to the constructor provides the forward pass."""
 
     def __init__(self, model: nn.Module, num_runs: int, device: str) -> None:
-        # vmap has no rule for the CPU's fused attention and would fall back to a loop over the runs.
+        # vmap has no batching rule for the CPU's fused attention and would loop over the runs.
         model.set_attn_implementation("eager")  # type: ignore[operator]
         self.model = model.to(device)
         self._names = [name for name, _ in sorted(model.named_parameters(), key=lambda pair: pair[1].ndim < 2)]
@@ -29,17 +30,17 @@ class Stack:
         self._shapes = [parameter.shape for parameter in parameters]
         self._sizes = [parameter.numel() for parameter in parameters]
         self.num_decayed = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
-        """Matrices come first in a row: `optimizers.parameter_groups` decays these alone."""
+        """Matrices come first in a row: `optimizers.parameter_groups` applies weight decay only to them."""
         self._no_gradient = list(self._padding_rows())
         self.weights = torch.zeros((num_runs, sum(self._sizes)), device=device).requires_grad_()
 
     def parameters_of(self, model: nn.Module) -> list[nn.Parameter]:
-        """The parameters of a model of this architecture in the order of a row."""
+        """The parameters of a model of this architecture, in the order of a row."""
         named = dict(model.named_parameters())
         return [named[name] for name in self._names]
 
     def _padding_rows(self) -> Iterator[slice]:
-        """Where a row holds the embedding of padding, which is not trained; under vmap only run 0 would heed that."""
+        """Slices of a row with the embedding of padding, which is not trained. vmap would skip it in run 0 only."""
         starts = dict(zip(self._names, itertools.accumulate(self._sizes, initial=0), strict=False))
         for name, module in self.model.named_modules():
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
@@ -48,18 +49,19 @@ class Stack:
 
     @torch.no_grad()
     def load(self, run: int, model: nn.Module) -> None:
+        """Copies the weights of a model into a row."""
         self.weights[run] = torch.cat([parameter.reshape(-1) for parameter in self.parameters_of(model)])
 
     @torch.no_grad()
     def model_of(self, run: int) -> nn.Module:
-        """A model with the weights of this run; it is the same object at every call."""
+        """A model with the weights of this run. Every call returns the same object."""
         parts = torch.split_with_sizes(self.weights[run], self._sizes)
         for parameter, part in zip(self.parameters_of(self.model), parts, strict=True):
             parameter.copy_(part.view(parameter.shape))
         return self.model
 
     def logits(self, batch: Batch, precision: str) -> Tensor:
-        """`(K, B, num_classes)` in float32, of a batch a run `(K, B, S)` or of one batch for all `(B, S)`."""
+        """Logits `(K, B, num_classes)`, float32, for one batch a run `(K, B, S)` or one for all runs `(B, S)`."""
         inputs = {key: value for key, value in batch.items() if key != "labels"}
         inputs["attention_mask"] = _additive(batch["attention_mask"])
         over = 0 if batch["labels"].ndim == 2 else None
@@ -69,7 +71,7 @@ class Stack:
         return logits.float()
 
     def _forward(self, row: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        parts = torch.split_with_sizes(row, self._sizes)  # its backward is one `cat`
+        parts = torch.split_with_sizes(row, self._sizes)  # its backward pass is one `cat`
         parameters = {
             name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }
@@ -77,7 +79,7 @@ class Stack:
         return logits
 
     def loss_and_gradient(self, batches: Sequence[Batch], precision: str) -> tuple[Tensor, Tensor]:
-        """The mean loss of each run over its micro-batches `(K,)`, and its gradient `(K, P)`."""
+        """The mean loss of each run over its micro-batches `(K,)`, nats, and its gradient `(K, P)`."""
         num_runs, num_examples = len(self.weights), sum(batch["labels"].shape[1] for batch in batches)
         total, gradient = torch.zeros(num_runs, device=self.weights.device), None
         for batch in batches:
@@ -94,21 +96,21 @@ class Stack:
 
 
 def _additive(mask: Tensor) -> Tensor:
-    """The mask as it is added to attention scores, `(..., B, 1, 1, S)`.
+    """The mask as a term added to attention scores, `(..., B, 1, 1, S)`.
 
-    transformers would make it itself, but asks on the way whether any token is masked, which vmap cannot answer.
+    transformers would build it itself, but it asks whether any token is masked, and vmap does not allow such a branch.
     """
     blocked = (1.0 - mask.float()) * torch.finfo(torch.float32).min
     return blocked[..., None, None, :]
 
 
 def clip_gradient(gradient: Tensor, max_norms: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
-    """`torch.nn.utils.clip_grad_norm_` for each row, in place: the rows' norms `(K,)` and the gradient.
+    """`torch.nn.utils.clip_grad_norm_` for each row, in place. Returns the norms of the rows `(K,)` and the gradient.
 
-    Rows that are not active, or whose norm is not finite, become 0. `max_norms` `(K,)` is inf where nothing is clipped.
+    Rows that are not active, or whose norm is not finite, become 0. `max_norms` `(K,)` is inf without clipping.
     """
     norms = torch.linalg.vector_norm(gradient, dim=1)
     scales = (max_norms / (norms + 1e-6)).clamp(max=1.0)
     good = active & norms.isfinite()
     gradient.mul_(torch.where(good, scales, 0.0)[:, None])
-    return norms, gradient.masked_fill_(~good[:, None], 0.0)  # for 0 times NaN is NaN
+    return norms, gradient.masked_fill_(~good[:, None], 0.0)  # 0 * NaN is NaN

@@ -1,8 +1,8 @@
-"""Optimizers of many runs at once: weights, gradients and moments are `(K, P)`, a row a run.
+"""Optimizers of K runs at once. Weights, gradients and moments have the shape `(K, P)`: one row a run.
 
-Each rule is that of the optimizer of the same name in `optimizers`, update for update. What differs from run to run
-or from update to update (rates, betas, bias corrections) is computed in 64 bits on the host, as torch's own optimizers
-do, and comes as a `(K, 1)` column a coefficient; what is left is a handful of elementwise kernels on `(K, P)`.
+Each rule equals the optimizer of the same name in `optimizers`, update for update. Values that differ between runs or
+updates (learning rates, betas, bias corrections) are computed in 64 bits on the host, as torch's optimizers do. Each
+arrives as a column `(K, 1)`, so that an update is a handful of elementwise kernels on `(K, P)`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from warmup_lab.config import OptimizerConfig
 from warmup_lab.optimizers import OPTIMIZERS, check_options
 
 State = dict[str, Tensor]
-"""Moments by torch's names for them, each `(K, P)`."""
+"""Moments under torch's names, each `(K, P)`."""
 Options = Mapping[str, Any]
 
 
@@ -29,19 +29,19 @@ class Rule:
     """One optimizer for K runs."""
 
     options: tuple[str, ...]
-    """Options it heeds; a run that sets another one is not stacked."""
+    """Options that the rule supports. A run that sets another one is not stacked."""
     state: tuple[str, ...]
     """Names of the moments in `torch.optim.Optimizer.state`."""
     coefficients: Callable[[int, float, Options], tuple[float, ...]]
-    """(updates made before, rate, options) of one run -> its coefficients; the first two are 0 where it is frozen."""
+    """(updates made, learning rate, options) of one run -> its coefficients. A frozen run has 0 for the first two."""
     update: Callable[[Tensor, Tensor, State, Sequence[Tensor], int], None]
-    """(weights, gradients, state, coefficients as `(K, 1)`, number of decayed weights) -> all changed in place."""
+    """(weights, gradients, state, coefficients as `(K, 1)`, number of decayed weights). Changes tensors in place."""
     counts_steps: bool = False
-    """Whether torch keeps `step` among the state."""
+    """Whether torch's optimizer state contains `step`."""
 
 
 def _corrections(step: int, options: Options) -> tuple[float, float]:
-    """1 - beta^t of both moments at update t = step + 1; 1 for BERT's own AdamW, which has none."""
+    """1 - beta^t of both moments at update t = step + 1; 1 for BERT's AdamW, which has no bias correction."""
     if not options.get("bias_correction", True):
         return 1.0, 1.0
     beta1, beta2 = options["betas"]
@@ -63,7 +63,7 @@ def _l2_adam_coefficients(step: int, lr: float, options: Options) -> tuple[float
 
 
 def _adam_step(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor]) -> None:
-    """m and v follow g and g^2; w = w - size m / (sqrt(v) root + eps)."""
+    """Moves m and v towards g and g^2, then w = w - size m / (sqrt(v) root + eps)."""
     size, share1, share2, root, eps = coefficients
     moment, square = state["exp_avg"], state["exp_avg_sq"]
     moment.lerp_(grads, share1)
@@ -83,7 +83,7 @@ def _adam(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[T
 
 
 def _sgd_coefficients(_step: int, lr: float, options: Options) -> tuple[float, ...]:
-    """The step is a mix of momentum and gradient: all momentum, or Nesterov's look ahead."""
+    """The step mixes momentum and gradient: momentum alone, or Nesterov's sum."""
     momentum = options["momentum"]
     of_momentum, of_gradient = (momentum, 1.0) if options["nesterov"] else (1.0, 0.0)
     return 0.0, lr, options["weight_decay"], momentum, of_momentum, of_gradient
@@ -122,7 +122,7 @@ RULES = {
 
 
 def can_be_stacked(config: OptimizerConfig) -> bool:
-    """Whether there is a rule that does all that `config` asks for."""
+    """Whether a rule supports the optimizer and all options of `config`."""
     rule = RULES.get(config.name)
     if rule is None:
         return False
@@ -132,7 +132,7 @@ def can_be_stacked(config: OptimizerConfig) -> bool:
 
 
 class StackedOptimizer:
-    """The state of K optimizers of one name, and their update."""
+    """The state of K optimizers with the same name, and their update."""
 
     def __init__(self, configs: Sequence[OptimizerConfig], weights: Tensor, num_decayed: int) -> None:
         self._rule = RULES[configs[0].name]
@@ -141,28 +141,28 @@ class StackedOptimizer:
         self.state: State = {name: torch.zeros_like(weights) for name in self._rule.state}
 
     def coefficients(self, step: int, lrs: Sequence[float]) -> Tensor:
-        """What `update` takes for the update after `step` others at these rates: `(C, K, 1)`, float32, on the host."""
+        """Coefficients of the update with index `step` at these learning rates: `(C, K, 1)`, float32, on the host."""
         rows = [self._rule.coefficients(step, lr, options) for lr, options in zip(lrs, self._options, strict=True)]
         return torch.tensor(rows, dtype=torch.float64).float().T.unsqueeze(-1)
 
     @torch.no_grad()
     def update(self, weights: Tensor, grads: Tensor, coefficients: Tensor, active: Tensor) -> None:
-        """One update of all runs; the gradients are used up. Rows where `active` `(K, 1)` is false stay as they are."""
+        """One update of all runs. It overwrites the gradients. Rows where `active` `(K, 1)` is false do not change."""
         rates = torch.where(active, coefficients[:2], 0.0)
         columns = [*rates.unbind(), *coefficients[2:].unbind()]
         self._rule.update(weights, grads, self.state, columns, self._num_decayed)
 
     def load(self, run: int, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
-        """Takes over the state of a single run's optimizer, whose parameters lie in a row in this order."""
+        """Copies the state of a single run's optimizer into a row. `parameters` are in the order of the row."""
         for name, rows in self.state.items():
             found = [optimizer.state[one].get(name) if one in optimizer.state else None for one in parameters]
             if all(part is not None for part in found):
                 rows[run] = torch.cat([part.reshape(-1) for part in found if part is not None])
 
     def export(self, run: int, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], step: int) -> None:
-        """Puts the state of one run, after `step` updates, into its own fresh optimizer: the inverse of `load`."""
+        """Copies the state of one run, after `step` updates, into a fresh optimizer: the inverse of `load`."""
         options = self._options[run]
-        if not step or options.get("momentum") == 0:  # torch's SGD keeps nothing then
+        if not step or options.get("momentum") == 0:  # torch's SGD has no state then
             return
         sizes = [one.numel() for one in parameters]
         for name, rows in self.state.items():
