@@ -1,4 +1,11 @@
-"""Metrics as pure functions of arrays: oscillation of a loss trace, classification, and what each metric is called."""
+"""Metrics as pure functions of arrays. They need numpy and pandas only.
+
+- `series`: the series that the oscillation metrics share, such as running medians of a loss trace.
+- `oscillation`: how much the loss of one run oscillates.
+- `paired`: metrics that need a second run or a loss level.
+- `classification`: F1 and the Matthews correlation.
+- `names`: title, unit and direction of each metric.
+"""
 
 import lazy_loader
 

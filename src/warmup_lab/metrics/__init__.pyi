@@ -2,9 +2,9 @@ from .classification import CLASSIFICATION_METRICS as CLASSIFICATION_METRICS
 from .names import PAIRED_METRICS as PAIRED_METRICS
 from .names import ROUGHNESS as ROUGHNESS
 from .names import metric_columns as metric_columns
-from .names import metric_words as metric_words
 from .names import resolve_metric as resolve_metric
 from .names import smaller_is_better as smaller_is_better
+from .names import title_and_unit as title_and_unit
 from .oscillation import summarise as summarise
 from .paired import excess_of_residuals as excess_of_residuals
 from .paired import first_below as first_below

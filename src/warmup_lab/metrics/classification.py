@@ -1,4 +1,4 @@
-"""Classification metrics beyond accuracy."""
+"""Classification metrics besides accuracy. Inputs are labels as integers from 0, shape (N,)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 
 
 def f1(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """F1 of class 1, in [0, 1]: `2 TP / (2 TP + FP + FN)`; 0 where class 1 neither occurs nor is predicted."""
+    """F1 of class 1: `2 TP / (2 TP + FP + FN)`. Range: [0, 1]; 0 if class 1 neither occurs nor is predicted."""
     true_positive = int(((predicted == 1) & (actual == 1)).sum())
     wrong = int(((predicted == 1) != (actual == 1)).sum())
     return 2 * true_positive / (2 * true_positive + wrong) if true_positive else 0.0
 
 
 def matthews_correlation(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Matthews correlation of two labellings, in [-1, 1], for any number of classes (Gorodkin 2004).
+    """Matthews correlation for any number of classes. Range: [-1, 1]; 0 if all predictions or all labels are equal.
 
-    0 where either labelling has one class alone.
+    Source: Gorodkin 2004.
     """
     num_classes = int(max(predicted.max(), actual.max())) + 1
     confusion = np.bincount(actual * num_classes + predicted, minlength=num_classes**2)

@@ -1,4 +1,4 @@
-"""What each metric is called and which way is better; the metrics that need two runs; what `compare.*` names."""
+"""Title, unit and direction of each metric, and the column that `compare.metric` names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from warmup_lab.metrics.oscillation import METRICS
 from warmup_lab.metrics.series import windows
 
 ROUGHNESS = ("whole/roughness", "matched/roughness")
-"""Oscillation over the whole run and at matched loss: compared in every report, whatever the primary metric is."""
+"""Roughness of the whole run and at matched loss. Every report compares both, whatever the primary metric is."""
 PAIRED_METRICS = ("excess", "updates_to_target")
 """Metrics that need the reference arm's run of the same seed."""
 LARGER_IS_BETTER = ("accuracy", "f1", "matthews_correlation", "rho1", "onset_step", "onset_lr")
 _QUALITY = ("train_loss", "eval_loss", "eval_accuracy")
 _NOT_METRICS = ("run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds")
-_WORDS = {
+_TITLES = {
     "train_loss": ("training loss of the last 10 % of updates", "nats"),
     "eval_loss": ("final evaluation loss", "nats"),
     "eval_accuracy": ("final accuracy", "share of examples"),
@@ -39,32 +39,34 @@ _WINDOWS = {
 }
 
 
-def metric_words(metric: str) -> tuple[str, str]:
-    """What a metric is called in text, and its unit.
+def title_and_unit(metric: str) -> tuple[str, str]:
+    """The title of a metric in text, and its unit (empty if unknown).
 
-    >>> metric_words("early/roughness")
+    >>> title_and_unit("early/roughness")
     ('roughness of the loss, first 20 % of updates', 'ln C')
     """
     window, _, name = metric.rpartition("/")
-    words, unit = _WORDS.get(name, (name.replace("_", " "), ""))
-    return words + _WINDOWS.get(window, ""), unit
+    title, unit = _TITLES.get(name, (name.replace("_", " "), ""))
+    return title + _WINDOWS.get(window, ""), unit
 
 
 def smaller_is_better(metric: str) -> bool:
-    """False for accuracies and the like, and where a larger value means a calmer loss."""
+    """False for accuracy, F1 and Matthews correlation, and for `rho1` and the onset, where larger is calmer."""
     return metric.rpartition("/")[2].removeprefix("eval_") not in LARGER_IS_BETTER
 
 
 def metric_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns of the table of runs that are metrics, in its order."""
+    """The columns of the table of runs that are metrics, in the order of the table."""
     return [name for name in runs.columns if name not in _NOT_METRICS and runs[name].dtype.kind == "f"]
 
 
 def resolve_metric(name: str, runs: pd.DataFrame) -> str:
-    """The column that `compare.metric` means; `roughness` is the one of the whole run.
+    """The column that `compare.metric` names. A name without a window, such as `roughness`, means the whole run.
+
+    If no run has any metric, the name cannot be checked and is returned as it is.
 
     Raises:
-        ConfigError: there is no such metric. Where no run has left any, the name cannot be judged and is kept.
+        ConfigError: there is no such metric.
     """
     oscillation = [f"{window}/{metric}" for window in windows(1) for metric in (*METRICS, "overshoot_rate")]
     found = metric_columns(runs)

@@ -1,13 +1,13 @@
-"""How much a training loss oscillates: pure functions from a loss trace to one number each.
+"""How much a training loss oscillates: pure functions from the loss trace of one run to one number each.
 
-A trace is `loss` of shape (T,): the mean training loss of update t in nats, measured before update t. C is the number
-of classes; ln C, the loss at chance, is the unit where one is named. Rules that hold for all metrics:
+A trace is `loss` of shape (T,). l_t is the mean training loss of update t in nats, measured before the update. C is the
+number of classes. The unit of most metrics is ln C, the loss of guessing. For all metrics:
 
-- Series (EMA, running medians) are computed on the whole trace, then cut to a window.
-- A trace ends before its first NaN or infinity: a diverged run is described up to there, its status says the rest.
-- None means "not defined here" (too few updates, nothing found, nothing probed), never zero.
+- Series (EMA, running medians) are computed on the whole trace and cut to a window afterwards.
+- A trace ends before its first NaN or infinity. A diverged run is measured up to there; its status is `diverged`.
+- None means "not defined" (too few updates, nothing found, nothing probed). It never means zero.
 
-A run that collapsed, or has not learned yet, is the smoothest there is: read these beside the failure rate.
+A run that collapsed or has not learned yet has the smoothest trace there is. Read these metrics with the failure rate.
 """
 
 import math
@@ -18,57 +18,59 @@ import numpy.typing as npt
 
 from warmup_lab.metrics.series import (
     MAD_TO_SIGMA,
-    NEIGHBOURS_A_SIDE,
+    NUM_NEIGHBOURS_PER_SIDE,
     ONSET_CLIMB,
     WHOLE,
     FloatArray,
     LossSeries,
-    _finite,
-    _vector,
+    finite_or_none,
+    float_vector,
     windows,
 )
 
 Summary = dict[str, dict[str, float | None]]
-# The standard error of the roughness of noise is 14 % at 100 updates, 29 % at 25, 47 % here.
+"""{window: {metric: value}}."""
+# The standard error of the roughness of noise is 14 % at 100 updates, 29 % at 25 and 47 % at 10.
 MIN_SPREAD_UPDATES = 10
 
 
 def roughness(series: LossSeries, window: slice = WHOLE) -> float | None:
     """Step-to-step jitter of the loss, blind to its trend.
 
-    Formula: 1.4826 * MAD(d) / sqrt(6) / ln C, where d_t = l_t - 2 l_{t-1} + l_{t-2} over the triples that lie wholly in
-    the window, and MAD is the median absolute deviation from the median. Gaussian noise of standard deviation sigma
-    gives sigma / ln C: d has the variance (1 + 4 + 1) sigma^2, and 1.4826 MAD is a Gaussian's standard deviation.
-    A line has no second difference; a parabola's is constant, so MAD drops it. A few spikes do not move it.
+    Formula: 1.4826 * MAD(d) / sqrt(6) / ln C, where d_t = l_t - 2 l_{t-1} + l_{t-2} over all triples inside the window,
+    and MAD is the median absolute deviation from the median. Gaussian noise of standard deviation sigma gives
+    sigma / ln C, because d has the variance (1 + 4 + 1) sigma^2 and 1.4826 MAD estimates a Gaussian's standard
+    deviation. The second difference of a line is 0. That of a parabola is constant, so MAD removes it. A few spikes do
+    not change the value.
     Unit: ln C. Range: [0, inf). None under 10 updates.
     Source: difference-based noise estimates (Gasser, Sroka and Jennen-Steinmetz 1986), made robust.
-    Blind spot: period-2 bouncing of 5 times the noise or more makes d two-valued, and then the median of an odd number
-    of differences is one of the two values, and MAD far too small.
+    Blind spot: period-2 bouncing of at least 5 times the noise makes d two-valued. The median of an odd number of
+    differences is then one of the two values, and MAD is far too small.
 
     >>> roughness(LossSeries(np.linspace(1.0, 0.25, 13), num_classes=2))  # a straight line
     0.0
     >>> round(roughness(LossSeries([0.5, 0.7] * 6, num_classes=2)), 4)  # 1.4826 * 0.4 / sqrt(6) / ln 2
     0.3493
     """
-    return _jitter(np.diff(series.loss[window], n=2), series.chance)
+    return jitter(np.diff(series.loss[window], n=2), series.chance)
 
 
 def rho1(series: LossSeries, window: slice = WHOLE) -> float | None:
-    """Whether successive losses lie on opposite sides of the level around them (negative) or on the same.
+    """Whether successive losses are on opposite sides of the level around them (negative) or on the same side.
 
-    Formula: sum(r_t r_{t+1}) / sum(r_t^2) over the window, the usual lag-1 autocorrelation (Box and Jenkins), where r
-    is l minus its `neighbour_median` (see `residual`), less the mean of that in the window.
-    Unit: none. Range: (-1, 1), standard error about 1 / sqrt(updates). Independent noise gives -0.03, not 0, since the
-    median follows it a little. None under 25 updates, and where r is 0, as in a collapsed run.
-    Sees: period-2 bouncing, as at the edge of stability (Cohen et al. 2021); of 2, 5, 10 times the noise: -0.77, -0.95,
-    -0.98 (with a centred median of 25, never below -0.7).
+    Formula: sum(r_t r_{t+1}) / sum(r_t^2) over the window, the lag-1 autocorrelation of Box and Jenkins. r is l minus
+    its `neighbour_median` (see `residual`), minus the mean of that difference in the window.
+    Unit: none. Range: (-1, 1), standard error about 1 / sqrt(updates). Independent noise gives -0.03, not 0, because
+    the median follows the noise slightly. None under 25 updates, and if r is 0, as in a collapsed run.
+    Sees: period-2 bouncing, as at the edge of stability (Cohen et al. 2021). Bouncing of 2, 5 and 10 times the noise
+    gives -0.77, -0.95 and -0.98. With a centred median of 25 updates it would never be below -0.7.
 
     >>> burst = [0.5] * 20 + [0.6, 0.4] * 6 + [0.5] * 20
     >>> round(rho1(LossSeries(burst, num_classes=2)), 4)  # 11 negative products over 12 squares
     -0.9167
     """
     cut = series.residual[window]
-    if cut.size <= 2 * NEIGHBOURS_A_SIDE:
+    if cut.size <= 2 * NUM_NEIGHBOURS_PER_SIDE:
         return None
     centred = cut - cut.mean()
     power = float(centred @ centred)
@@ -76,14 +78,14 @@ def rho1(series: LossSeries, window: slice = WHOLE) -> float | None:
 
 
 def spike_rate(series: LossSeries, window: slice = WHOLE) -> float | None:
-    """Sudden high losses, also early ones, per 1000 updates that could have been one.
+    """Sudden high losses, early ones included, per 1000 updates that can be tested.
 
     Formula: 1000 * (spikes in the window) / (updates in the window with 24 predecessors in the trace). l_t is a spike
     if it exceeds the median of l_{t-24}, ..., l_{t-1} by more than 6 * 1.4826 * MAD of these and by more than 0.1 ln C.
-    On a flat stretch, where MAD is 0, the second condition alone decides.
-    Unit: spikes per 1000 updates. Range: [0, 1000]. None where no update has 24 predecessors.
-    Sees: spikes from update 24 on; a lasting jump counts 12 times, until half of the 24 have seen it. The scores with
-    128 to 1000 predecessors (OLMo) start too late for a catapult at step 30 of 235.
+    On a flat stretch, where MAD is 0, only the second condition matters.
+    Unit: spikes per 1000 updates. Range: [0, 1000]. None if no update has 24 predecessors.
+    Sees: spikes from update 24 on. A lasting jump counts 12 times, until it makes up half of the 24 predecessors.
+    Scores with 128 to 1000 predecessors (OLMo) start too late for a catapult at step 30 of 235.
 
     >>> loss = np.full(124, 0.5)
     >>> loss[30] = 2.0
@@ -96,11 +98,11 @@ def spike_rate(series: LossSeries, window: slice = WHOLE) -> float | None:
 
 
 def max_rise(series: LossSeries, window: slice = WHOLE) -> float | None:
-    """The largest climb of the smoothed loss back up from its lowest point so far.
+    """The largest climb of the smoothed loss above its lowest point so far.
 
     Formula: max over t in the window of (EMA_t - min over s <= t of EMA_s) / ln C. The EMA has alpha 2/26 and starts at
-    l_0; the minimum reaches back to update 0, also where the window does not.
-    Unit: ln C. Range: [0, inf); 0 for a loss that only falls, and for one update. None for an empty window.
+    l_0. The minimum covers the whole run from update 0, even if the window starts later.
+    Unit: ln C. Range: [0, inf). 0 for a loss that only falls, and for a single update. None for an empty window.
     Sees: catapults (Lewkowycz et al. 2020), slow climbs, runs that lose what they had learned.
 
     >>> round(max_rise(LossSeries([0.5, 1.8], num_classes=2)), 4)  # 1.3 / 13 / ln 2
@@ -111,10 +113,10 @@ def max_rise(series: LossSeries, window: slice = WHOLE) -> float | None:
 
 
 def onset_step(series: LossSeries, window: slice = WHOLE) -> int | None:
-    """The first update of the window at which the climb of `max_rise` stands above 0.1.
+    """The first update of the window at which the climb of `max_rise` is above 0.1.
 
-    Unit: updates, counted from 0 at the start of the run in every window. Range: the window's updates; its first one
-    where the climb began before it. None exactly where `max_rise` is not above 0.1.
+    Unit: updates, counted from 0 at the start of the run in every window. Range: the window's updates; its first update
+    if the climb began before it. None exactly if `max_rise` is not above 0.1.
     Sees: where the loss starts to jitter.
 
     >>> onset_step(LossSeries([0.5, 0.5, 1.8], num_classes=2))
@@ -127,14 +129,14 @@ def onset_step(series: LossSeries, window: slice = WHOLE) -> int | None:
 def onset_lr(series: LossSeries, window: slice = WHOLE) -> float | None:
     """The learning rate of the update `onset_step`.
 
-    Unit: the learning rate's. Range: [0, peak]. None where there is no onset.
-    Sees: the learning rate that this run did not bear, found by its own warmup.
+    Unit: learning rate. Range: [0, peak]. None if there is no onset.
+    Sees: the learning rate that is too high for this run, found during its own warmup.
 
     >>> onset_lr(LossSeries([0.5, 0.5, 1.8], [0.0, 0.1, 0.2], num_classes=2))
     0.2
     """
     step = onset_step(series, window)
-    return None if step is None else _finite(float(series.lr[step]))
+    return None if step is None else finite_or_none(float(series.lr[step]))
 
 
 Metric = Callable[[LossSeries, slice], float | None]
@@ -144,20 +146,20 @@ METRICS: dict[str, Metric] = {
 
 
 def overshoot_rate(overshoot_column: npt.ArrayLike) -> float | None:
-    """The share of probed updates after which the loss on the same batch is higher.
+    """The share of probed updates that raised the loss on their own batch.
 
-    Formula: the mean of the column, (T,): 1 higher, 0 not, NaN not probed and so not counted.
-    Unit: none. Range: [0, 1]. None where nothing was probed.
+    Formula: the mean of the column, (T,): 1 if the loss rose, 0 if not. NaN means not probed and is left out.
+    Unit: none. Range: [0, 1]. None if nothing was probed.
     Sees: a learning rate above its critical value, free of batch noise (Kalra and Barkeshli 2024).
 
     >>> overshoot_rate([0.0, float("nan"), 1.0, 1.0, 0.0])
     0.5
     """
-    column = _vector(overshoot_column, "overshoot")
+    column = float_vector(overshoot_column, "overshoot")
     probed = column[~np.isnan(column)]
-    strange = probed[(probed != 0) & (probed != 1)]
-    if strange.size:
-        raise ValueError(f"overshoot holds 0, 1 or NaN (not probed); got {strange[0]}")
+    invalid = probed[(probed != 0) & (probed != 1)]
+    if invalid.size:
+        raise ValueError(f"overshoot has the value {invalid[0]}: must be 0, 1 or NaN (not probed)")
     return float(probed.mean()) if probed.size else None
 
 
@@ -170,29 +172,36 @@ def summarise(
     overshoot: npt.ArrayLike | None = None,
     total_steps: int | None = None,
 ) -> Summary:
-    """Every metric of one run, {window: {metric: number or None}}; Python numbers, never NaN or infinite.
+    """Every metric of one run, {window: {metric: number or None}}. Numbers are Python's, never NaN or infinite.
 
-    `loss`, `lr` and `overshoot` have shape (T,). Windows are those of `total_steps`, the planned updates (default T):
-    with it, `early` of a run that diverged holds the same updates as in the runs beside it, and `late` holds None if it
-    never got there. `overshoot_rate` is always a key.
+    Args:
+        loss: (T,), nats.
+        lr: (T,).
+        num_classes: C, at least 2.
+        overshoot: (T,), the column of the overshoot probe. `overshoot_rate` is a key even without it.
+        total_steps: Number of planned updates, T by default. It sets the windows, so `early` of a diverged run has the
+            same updates as in the other runs, and `late` has only None if the run did not get there.
+
+    Raises:
+        ValueError: the shapes differ, `num_classes` is below 2, or `total_steps` is below T.
     """
     num_updates = np.size(loss)
     planned = num_updates if total_steps is None else total_steps
     if planned < num_updates:
-        raise ValueError(f"total_steps={planned} is fewer than the {num_updates} updates of the trace")
+        raise ValueError(f"total_steps={planned}: must be at least {num_updates}, the updates of the trace")
     series = LossSeries(loss, lr, num_classes=num_classes)
     column = np.full(num_updates, np.nan) if overshoot is None else overshoot
-    probed = _vector(column, "overshoot", length=num_updates)[: series.loss.size]
-    return {name: _metrics(series, probed, window) for name, window in windows(planned).items()}
+    probed = float_vector(column, "overshoot", length=num_updates)[: series.loss.size]
+    return {name: _window_metrics(series, probed, window) for name, window in windows(planned).items()}
 
 
-def _metrics(series: LossSeries, probed: FloatArray, window: slice) -> dict[str, float | None]:
-    found = {name: _finite(metric(series, window)) for name, metric in METRICS.items()}
-    return {**found, "overshoot_rate": overshoot_rate(probed[window])}
+def _window_metrics(series: LossSeries, probed: FloatArray, window: slice) -> dict[str, float | None]:
+    values = {name: finite_or_none(metric(series, window)) for name, metric in METRICS.items()}
+    return {**values, "overshoot_rate": overshoot_rate(probed[window])}
 
 
-def _jitter(difference: FloatArray, chance: float) -> float | None:
-    """The `roughness` of these second differences; None under 8, as many as 10 updates have."""
+def jitter(difference: FloatArray, chance: float) -> float | None:
+    """The `roughness` of these second differences; None under 8, the number that 10 updates have."""
     if difference.size < MIN_SPREAD_UPDATES - 2:
         return None
     deviation = np.median(np.abs(difference - np.median(difference)))
