@@ -37,6 +37,18 @@ def test_other_packages_are_imported_through_their_faces(path):
                 assert source.parent == path.parent, f"line {node.lineno} reaches into {node.module}"
 
 
+def imported_modules(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+
+
+def test_no_module_imports_the_hydra_plugins_of_this_project():
+    """The plugins import `warmup_lab`; the other direction would be a cycle that import-linter does not see."""
+    found = {(str(path), name) for path in PACKAGE.rglob("*.py") for name in imported_modules(path)}
+    assert not {(path, name) for path, name in found if name.startswith("hydra_plugins.warmup_lab")}
+
+
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [

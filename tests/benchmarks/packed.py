@@ -1,15 +1,15 @@
-"""K runs together against the same runs one by one: runs an hour, and what they come to.
+"""K stacked runs against the same runs one by one: runs an hour, and whether their losses agree.
 
-    python tests/benchmarks/packed.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; a GPU where there is one
+    python tests/benchmarks/packed.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; on a GPU if there is one
     python tests/benchmarks/packed.py --quick      # K = 1 and 8, a few updates
 
-Needs torch and transformers, nothing else: neither Hydra nor datasets nor W&B, and where pyarrow is missing both sides
-write their traces as JSON. The task is SST-2, where the environment variable WARMUP_LAB_DATA names a folder with
-sst2/train.tsv and sst2/validation.tsv; else the embedded one.
+Needs only torch and transformers, not Hydra, datasets or W&B. Without pyarrow both sides write their traces as JSON. The
+task is SST-2 if the environment variable WARMUP_LAB_DATA names a folder with sst2/train.tsv and sst2/validation.tsv,
+otherwise the embedded task.
 
-One by one is `trainer.train`, timed over the first `--alone` runs and taken to last as long for the others. Together is
-`packed.train_stacked`. Both are timed from the call to the last file written, alternating, after one call of each
-that warms caches and kernels up. Dropout is off, so that the losses can be compared run by run.
+"One by one" is `training.loop.train`, timed over the first `--alone` runs; the other runs are assumed to take as long.
+"Together" is `training.stacked.train_stacked`. Both are timed from the call to the last file written, alternating, after
+one call of each to warm up caches and kernels. Dropout is off, so that losses can be compared run by run.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ SHAPES = {"bert_tiny": (2, 128, 2), "bert_mini": (4, 256, 4)}
 """Layers, width, heads: as conf/model has them."""
 WARMUPS = (0.0, 0.02, 0.1, 0.5)
 TARGETS = {"bert_tiny": 15.0, "bert_mini": 8.0}
-"""Times as many runs an hour, for 64 runs on one GPU of the H200's class."""
+"""Speed-up in runs an hour, for 64 runs on one GPU of the H200 class."""
 SAME_LOSS = 1e-2
-"""Relative difference of the final training losses. Float noise of 1e-7 grows over hundreds of updates; that it starts
-as noise, 1e-5 over 50 updates, is for the tests to show."""
+"""Largest relative difference of the final training losses. Float noise of 1e-7 grows over hundreds of updates. The
+tests check that it starts as noise: 1e-5 over 50 updates."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
     rows, checks = [], {}
     for model in options.models:
         for num_runs in options.runs:
-            timing.say(f"packed: {model}, {num_runs} runs on {_machine(options.device)}")
+            timing.say(f"stacked: {model}, {num_runs} runs on {_machine(options.device)}")
             row, apart = measure(model, num_runs, options)
             rows.append(row)
             checks[f"{model}, {num_runs} runs: largest relative difference of a run's training loss"] = apart
@@ -111,7 +111,7 @@ def plans(model: str, num_runs: int, options: argparse.Namespace) -> list[Plan]:
 
 
 def measure(model: str, num_runs: int, options: argparse.Namespace) -> tuple[timing.Row, dict[str, Any]]:
-    """Seconds a run, together and alone, and whether the runs came to the same."""
+    """Seconds a run, together and alone, and whether the losses agree."""
     chosen = plans(model, num_runs, options)
     sides: dict[str, tuple[list[Plan], Callable[[list[Plan], Path], list[float]]]] = {
         "together": (chosen, _together),

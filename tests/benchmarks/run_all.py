@@ -20,7 +20,7 @@ import timing
 HERE = Path(__file__).resolve().parent
 NAMES = ("start", "step", "tracking", "study", "packed", "report")
 NO_GPU = (
-    "packed: needs a GPU, and here is none. Where one is, with nothing but torch and transformers installed: "
+    "packed: stacked runs need a GPU, and there is none here. On a machine with one, torch and transformers suffice: "
     "python tests/benchmarks/packed.py"
 )
 

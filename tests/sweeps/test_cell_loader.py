@@ -47,7 +47,7 @@ def loaders():
     register_experiments(ROOT / "experiments")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        given = ["tracking=none", "hydra/launcher=packed", "hydra.sweep.dir=elsewhere"]
+        given = ["tracking=none", "hydra/launcher=stacked", "hydra.sweep.dir=elsewhere"]
         yield loader, CellLoader(loader), loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN)
 
 

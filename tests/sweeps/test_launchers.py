@@ -1,11 +1,10 @@
-"""The launchers: Hydra's own suites, one by one and grouped, and sweeps as users run them."""
+"""The launchers: Hydra's own test suites with jobs alone and in groups, and real sweeps."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, IntegrationTestSuite, LauncherTestSuite
+from hydra.types import HydraContext
 from hydra.version import VersionBase
+from omegaconf import OmegaConf
 from packaging.version import Version
-from program import ROOT, SMALL
+from program import ROOT, SMALL, start
 
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.plan import Plan
@@ -28,15 +30,15 @@ from warmup_lab.training import loop
 
 
 @pytest.fixture(autouse=True)
-def _batch_functions_can_be_imported(monkeypatch):
-    """By the programs that Hydra's suites start, too."""
+def _grouping_functions_can_be_imported(monkeypatch):
+    """Hydra's suites start programs, which import `job_groups` too."""
     paths = [str(ROOT / "tests" / "support"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
 
 
 @pytest.fixture(autouse=True)
-def _defaults_of_the_suites():
-    """Those of Hydra 1.1, whatever another test of this process asked for: they decide where a job runs."""
+def _hydra_defaults_of_the_suites():
+    """Hydra's suites need the defaults of Hydra 1.1 for `hydra.job.chdir`. Another test may have set other defaults."""
     base = VersionBase.instance()
     before = base.getbase()
     base.setbase(Version("1.1"))
@@ -44,20 +46,36 @@ def _defaults_of_the_suites():
     base.version_base = before
 
 
-# The suites' own programs ask for no version of Hydra's defaults.
+# The programs of the suites do not set `version_base`.
 OLD_DEFAULTS = pytest.mark.filterwarnings("ignore:.*Future Hydra versions:UserWarning")
-BATCHES = ["job_groups.all_together", "job_groups.one_by_one"]
+GROUPINGS = ["job_groups.all_together", "job_groups.one_by_one"]
 
 
-def test_hydra_finds_both_launchers():
+def set_up(name: str) -> Launcher:
+    """The launcher that Hydra sets up for `hydra/launcher=NAME`."""
+    config = OmegaConf.create({"hydra": {}})
+    config.hydra.launcher = ConfigStore.instance().load(f"hydra/launcher/{name}.yaml").node
+    context = HydraContext(config_loader=None, callbacks=None)
+    return Plugins.instance().instantiate_launcher(context, lambda _: None, config)
+
+
+def test_hydra_finds_the_launchers():
     names = {launcher.__name__ for launcher in Plugins.instance().discover(Launcher)}
-    assert {"PackedLauncher", "FastestLauncher"} <= names
+    assert {"StackedLauncher", "FastestLauncher"} <= names
+
+
+def test_the_former_name_of_stacked_works_and_warns_once(caplog):
+    launcher = set_up("packed")
+    assert "StackedLauncher" in [base.__name__ for base in type(launcher).__mro__]
+    assert [record.message for record in caplog.records] == ["hydra/launcher=packed is now called stacked"]
+    set_up("stacked")
+    assert len(caplog.records) == 1
 
 
 @OLD_DEFAULTS
-@pytest.mark.parametrize("launcher_name", ["packed"])
-@pytest.mark.parametrize("overrides", [[f"hydra.launcher.batch={batch}"] for batch in BATCHES])
-class TestPackedLauncher(LauncherTestSuite):
+@pytest.mark.parametrize("launcher_name", ["stacked"])
+@pytest.mark.parametrize("overrides", [[f"hydra.launcher.batch={name}"] for name in GROUPINGS])
+class TestStackedLauncher(LauncherTestSuite):
     @pytest.fixture(autouse=True)
     def _own_list(self, overrides):  # the suite appends to the parameter
         before = list(overrides)
@@ -66,27 +84,27 @@ class TestPackedLauncher(LauncherTestSuite):
 
 
 @OLD_DEFAULTS
-@pytest.mark.parametrize("launcher_name", ["packed"])
+@pytest.mark.parametrize("launcher_name", ["stacked"])
 @pytest.mark.parametrize(
     "overrides",
-    [[f"hydra.launcher.batch={batch}", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"] for batch in BATCHES],
+    [[f"hydra.launcher.batch={name}", "hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"] for name in GROUPINGS],
 )
-class TestPackedLauncherInBatches(BatchedSweeperTestSuite): ...
+class TestStackedLauncherInBatches(BatchedSweeperTestSuite): ...
 
 
 @OLD_DEFAULTS
-@pytest.mark.parametrize("extra_flags", [["-m", f"hydra.launcher.batch={batch}"] for batch in BATCHES])
+@pytest.mark.parametrize("extra_flags", [["-m", f"hydra.launcher.batch={name}"] for name in GROUPINGS])
 @pytest.mark.parametrize(
     "task_launcher_cfg",
-    [{"defaults": [{"override hydra/launcher": "packed"}, {"override hydra/job_logging": "disabled"}]}],
+    [{"defaults": [{"override hydra/launcher": "stacked"}, {"override hydra/job_logging": "disabled"}]}],
 )
-class TestPackedLauncherIntegration(IntegrationTestSuite): ...
+class TestStackedLauncherIntegration(IntegrationTestSuite): ...
 
 
 # ------------------------------------------------------------------------------------------- sweeps of `train.py`
 
 GRID = (*SMALL, "device=cpu", "-m", "model.num_layers=1", "model.hidden_size=32", "model.dropout=0", "eval_every=null",
-        "study=try", "hydra/launcher=packed")  # fmt: skip
+        "study=try", "hydra/launcher=stacked")  # fmt: skip
 
 
 def command(*args: str) -> list[str]:
@@ -94,7 +112,7 @@ def command(*args: str) -> list[str]:
 
 
 def plan_of(*args: str) -> Plan:
-    """The run of the cell of a multirun with these overrides."""
+    """The plan of the cell with these overrides."""
     return compose_plan([word for word in args if word != "-m" and not word.startswith("hydra")])
 
 
@@ -106,8 +124,11 @@ def logs(folder: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in folder.glob("runs/try/*/train.log")}
 
 
-def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_nothing(train_py, tmp_path):
-    """Three adamw runs, of which one cannot write its trace, and three radam runs, each alone; then `force`."""
+def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(train_py, tmp_path):
+    """Three adamw runs are stacked; one of them cannot write its trace. Three radam runs are trained alone.
+
+    Then the same command with `force=true` trains all of them again.
+    """
     grid = (*GRID, "epochs=1", "optimizer=adamw,radam", "seed=range(3)")
     blocked = tmp_path / "runs" / "try" / plan_of(*grid[:-2], "optimizer=adamw", "seed=1").run_id
     (blocked / "trace.parquet").mkdir(parents=True)
@@ -118,10 +139,8 @@ def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_
     assert dict(runs.groupby(["optimizer", "status"]).size()) == {
         ("adamw", "completed"): 2, ("adamw", "error"): 1, ("radam", "completed"): 3,
     }  # fmt: skip
-    said = {run: "trained together with 2 other runs in one process" in text for run, text in logs(tmp_path).items()}
-    assert {run for run, packed in said.items() if packed} == set(
-        runs[(runs.optimizer == "adamw") & (runs.status == "completed")].index
-    )
+    stacked = {run for run, text in logs(tmp_path).items() if "stacked with 2 other runs in one process" in text}
+    assert stacked == set(runs[(runs.optimizer == "adamw") & (runs.status == "completed")].index)
     assert blocked.name in (tmp_path / "runs" / "try" / "report.html").read_text()
     for folder in (tmp_path / "runs" / "try").glob("*/.hydra"):
         assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "hydra.yaml", "overrides.yaml"]
@@ -136,15 +155,12 @@ def test_a_sweep_of_two_optimizers_is_two_groups_and_a_bad_job_costs_the_others_
     assert "6 finished already, 0 to train" in third.stderr
 
 
-def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_trained_alone_and_never_stopped(train_py, tmp_path):
-    """Also after `kill -9`, from the periodic checkpoints."""
+def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_of_single_runs(train_py, tmp_path):
+    """SIGKILL leaves the periodic checkpoints. Ctrl-C saves a checkpoint of every run."""
     grid = (*GRID, "epochs=12", "checkpoint_every=5", "seed=range(3)")  # 60 updates
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         had = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/try/*/checkpoint/state.pt")}
-        process = subprocess.Popen(
-            command(*grid), cwd=tmp_path, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )  # fmt: skip
+        process = start(command(*grid), cwd=tmp_path)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             paths = list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))
@@ -156,7 +172,7 @@ def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_trained_alone_an
         assert process.returncode == status, stderr
         assert len(list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))) == 3
         assert not list(tmp_path.glob("runs/try/*/result.json"))
-    assert "of 60; the same command goes on from there" in stderr
+    assert "of 60; the same command resumes there" in stderr
     done = train_py(*grid)
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("runs/try/*/result.json"):
@@ -169,23 +185,39 @@ def test_ctrl_c_saves_every_run_and_the_same_command_ends_as_if_trained_alone_an
 
 
 @pytest.mark.parametrize(
-    ("device", "cores", "jobs", "launcher", "words"),
+    ("device", "num_cores", "num_jobs", "name", "options", "reason"),
     [
-        ("cuda", 16, 64, "PackedLauncher", "runs of one shape together in one process, since there is a GPU"),
-        ("cpu", 2, 64, "JoblibLauncher", "2 processes, one a core, since there is no GPU"),
-        ("cpu", 8, 3, "JoblibLauncher", "3 processes, one a core, since there is no GPU"),
-        ("cpu", 1, 64, "BasicLauncher", "one run after the other, since there is no GPU and one core"),
-        ("mps", 8, 64, "BasicLauncher", "one run after the other, since they share the device mps"),
-        ("cuda", 8, 1, "BasicLauncher", "one run after the other, since there is one"),
+        ("cuda", 16, 64, "stacked", {}, "on a GPU"),
+        ("cpu", 2, 64, "joblib", {"n_jobs": 2}, "2 processes with one core each, since there is no GPU"),
+        ("cpu", 8, 3, "joblib", {"n_jobs": 3}, "3 processes with one core each, since there is no GPU"),
+        ("cpu", 1, 64, "basic", {}, "there is no GPU and only one core"),
+        ("mps", 8, 64, "basic", {}, "all runs share the device mps"),
+        ("cuda", 8, 1, "basic", {}, "there is only one run"),
     ],
 )
-def test_what_is_fastest_on_which_machine(device, cores, jobs, launcher, words):
-    chosen, said = launchers._choose(device, cores, jobs)
-    assert (type(chosen).__name__, said) == (launcher, words)
+def test_the_fastest_launcher_of_a_machine(device, num_cores, num_jobs, name, options, reason):
+    choice = launchers._choose(device, num_cores, num_jobs)
+    assert (choice.name, choice.options) == (name, options)
+    assert choice.reason.startswith(reason)
 
 
-def test_fastest_says_what_it_does_and_trains_every_run(train_py, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "options", "class_name"),
+    [
+        ("basic", {}, "BasicLauncher"),
+        ("joblib", {"n_jobs": 3}, "JoblibLauncher"),
+        ("stacked", {}, "StackedLauncher"),
+    ],
+)
+def test_fastest_sets_up_the_launcher_of_its_choice(name, options, class_name):
+    launcher = set_up("fastest")._instantiate(launchers.LauncherChoice(name, "reason", options))
+    assert type(launcher).__name__ == class_name
+    if name == "joblib":
+        assert launcher.joblib["n_jobs"] == 3
+
+
+def test_fastest_prints_its_choice_and_trains_every_run(train_py, tmp_path):
     done = train_py(*GRID[:-1], "epochs=1", "seed=range(2)", "hydra/launcher=fastest")
     assert done.returncode == 0, done.stderr
-    assert "fastest on this machine: " in done.stderr
+    assert "fastest on this machine: hydra/launcher=" in done.stderr
     assert list(table(tmp_path).status) == ["completed"] * 2

@@ -1,1 +1,10 @@
-"""Sweeps: where cells come from, how they are checked, launched and watched, and the report at the end."""
+"""Multiruns, from the cells of a sweep to its report.
+
+`sweepers` connects Hydra's sweepers to `run`. `run` checks all cells, launches the runs that are missing and reports.
+`cells` and `lr_jitter_cells` generate the cells, `cell_loader` composes their configurations, `jobs` holds the job
+list, and `progress` the progress line. `launchers` trains jobs of equal shape together and picks the fastest launcher.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,10 +1,10 @@
-"""Where the cells of a multirun come from: the grid of all values, or Optuna's search."""
+"""The cells of a multirun: the grid of all values, or Optuna's search."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
@@ -12,10 +12,21 @@ from warmup_lab.config import ConfigError, require
 from warmup_lab.runs import metric_of
 
 
+class CellSource(Protocol):
+    """Gives the cells of a sweep in batches: a grid in one batch, a search one batch after another."""
+
+    def ask(self) -> Sequence[Sequence[str]]:
+        """The overrides of each cell of the next batch; empty at the end."""
+
+    def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
+        """Receives the content of `result.json` for each cell of the batch, or None for a job that left no result."""
+
+
 class Grid:
-    """Every combination of the values given, in the order in which they were given; all at once."""
+    """All combinations of the given values, in the given order, as one batch."""
 
     def __init__(self, overrides: Sequence[Override]) -> None:
+        """Raises `ConfigError` for an interval, which has no list of values."""
         for override in overrides:
             if override.is_sweep_override() and not override.is_discrete_sweep():
                 key = override.get_key_element()
@@ -41,9 +52,10 @@ def _values(override: Override) -> list[str]:
 class OptunaSearch:
     """Optuna's TPE over `interval(...)`, `range(...)`, `choice(...)` and comma-separated values.
 
-    An interval tagged `log` is searched on a logarithmic scale: `'optimizer.lr=tag(log, interval(1e-4, 1e-2))'`. A run
-    that diverged or failed to learn is told as pruned, which TPE ranks below every run that has a number. At one
-    sampler seed the search repeats itself, so the same command finds its finished runs and goes on after them.
+    The tag `log` searches an interval on a logarithmic scale: `'optimizer.lr=tag(log, interval(1e-4, 1e-2))'`. A run
+    that diverged or failed to learn is reported to Optuna as pruned, which TPE ranks below every run with a value. With
+    the same sampler seed the search repeats itself, so the same command finds its finished runs and continues after
+    them.
     """
 
     def __init__(
@@ -56,10 +68,20 @@ class OptunaSearch:
         seed: int,
         objective: str,
     ) -> None:
+        """Raises `ConfigError` if Optuna is missing, `direction` is unknown, or there is nothing to search.
+
+        Args:
+            overrides: fixed keys, and the keys to search.
+            num_trials: number of cells in total.
+            batch_size: number of cells in a batch.
+            direction: of the objective.
+            seed: of the sampler.
+            objective: name of the metric to optimize, as for `metric_of`.
+        """
         try:
             import optuna
         except ModuleNotFoundError:
-            raise ConfigError("hydra/sweeper=optuna needs the package: pip install 'warmup-lab[optuna]'") from None
+            raise ConfigError("hydra/sweeper=optuna needs Optuna: pip install 'warmup-lab[optuna]'") from None
         require(direction in ("minimize", "maximize"), f"hydra.sweeper.direction={direction}: minimize or maximize")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna = optuna
@@ -90,8 +112,8 @@ class OptunaSearch:
 
 
 def _distribution(override: Override) -> Any:
-    """Optuna's distribution for one swept key."""
-    from optuna import distributions as known
+    """Optuna's distribution for one searched key."""
+    from optuna import distributions
 
     value = override.value()
     if isinstance(value, IntervalSweep):
@@ -99,9 +121,9 @@ def _distribution(override: Override) -> Any:
         assert start is not None
         assert end is not None
         if isinstance(start, int) and isinstance(end, int):
-            return known.IntDistribution(start, end, log=log)
-        return known.FloatDistribution(start, end, log=log)
+            return distributions.IntDistribution(start, end, log=log)
+        return distributions.FloatDistribution(start, end, log=log)
     if isinstance(value, RangeSweep):
-        return known.CategoricalDistribution(list(value.range()))
+        return distributions.CategoricalDistribution(list(value.range()))
     assert isinstance(value, ChoiceSweep)
-    return known.CategoricalDistribution([text.partition("=")[2] for text in _values(override)])
+    return distributions.CategoricalDistribution([text.partition("=")[2] for text in _values(override)])

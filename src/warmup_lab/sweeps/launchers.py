@@ -1,24 +1,21 @@
-"""The launchers behind `hydra/launcher=packed` and `fastest`: which jobs of a sweep are trained together, and where.
+"""The launchers behind `hydra/launcher=stacked` and `hydra/launcher=fastest`.
 
-Hydra's contract is one task function call a job, with the job's own folder, `.hydra/` and log. Jobs that are trained
-together keep it: they are trained first, and then each is run as Hydra runs any job, with a task function that hands
-over what came of it.
+Hydra calls the task function once for each job and gives each job its own folder, `.hydra/` and log. Stacked jobs keep
+this contract. A group of jobs is trained first. Then Hydra runs each job of the group as usual, with a task function
+that returns the result of that job.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
-from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -27,232 +24,237 @@ if TYPE_CHECKING:
     from warmup_lab.plan import Plan
 
 
-# What knows torch is imported where it is used.
+# Modules that import torch are imported in the functions that use them.
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class LauncherSetup:
+    """The arguments that Hydra passes to `Launcher.setup`."""
+
+    hydra_context: HydraContext
+    task_function: TaskFunction
+    config: DictConfig
+
+
+@dataclass(frozen=True)
 class JobGroup:
-    """Jobs that are trained as one."""
+    """Jobs that are trained together."""
 
     jobs: Sequence[int]
-    """Their places among the jobs that the batch function was asked about."""
+    """Positions of the jobs in the sequence that was passed to the `GroupJobs` function."""
     train: Callable[[], Sequence[TaskFunction]]
-    """Trains them; for each, a task function that hands over what came of it, or raises it."""
+    """Trains the jobs. Returns one task function a job, which returns the job's result or raises its error."""
 
 
 GroupJobs = Callable[[Sequence[DictConfig], Sequence[Path], TaskFunction], Sequence[JobGroup]]
-"""(composed jobs, their folders, the task function of a single job) -> what is to be trained together, if anything."""
+"""(composed jobs, their folders, the task function of a single job) -> groups; a job in no group runs alone."""
 
 
 def launch(
-    batch: str | GroupJobs,
+    group_jobs: str | GroupJobs,
     job_overrides: Sequence[Sequence[str]],
     initial_job_idx: int,
-    *,
-    hydra_context: HydraContext,
-    task_function: TaskFunction,
-    config: DictConfig,
+    setup: LauncherSetup,
 ) -> list[JobReturn]:
-    """Runs the jobs and returns what came of each, in their order; a job that fails is a failed `JobReturn`."""
+    """Runs the jobs and returns their `JobReturn`s in the same order. A job that raises gives a failed `JobReturn`.
+
+    Args:
+        group_jobs: the function that forms the groups, or its dotted name.
+        job_overrides: the overrides of each job.
+        initial_job_idx: Hydra's number of the first job.
+        setup: what Hydra passed to the launcher.
+    """
+    hydra_config = setup.config.hydra
     setup_globals()
-    configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    Path(str(config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+    configure_log(hydra_config.hydra_logging, hydra_config.verbose)
+    Path(str(hydra_config.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs, folders = [], []
     for number, overrides in enumerate(job_overrides, start=initial_job_idx):
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-        job, folder = _compose(hydra_context, config, overrides, number)
+        job, folder = _compose(setup, overrides, number)
         jobs.append(job)
         folders.append(folder)
-    groups = _groups(batch, jobs, folders, task_function)
-    tasks: dict[int, TaskFunction] = {}
+    groups = _group_of_each_job(group_jobs, jobs, folders, setup.task_function)
+    task_functions: dict[int, TaskFunction] = {}
     returns = []
-    for place, job in enumerate(jobs):
-        if place in groups and place not in tasks:
-            tasks |= _train(groups[place], jobs, folders, task_function)
+    for position, job in enumerate(jobs):
+        if position in groups and position not in task_functions:
+            task_functions |= _train_group(groups[position], jobs, folders, setup.task_function)
         returns.append(
             run_job(
-                hydra_context=hydra_context,
-                task_function=tasks.get(place, task_function),
+                hydra_context=setup.hydra_context,
+                task_function=task_functions.get(position, setup.task_function),
                 config=job,
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
         )
-        configure_log(config.hydra.hydra_logging, config.hydra.verbose)
+        configure_log(hydra_config.hydra_logging, hydra_config.verbose)
     return returns
 
 
-def _compose(
-    context: HydraContext, config: DictConfig, overrides: Sequence[str], number: int
-) -> tuple[DictConfig, Path]:
-    """The job's configuration and its folder."""
-    job: DictConfig = context.config_loader.load_sweep_config(config, list(overrides))
+def _compose(setup: LauncherSetup, overrides: Sequence[str], number: int) -> tuple[DictConfig, Path]:
+    """The configuration and the folder of one job."""
+    job: DictConfig = setup.hydra_context.config_loader.load_sweep_config(setup.config, list(overrides))
     with open_dict(job), read_write(job.hydra.sweep):
         job.hydra.job.id = f"{job.hydra.job.name}_{number}"
         job.hydra.job.num = number
-        # Once and for all: `${run_id:}` reads configuration and data at every look, and Hydra looks several times.
-        job.hydra.sweep.dir, job.hydra.sweep.subdir = _selected(job, "hydra.sweep.dir", "hydra.sweep.subdir")
+        # Resolved once: `${run_id:}` reads configuration and data each time, and Hydra asks for the folder repeatedly.
+        job.hydra.sweep.dir, job.hydra.sweep.subdir = _resolved(job, "hydra.sweep.dir", "hydra.sweep.subdir")
     return job, Path(job.hydra.sweep.dir) / job.hydra.sweep.subdir
 
 
-def _selected(job: DictConfig, *keys: str) -> list[str]:
-    """Keys of the job, resolved as `run_job` will: `${hydra:...}` and `${run_id:}` look at Hydra's current job."""
-    before = HydraConfig.instance().cfg
+def _resolved(job: DictConfig, *keys: str) -> list[str]:
+    """Values of these keys of the job. `${hydra:...}` and `${run_id:}` read Hydra's current job, as in `run_job`."""
+    previous = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(job)
     try:
         return [str(OmegaConf.select(job, key)) for key in keys]
     finally:
-        HydraConfig.instance().cfg = before
+        HydraConfig.instance().cfg = previous
 
 
-def _groups(
-    batch: str | GroupJobs, jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
+def _group_of_each_job(
+    group_jobs: str | GroupJobs, jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
 ) -> dict[int, JobGroup]:
-    """The group of each job that has one; where the batch function fails, there is none."""
-    function = get_method(batch) if isinstance(batch, str) else batch
+    """Position of a job -> its group; empty if `group_jobs` raises."""
     try:
-        found = function(jobs, folders, task_function)
+        function = get_method(group_jobs) if isinstance(group_jobs, str) else group_jobs
+        groups = function(jobs, folders, task_function)
     except Exception as error:
-        log.warning("the jobs run one by one, since they could not be grouped: %s: %s", type(error).__name__, error)
+        log.warning("cannot group the jobs, so they run one by one: %s: %s", type(error).__name__, error)
         return {}
-    return {place: group for group in found for place in group.jobs}
+    return {position: group for group in groups for position in group.jobs}
 
 
-def _train(
+def _train_group(
     group: JobGroup, jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
 ) -> dict[int, TaskFunction]:
-    """The task function of each job of the group, which is trained now."""
-    for place in group.jobs:
-        _show_as_running(jobs[place], folders[place])
+    """Trains the group and returns the task function of each of its jobs."""
+    for position in group.jobs:
+        _mark_as_running(jobs[position], folders[position])
     try:
         return dict(zip(group.jobs, group.train(), strict=True))
     except Exception as error:
-        log.warning("jobs run one by one, since together they failed: %s: %s", type(error).__name__, error)
+        log.warning("a group of jobs failed, so its jobs run one by one: %s: %s", type(error).__name__, error)
         return dict.fromkeys(group.jobs, task_function)
 
 
-def _show_as_running(job: DictConfig, folder: Path) -> None:
-    """Writes the job's configuration, by which `sweep.SweepProgress` knows it is running; `run_job` writes it anew."""
+def _mark_as_running(job: DictConfig, folder: Path) -> None:
+    """Writes `.hydra/config.yaml`: `SweepProgress` counts a job with this file as running. `run_job` overwrites it."""
     if job.hydra.output_subdir is not None:
         composed = folder / job.hydra.output_subdir / "config.yaml"
         composed.parent.mkdir(parents=True, exist_ok=True)
-        plain = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
-        composed.write_text(OmegaConf.to_yaml(plain), encoding="utf-8")
+        own_keys = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
+        composed.write_text(OmegaConf.to_yaml(own_keys), encoding="utf-8")
 
 
-# --------------------------------------------------------------------------------------------------- our runs
+# ----------------------------------------------------------------------------------------------- hydra/launcher=stacked
 
 
 def stackable_groups(
     jobs: Sequence[DictConfig], folders: Sequence[Path], task_function: TaskFunction
 ) -> list[JobGroup]:
-    """Our `GroupJobs`: unfinished runs that share model, task, batches, updates and kind of optimizer."""
+    """A `GroupJobs` function: unfinished runs with equal model, task, batches, number of updates and kind of optimizer.
+
+    A folder that already holds a finished result is left to the task function, which skips the run or refuses a folder
+    of another run.
+    """
     from warmup_lab.config import resolve
     from warmup_lab.plan import make_plan
+    from warmup_lab.runs import finished_result
     from warmup_lab.training.stacked import groups_of
 
     plans = [make_plan(resolve(job, multirun=True), multirun=True) for job in jobs]
-    first_in = {folder: place for place, folder in reversed(list(enumerate(folders)))}
-    places = [place for folder, place in sorted(first_in.items(), key=lambda pair: pair[1])
-              if plans[place].config.force or not _is_finished(folder)]  # fmt: skip
-    groups = [[places[index] for index in group] for group in groups_of([plans[place] for place in places])]
-    return [_together(group, plans, folders, task_function) for group in groups if len(group) > 1]
+    first_jobs = {folder: position for position, folder in reversed(list(enumerate(folders)))}
+    unfinished = [
+        position
+        for folder, position in sorted(first_jobs.items(), key=lambda item: item[1])
+        if plans[position].config.force or finished_result(folder) is None
+    ]
+    groups = [[unfinished[index] for index in group] for group in groups_of([plans[one] for one in unfinished])]
+    return [_stacked_group(group, plans, folders, task_function) for group in groups if len(group) > 1]
 
 
-def _is_finished(folder: Path) -> bool:
-    """What the folder holds is for the task function to judge, which skips a finished run or refuses another one's."""
-    from warmup_lab.runs import FINISHED, read_result
-
-    found = read_result(folder)
-    return found is not None and found["status"] in FINISHED
-
-
-def _together(
-    group: Sequence[int], plans: Sequence[Plan], folders: Sequence[Path], task_function: TaskFunction
+def _stacked_group(
+    positions: Sequence[int], plans: Sequence[Plan], folders: Sequence[Path], task_function: TaskFunction
 ) -> JobGroup:
+    group_plans = [plans[position] for position in positions]
+    group_folders = [folders[position] for position in positions]
+
     def train() -> list[TaskFunction]:
-        from warmup_lab.runs import checkpoint
+        from warmup_lab.runs import reset_run
         from warmup_lab.training.stacked import train_stacked
 
-        chosen = [plans[place] for place in group]
-        for place in group:
-            if plans[place].config.force:
-                checkpoint.remove(folders[place])
-                (folders[place] / "result.json").unlink(missing_ok=True)
-        sweep = folders[group[0]].absolute().parent.name
-        outcomes = train_stacked(chosen, [folders[place] for place in group], group=sweep, show_progress=False)
+        for plan, folder in zip(group_plans, group_folders, strict=True):
+            if plan.config.force:
+                reset_run(folder)
+        sweep = group_folders[0].absolute().parent.name
+        outcomes = train_stacked(group_plans, group_folders, group=sweep, show_progress=False)
         return [
-            _hand_over(plan, folder, outcome, len(group), task_function)
-            for plan, folder, outcome in zip(chosen, [folders[place] for place in group], outcomes, strict=True)
+            _task_of_trained_run(plan, folder, outcome, len(positions), task_function)
+            for plan, folder, outcome in zip(group_plans, group_folders, outcomes, strict=True)
         ]
 
-    return JobGroup(group, train)
+    return JobGroup(positions, train)
 
 
-def _hand_over(
-    plan: Plan, folder: Path, outcome: dict[str, object] | Exception, num_runs: int, task_function: TaskFunction
+def _task_of_trained_run(
+    plan: Plan, folder: Path, outcome: dict[str, Any] | Exception, num_runs: int, task_function: TaskFunction
 ) -> TaskFunction:
-    """A task function for a run that is trained already."""
+    """A task function that returns the outcome of a run that `train_stacked` has already trained."""
     from warmup_lab.training import hand_over
     from warmup_lab.training.stacked import CannotStack
 
     def task(config: DictConfig) -> float | None:
         if isinstance(outcome, CannotStack):
-            log.info("trained alone, since together with others it failed: %s", outcome)
+            log.info("this run could not be stacked, so it is trained alone: %s", outcome)
             result: float | None = task_function(config)
             return result
         if isinstance(outcome, Exception):
             raise outcome
-        return hand_over(plan, folder, outcome, f"trained together with {num_runs - 1} other runs in one process")
+        return hand_over(plan, folder, outcome, f"stacked with {num_runs - 1} other runs in one process")
 
     return task
 
 
-# ---------------------------------------------------------------------------------------------------- fastest
+# ----------------------------------------------------------------------------------------------- hydra/launcher=fastest
 
 
-def fastest_launcher(
-    job_overrides: Sequence[Sequence[str]],
-    *,
-    hydra_context: HydraContext,
-    task_function: TaskFunction,  # noqa: ARG001  # what every launcher is given
-    config: DictConfig,
-) -> Launcher:
-    """The launcher that is fastest for these jobs on this machine; says which and why in a line on stderr."""
+@dataclass(frozen=True)
+class LauncherChoice:
+    """A launcher by its name in `hydra/launcher`."""
+
+    name: str
+    reason: str
+    options: dict[str, Any] = field(default_factory=dict)
+    """Keys of `hydra.launcher` that differ from that launcher's defaults."""
+
+
+def fastest_launcher(job_overrides: Sequence[Sequence[str]], setup: LauncherSetup) -> LauncherChoice:
+    """The launcher that is fastest for these jobs on this machine."""
     from warmup_lab.system import available_cores, resolve_device
 
-    job = hydra_context.config_loader.load_sweep_config(config, list(job_overrides[0]))
+    job = setup.hydra_context.config_loader.load_sweep_config(setup.config, list(job_overrides[0]))
     device = resolve_device(str(OmegaConf.select(job, "device", default="auto")))
-    cores = available_cores()
-    launcher, words = _choose(device, cores, len(job_overrides))
-    print(f"fastest on this machine: {words}", file=sys.stderr, flush=True)
-    return launcher
+    return _choose(device, available_cores(), len(job_overrides))
 
 
-def _choose(device: str, cores: int, num_jobs: int) -> tuple[Launcher, str]:
-    one_by_one = "one run after the other, since"
+def _choose(device: str, num_cores: int, num_jobs: int) -> LauncherChoice:
     if num_jobs == 1:
-        return BasicLauncher(), f"{one_by_one} there is one"
+        return LauncherChoice("basic", "there is only one run")
     if device.startswith("cuda"):
-        from hydra_plugins.warmup_lab_launcher import PackedConfig, PackedLauncher
-
-        return PackedLauncher(PackedConfig.batch), "runs of one shape together in one process, since there is a GPU"
+        return LauncherChoice("stacked", "on a GPU, runs of equal shape train fastest together in one process")
     if device != "cpu":
-        return BasicLauncher(), f"{one_by_one} they share the device {device}"
-    if cores == 1:
-        return BasicLauncher(), f"{one_by_one} there is no GPU and one core"
+        return LauncherChoice("basic", f"all runs share the device {device}, so they run one after the other")
+    if num_cores == 1:
+        return LauncherChoice("basic", "there is no GPU and only one core, so runs go one after the other")
     if importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
-        return BasicLauncher(), f"{one_by_one} pip install 'warmup-lab[joblib]' is missing for one process a core"
-    number = min(cores, num_jobs)
-    return _joblib(number), f"{number} processes, one a core, since there is no GPU"
-
-
-def _joblib(num_processes: int) -> Launcher:
-    from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
-    from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
-
-    options = asdict(JobLibLauncherConf(n_jobs=num_processes))
-    del options["_target_"]
-    launcher: Launcher = JoblibLauncher(**options)
-    return launcher
+        return LauncherChoice(
+            "basic", "runs go one after the other; for one process per core, pip install 'warmup-lab[joblib]'"
+        )
+    num_processes = min(num_cores, num_jobs)
+    return LauncherChoice(
+        "joblib", f"{num_processes} processes with one core each, since there is no GPU", {"n_jobs": num_processes}
+    )

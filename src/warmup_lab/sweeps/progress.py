@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from warmup_lab.runs import FINISHED
-from warmup_lab.sweeps.jobs import Job, _status
+from warmup_lab.runs import read_result
+from warmup_lab.sweeps.jobs import Job
 from warmup_lab.training import format_seconds
 
 _POLL_SECONDS = 0.5
@@ -18,9 +18,13 @@ _LINE_SECONDS = 30.0
 
 
 class SweepProgress:
-    """One line for the whole sweep, from a thread that looks which runs have left their result."""
+    """One progress line for the whole sweep.
+
+    A thread reads the state of each job from its folder, so it does not matter which process runs the job.
+    """
 
     def __init__(self, jobs: Sequence[Job], directory: Path, num_done: int) -> None:
+        """`num_done` is the number of runs that were finished before these jobs."""
         self._folders = [directory / job.run_id for job in jobs]
         self._num_done = num_done
         self._started, self._started_at = time.monotonic(), time.time()
@@ -40,21 +44,21 @@ class SweepProgress:
             print(file=sys.stderr)
 
     def line(self) -> str:
-        """`12 done, 2 running, 34 left, 1 min 20 s to go, 1 failed`."""
+        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 failed`."""
         states = Counter(self._state(folder) for folder in self._folders)
-        finished = sum(states[state] for state in (*FINISHED, "error"))
-        left = states["waiting"] + states["running"]
-        text = f"{self._num_done + finished} done, {states['running']} running, {states['waiting']} left"
-        if finished and left:
-            seconds = (time.monotonic() - self._started) / finished * left
+        num_left = states["waiting"] + states["running"]
+        num_ended = len(self._folders) - num_left
+        text = f"{self._num_done + num_ended} done, {states['running']} running, {states['waiting']} left"
+        if num_ended and num_left:
+            seconds = (time.monotonic() - self._started) / num_ended * num_left
             text += f", {format_seconds(seconds)} to go"
         text += f", {states['diverged']} diverged" if states["diverged"] else ""
         return text + f", {states['error']} failed"
 
     def _state(self, folder: Path) -> str:
-        status = _status(folder)
-        if status:
-            return status
+        """The status in `result.json`, or `running`, or `waiting`."""
+        if result := read_result(folder):
+            return str(result["status"])
         composed = folder / ".hydra" / "config.yaml"  # written when the job starts
         return "running" if composed.exists() and composed.stat().st_mtime >= self._started_at else "waiting"
 

@@ -1,101 +1,90 @@
-"""What surrounds the jobs of a multirun: all cells checked first, the job list, the lock, progress, the report.
+"""Running a sweep: check all cells, write the job list, launch the missing runs, show progress, report.
 
-Launchers differ in where jobs run; none of them knows this module. What came of the jobs is read from their folders,
-so it does not matter how a job ended, or in which process.
+This module is independent of the launcher. It reads the outcome of each job from the job's folder, so it does not
+matter in which process a job ran or how it ended.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from warmup_lab.config import RunConfig
-from warmup_lab.runs import FINISHED, read_result
-from warmup_lab.sweeps.jobs import Job, _status, check_cells, forget_results, unfinished, unique_jobs, write_job_list
+from warmup_lab.runs import finished_result, read_result
+from warmup_lab.sweeps.cells import CellSource
+from warmup_lab.sweeps.jobs import (
+    Job,
+    PlanCell,
+    check_cells,
+    remove_results,
+    unfinished_jobs,
+    unique_jobs,
+    write_job_list,
+)
 from warmup_lab.sweeps.progress import SweepProgress
-from warmup_lab.system import only_sweep_in
+from warmup_lab.system import sweep_lock
 
-if TYPE_CHECKING:
-    from warmup_lab.plan import Plan
-
-
-log = logging.getLogger(__name__)
-
-
-class Cells(Protocol):
-    """Where the cells of a sweep come from: a grid gives all at once, a search batch by batch."""
-
-    def ask(self) -> Sequence[Sequence[str]]:
-        """The overrides of the next cells; none when there are no more."""
-
-    def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
-        """What the runs of those cells came to, as in `result.json`; None where a job left nothing."""
+Launch = Callable[[Sequence[Sequence[str]], int], Any]
+"""Hydra's launcher: (overrides of each job, number of the first job) -> anything."""
 
 
 def run_sweep(
-    cells: Cells,
-    plan_cell: Callable[[Sequence[str]], Plan],
-    launch: Callable[[Sequence[Sequence[str]], int], Any],
+    source: CellSource,
+    plan_cell: PlanCell,
+    launch: Launch,
     directory: Path,
     finish: Callable[[Path, RunConfig], None],
 ) -> list[Job]:
-    """Checks cells before any of them is trained, launches the runs that are missing, reports however that ends.
+    """Checks each batch of cells before any of them is trained, trains the missing runs, and reports.
 
     Args:
-        cells: where the cells come from.
-        plan_cell: the plan of a cell; raises `ConfigError` for a bad one.
-        launch: Hydra's launcher, given overrides and the number of the first job.
-        directory: the sweep's folder.
-        finish: reads the folder and reports.
+        source: gives the cells.
+        plan_cell: gives the plan of a cell.
+        launch: trains jobs.
+        directory: folder of the sweep.
+        finish: writes the report of the folder. Called even if the sweep ends with an exception.
 
     Returns:
         The jobs that failed.
 
     Raises:
-        ConfigError: a bad cell, before anything is written; or the folder is in use.
+        ConfigError: a cell is invalid, or another sweep uses the folder. Cells of the first batch are checked before
+            anything is written.
     """
-    batch = cells.ask()
+    batch = source.ask()
     jobs, config = check_cells(batch, plan_cell)
-    done: list[Job] = []
-    with only_sweep_in(directory):
+    all_jobs: list[Job] = []
+    with sweep_lock(directory):
         try:
             while batch:
-                done += jobs
-                write_job_list(directory, config.study, done, asdict(config.compare))
-                _train_missing(jobs, launch, directory, force=config.force, first_number=len(done) - len(jobs))
-                cells.tell([read_result(directory / job.run_id) for job in jobs])
-                batch = cells.ask()
+                all_jobs += jobs
+                write_job_list(directory, config.study, all_jobs, asdict(config.compare))
+                _train_missing(jobs, launch, directory, force=config.force, first_number=len(all_jobs) - len(jobs))
+                source.tell([read_result(directory / job.run_id) for job in jobs])
+                batch = source.ask()
                 jobs, config = check_cells(batch, plan_cell) if batch else ([], config)
         finally:
             finish(directory, config)
-    return [job for job in unique_jobs(done) if _status(directory / job.run_id) not in FINISHED]
+    return [job for job in unique_jobs(all_jobs) if finished_result(directory / job.run_id) is None]
 
 
-def _train_missing(
-    jobs: Sequence[Job],
-    launch: Callable[[Sequence[Sequence[str]], int], Any],
-    directory: Path,
-    *,
-    force: bool,
-    first_number: int,
-) -> None:
+def _train_missing(jobs: Sequence[Job], launch: Launch, directory: Path, *, force: bool, first_number: int) -> None:
     runs = unique_jobs(jobs)
-    to_do = unfinished(runs, directory, force=force)
-    forget_results(to_do, directory)
-    _announce(jobs, runs, to_do)
-    if to_do:
-        with SweepProgress(to_do, directory, len(runs) - len(to_do)):
-            launch([job.overrides for job in to_do], first_number)
+    to_train = unfinished_jobs(runs, directory, force=force)
+    remove_results(to_train, directory)
+    _announce(len(jobs), len(runs), len(to_train))
+    if to_train:
+        with SweepProgress(to_train, directory, len(runs) - len(to_train)):
+            launch([job.overrides for job in to_train], first_number)
 
 
-def _announce(jobs: Sequence[Job], runs: Sequence[Job], to_do: Sequence[Job]) -> None:
-    text = f"{len(jobs)} cells"
-    if len(runs) < len(jobs):
-        text += f", {len(runs)} different runs (cells that come to the same run are trained once)"
-    if len(to_do) < len(runs):
-        text += f", {len(runs) - len(to_do)} finished already"
-    print(f"{text}, {len(to_do)} to train", file=sys.stderr, flush=True)
+def _announce(num_cells: int, num_runs: int, num_to_train: int) -> None:
+    text = f"{num_cells} cells"
+    if num_runs < num_cells:
+        text += f", {num_runs} different runs (identical cells are trained once)"
+    if num_to_train < num_runs:
+        text += f", {num_runs - num_to_train} finished already"
+    print(f"{text}, {num_to_train} to train", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Joins Hydra's sweepers and launchers to `sweep` and `report`; imported only when a multirun starts."""
+"""The sweepers behind `hydra/sweeper=grid`, `optuna` and `lr_jitter`. Imported only when a multirun starts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from omegaconf import DictConfig
 from warmup_lab.config import ConfigError, RunConfig, resolve
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.sweeps.cell_loader import CellLoader
-from warmup_lab.sweeps.cells import Grid, OptunaSearch
+from warmup_lab.sweeps.cells import CellSource, Grid, OptunaSearch
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
-from warmup_lab.sweeps.run import Cells, run_sweep
+from warmup_lab.sweeps.run import run_sweep
 
 
 class SweepFailed(ConfigError):
-    """Jobs of a sweep failed; the others were trained and reported."""
+    """Some jobs of a sweep failed. The other jobs are trained and reported."""
 
 
 class CheckedSweeper(Sweeper):
-    """A sweeper whose cells are all checked before one is trained; a subclass says where the cells come from."""
+    """A sweeper that checks all cells before it trains one. Subclasses provide the cells."""
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
+        """`params` are overrides from the configuration; the command line comes before them."""
         self._params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -39,41 +40,41 @@ class CheckedSweeper(Sweeper):
             hydra_context=self._context, task_function=task_function, config=config
         )
 
-    def cells(self, overrides: list[Override]) -> Cells:
-        """The cells that these overrides ask for, those of `hydra.sweeper.params` among them."""
+    def cell_source(self, overrides: list[Override]) -> CellSource:
+        """The source of the cells for these overrides, which include those of `hydra.sweeper.params`."""
         raise NotImplementedError
 
     def sweep(self, arguments: list[str]) -> None:
         given = [f"{key}={value}" for key, value in self._params.items()] + arguments
         parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
-        last = {override.get_key_element(): override for override in parsed}  # the command line comes after the params
+        last = {override.get_key_element(): override for override in parsed}  # arguments replace params
         failed = run_sweep(
-            self.cells(list(last.values())),
+            self.cell_source(list(last.values())),
             self._plan_cell,
             lambda batch, first: self._launcher.launch(batch, initial_job_idx=first),
             Path(self._config.hydra.sweep.dir),
-            finish_sweep,
+            _report,
         )
         if failed:
             names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")
             runs = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
-            raise SweepFailed(f"{runs} failed ({names}); the report says why, the same command retries")
+            raise SweepFailed(f"{runs} failed ({names}); the report gives the errors, the same command retries")
 
     def _plan_cell(self, overrides: Sequence[str]) -> Plan:
-        """The plan of one cell, composed as its job will be."""
+        """The plan of one cell, composed in the same way as for its job."""
         cell = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         return make_plan(resolve(cell, multirun=True), multirun=True)
 
 
 class GridMultirun(CheckedSweeper):
-    """All combinations of the values given."""
+    """Trains all combinations of the given values."""
 
-    def cells(self, overrides: list[Override]) -> Cells:
+    def cell_source(self, overrides: list[Override]) -> CellSource:
         return Grid(overrides)
 
 
 class OptunaMultirun(CheckedSweeper):
-    """`n_trials` runs that Optuna chooses, `batch_size` at a time."""
+    """Trains `n_trials` runs that Optuna chooses, `batch_size` at a time."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class OptunaMultirun(CheckedSweeper):
         super().__init__(params)
         self._num_trials, self._batch_size, self._direction, self._seed = n_trials, batch_size, direction, seed
 
-    def cells(self, overrides: list[Override]) -> Cells:
+    def cell_source(self, overrides: list[Override]) -> CellSource:
         return OptunaSearch(
             overrides,
             num_trials=self._num_trials,
@@ -98,14 +99,13 @@ class OptunaMultirun(CheckedSweeper):
 
 
 class JitterMultirun(CheckedSweeper):
-    """Ramps, then constant rates around the lr from where they jitter."""
+    """Trains learning-rate ramps, then runs at constant rates around the lr at which the loss starts to jitter."""
 
-    def cells(self, overrides: list[Override]) -> Cells:
+    def cell_source(self, overrides: list[Override]) -> CellSource:
         return JitterSearch(overrides, Path(self._config.hydra.sweep.dir), self._plan_cell)
 
 
-def finish_sweep(directory: Path, config: RunConfig) -> None:
-    """Writes what the sweep came to and prints its verdict."""
+def _report(directory: Path, config: RunConfig) -> None:
     from warmup_lab.report import report_sweep
 
     report_sweep(directory, tracking=config.tracking)

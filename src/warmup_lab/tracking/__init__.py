@@ -1,4 +1,7 @@
-"""Weights & Biases behind one small interface. Nothing in here may stop, slow or end a run."""
+"""Weights & Biases behind one small interface. Nothing in this package may stop, slow or end a run.
+
+`tracker` records a training run, `summary` the summary run of a sweep. Both call wandb through `guard`.
+"""
 
 import lazy_loader
 

@@ -5,45 +5,51 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import TrackingConfig
-from warmup_lab.tracking.tracker import FINISH, INIT, _start
+from warmup_lab.tracking.tracker import FINISH_SECONDS, INIT_SECONDS, TrackedRun, start_wandb
 
 if TYPE_CHECKING:
     import pandas as pd
     import wandb
 
 WarmupSeries = Mapping[str, Mapping[str, Sequence[tuple[float, float | None]]]]
-"""Metric -> arm -> (updates of warmup, value)."""
+"""Metric -> arm -> points (number of warmup updates, value)."""
 
 
-def log_summary_run(
-    config: TrackingConfig,
-    *,
-    name: str,
-    group: str,
-    directory: Path,
-    run_config: Mapping[str, Any],
-    table: pd.DataFrame,
-    series: WarmupSeries,
-    figures: Sequence[Path] = (),
-    summary: Mapping[str, Any] | None = None,
-) -> None:
-    """One run of `job_type` summary at the end of a sweep, in place of an earlier one.
+@dataclass(frozen=True)
+class SummaryRun:
+    """What the summary run of a sweep shows."""
 
-    `table` has a row a run; `figures` are PNG files.
-    """
-    named = {"name": name, "group": group, "job_type": "summary", "config": dict(run_config)}
-    if tracker := _start(config, "summary", directory, named):
-        tracker.publish(lambda run: _log_series(run, series), INIT)
-        tracker.publish(lambda run: _log_exhibits(run, table, figures), FINISH)
-        tracker.finish(summary or {})
+    name: str
+    group: str
+    directory: Path
+    """Parent of the folder `wandb/`."""
+    config: Mapping[str, Any]
+    table: pd.DataFrame
+    """One row a run."""
+    series: WarmupSeries
+    figures: Sequence[Path] = ()
+    """PNG files."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
+    """Records one W&B run of `job_type` summary at the end of a sweep. It replaces an earlier one."""
+    run = TrackedRun(
+        "summary", summary_run.name, summary_run.directory, summary_run.config, summary_run.group, job_type="summary"
+    )
+    if tracker := start_wandb(config, run):
+        tracker.call_with_run(lambda run: _log_series(run, summary_run.series), INIT_SECONDS)
+        tracker.call_with_run(lambda run: _log_exhibits(run, summary_run.table, summary_run.figures), FINISH_SECONDS)
+        tracker.finish(summary_run.summary)
 
 
 def _log_series(run: wandb.Run, series: WarmupSeries) -> None:
-    """A metric an arm, with the updates of warmup as their axis; and a chart a metric, with a line an arm."""
+    """One metric an arm over the number of warmup updates, and one chart a metric with one line an arm."""
     import wandb
 
     rows: dict[float, dict[str, float]] = {}
@@ -71,6 +77,6 @@ def _log_exhibits(run: wandb.Run, table: pd.DataFrame, figures: Sequence[Path]) 
 
 
 def _clean_up(table: wandb.Table) -> None:
-    """wandb leaves a logged table's temporary folder to the garbage collector, which warns."""
+    """Removes the temporary folder of a logged table. wandb leaves it to the garbage collector, which then warns."""
     with contextlib.suppress(AttributeError):
         table._artifact_target.artifact._tmp_dir.cleanup()  # type: ignore[union-attr]

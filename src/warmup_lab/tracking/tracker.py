@@ -1,19 +1,20 @@
-"""Weights & Biases beside the local files, behind one small interface.
+"""Recording a run in Weights & Biases, behind one small interface.
 
-The local files are the truth; nothing here may stop, slow or end a run. So every call into wandb is made by `Guard`,
-in a thread of its own, with a time limit: at the first failure it says so once and is quiet from then on.
+The local files are the record of a run. W&B holds a copy, and nothing here may stop, slow or end a run. Therefore
+`Guard` makes every call into wandb, in a thread and with a time limit. After the first failure it logs one warning and
+records nothing more.
 
-History: W&B's own step is the row's `step`, so charts need no other axis, and the rows of training and of evaluation at
-one update become one row. W&B drops a row whose step lies behind, so an evaluation first sends the update that
-`log_every` held back.
+History: the W&B step of a row is the row's `step`. Charts need no other axis, and W&B merges an update and an
+evaluation with the same step into one row. `log_every` is applied here and nowhere else. It skips updates, but an
+evaluation is always sent together with its update, and the last update is always sent. W&B drops rows whose step is
+lower than that of an earlier row, so rows are sent in the order of their steps.
 
-Identity: the W&B id is made of the run's id and its group, and a run is always begun anew under it (`resume` unset):
-as W&B documents it, the history is then written over the earlier attempt's, line by line from the first. A resumed
-run sends its whole trace first, so nothing of a killed attempt is left once it has come as far; a forced retraining
-replaces its predecessor.
-Offline, the folders of earlier attempts are removed, so that `wandb sync` sends the last one alone.
-Under `wandb agent` the id is the one that the agent gave: the server knows the sweep's run by it alone, and wandb
-itself heeds no other there.
+Identity: the W&B id is derived from the run's id and its group. Each attempt starts a W&B run with this id from the
+beginning (`resume` is not set). As W&B documents, its history then overwrites that of the earlier attempt, line by line
+from the first. A resumed run first sends its whole history, so nothing of a killed attempt remains once the run has got
+as far. A forced retraining replaces its predecessor. Offline, the folders of earlier attempts are removed, so that
+`wandb sync` uploads only the last one. Under `wandb agent` the id is the one that the agent assigned: the server
+identifies a run of the sweep by it, and wandb itself ignores any other id there.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from warmup_lab.config import TrackingConfig, require
-from warmup_lab.tracking.guard import ABANDON, CALL, Guard, first_line, key_problem, reachable
+from warmup_lab.system import reachable
+from warmup_lab.tracking.guard import ABANDON_SECONDS, CALL_SECONDS, Guard, first_line, key_problem
 
 if TYPE_CHECKING:
     import wandb
@@ -43,26 +46,47 @@ logger = logging.getLogger(__name__)
 
 Row = Mapping[str, float | int | None]
 
-# Seconds. wandb's own limits (init, finish) come first; the guard allows this grace over them.
-INIT, FINISH, GRACE = 20.0, 30.0, 15.0
+INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
+"""wandb's own time limits for `init` and `finish`."""
+GRACE_SECONDS = 15.0
+"""The guard waits this much longer than wandb, so that wandb's own limit comes first."""
 
-OFF = ("save_code", "x_save_requirements")
-ON = ("disable_git", "disable_code", "label_disable", "x_disable_meta", "x_disable_stats", "x_disable_machine_info")
-NAMELESS = {"console": "off", "host": "anon", "program": ""}
-NOTHING_COLLECTED: dict[str, Any] = {**dict.fromkeys(OFF, False), **dict.fromkeys(ON, True), **NAMELESS}
+_OFF = ("save_code", "x_save_requirements")
+_ON = ("disable_git", "disable_code", "label_disable", "x_disable_meta", "x_disable_stats", "x_disable_machine_info")
+_NOTHING_COLLECTED: dict[str, Any] = {
+    **dict.fromkeys(_OFF, False),
+    **dict.fromkeys(_ON, True),
+    "console": "off",
+    "host": "anon",
+    "program": "",
+}
+"""wandb settings for `tracking.collect=false`."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What identifies a run in W&B."""
+
+    run_id: str
+    name: str
+    directory: Path
+    """Parent of the folder `wandb/`, one for all runs of a sweep."""
+    config: Mapping[str, Any]
+    group: str | None = None
+    job_type: str = "train"
 
 
 class Tracker(Protocol):
-    """Where a run is recorded besides its folder. No method raises, and none blocks for long."""
+    """Records a run outside its folder. No method raises, and none blocks for long."""
 
     def log(self, row: Row) -> None:
-        """One update, or one evaluation: a row with `step`, and keys such as `eval/loss`."""
+        """Records an update or an evaluation: a row with `step`, and keys such as `loss` or `eval/loss`."""
 
     def finish(self, summary: Mapping[str, Any], *, exit_code: int = 0) -> None:
-        """The end; a nested `summary` is flattened to keys such as `oscillation/whole/roughness`."""
+        """Ends the run. A nested `summary` is flattened to keys such as `oscillation/whole/roughness`."""
 
     def abandon(self) -> None:
-        """Interrupted: closes within a few seconds; the history is written anew at resumption."""
+        """Closes an interrupted run within a few seconds. When the run resumes, its history is sent again."""
 
 
 class NullTracker:
@@ -75,89 +99,59 @@ class NullTracker:
     def abandon(self) -> None: ...
 
 
-def _load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
-    """wandb's settings as it finds them; None where it cannot be imported."""
-    if not sys.modules.get("wandb"):
-        os.environ.pop("WANDB_SERVICE", None)  # inherited: a service that ends with the parent process
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_DATA_DIR", str(directory.absolute() / "wandb"))  # of offline tables; else at home
-    if not config.collect:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # else even an offline run phones home as it ends
-    try:
-        from wandb.sdk import wandb_setup
-
-        # Here and not first in the guards' threads, which would see one another's half of it.
-        return wandb_setup.singleton().settings
-    except Exception as error:
-        require(config.mode != "online", f"tracking.mode=online: {first_line(error)}; tracking=none does without")
-        logger.warning("W&B cannot be used (%s): the local files alone are written", first_line(error))
-        return None
-
-
-def _offline_because(config: TrackingConfig, settings: wandb.Settings) -> str:
-    """Why the run is recorded offline; empty where it can go online."""
-    if config.mode == "offline":
-        return "tracking.mode=offline"
-    asked = os.environ.get("WANDB_MODE")
-    if config.mode == "auto" and asked in ("offline", "dryrun", "disabled"):
-        return f"WANDB_MODE={asked}"
-    problem = key_problem(settings)
-    require(not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does without")
-    return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} cannot be reached")
-
-
 class WandbTracker:
-    """One W&B run."""
+    """Records one W&B run."""
 
-    def __init__(self, config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> None:
+    def __init__(self, config: TrackingConfig, *, online: bool, arguments: dict[str, Any]) -> None:
+        """`arguments` are passed to `wandb.init`."""
         self._guard = Guard()
         self._run: wandb.Run | None = None
         self._log_every = config.log_every
-        self._held_back: Row | None = None
-        self._guard.call(lambda: self._open(config, online, arguments), INIT + GRACE)
+        self._unsent_update: Row | None = None
+        self._guard.call(lambda: self._open(config, online, arguments), INIT_SECONDS + GRACE_SECONDS)
 
     def log(self, row: Row) -> None:
-        evaluation = any(key.startswith("eval/") for key in row)
-        if not evaluation and int(row["step"] or 0) % self._log_every:
-            self._held_back = dict(row)
+        is_evaluation = any(key.startswith("eval/") for key in row)
+        if not is_evaluation and int(row["step"] or 0) % self._log_every:
+            self._unsent_update = dict(row)
             return
-        if evaluation:
-            self._send_held_back()
-        self._held_back = None
-        self.publish(functools.partial(_log_row, row=dict(row)))
+        if is_evaluation:
+            self._send_unsent_update()
+        self._unsent_update = None
+        self.call_with_run(functools.partial(_log_row, row=dict(row)))
 
-    def publish(self, write: Callable[[wandb.Run], object], seconds: float = CALL) -> None:
-        """Has `write` called with the open run."""
-        self._guard.call(lambda: self._run and write(self._run), seconds)
+    def call_with_run(self, function: Callable[[wandb.Run], object], seconds: float = CALL_SECONDS) -> None:
+        """Queues a call of `function` with the open W&B run."""
+        self._guard.call(lambda: self._run and function(self._run), seconds)
 
     def finish(self, summary: Mapping[str, Any], *, exit_code: int = 0) -> None:
-        self._send_held_back()
-        self.publish(lambda run: run.summary.update(dict(_flat(summary))))
-        self.publish(lambda run: run.finish(exit_code=exit_code), FINISH + GRACE)
+        self._send_unsent_update()
+        self.call_with_run(lambda run: run.summary.update(dict(_flat(summary))))
+        self.call_with_run(lambda run: run.finish(exit_code=exit_code), FINISH_SECONDS + GRACE_SECONDS)
         self._guard.close()
 
     def abandon(self) -> None:
-        self._guard.drop()
-        self.publish(lambda run: run.finish(exit_code=255))
-        self._guard.close(ABANDON)
+        self._guard.clear()
+        self.call_with_run(lambda run: run.finish(exit_code=255))
+        self._guard.close(ABANDON_SECONDS)
 
     def _open(self, config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> None:
         try:
             self._run = _init(config, online, arguments)
         except Exception as error:
-            if not online or self._guard.quiet:
+            if not online or self._guard.failed:
                 raise
-            logger.warning("W&B: offline, since %s. %s", first_line(error), _later(arguments["dir"]))
-            # Another id, for the service holds on to the one it failed with.
+            logger.warning("W&B is offline: %s. %s", first_line(error), _upload_hint(arguments["dir"]))
+            # A new id, because the service still holds the id with which it failed.
             self._run = _init(config, False, arguments | {"id": f"{arguments['id']}-offline"})
         else:
             if online:
                 logger.info("W&B: %s", self._run.url)
 
-    def _send_held_back(self) -> None:
-        if self._held_back is not None:
-            self.publish(functools.partial(_log_row, row=self._held_back))
-            self._held_back = None
+    def _send_unsent_update(self) -> None:
+        if self._unsent_update is not None:
+            self.call_with_run(functools.partial(_log_row, row=self._unsent_update))
+            self._unsent_update = None
 
 
 def _log_row(run: wandb.Run, row: Row) -> None:
@@ -165,7 +159,7 @@ def _log_row(run: wandb.Run, row: Row) -> None:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves by their path, without null and what is not finite."""
+    """The leaves of a nested mapping by their path, without None and values that are not finite."""
     for key, value in nested.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}/")
@@ -173,70 +167,108 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
+def start_tracker(config: TrackingConfig, run: TrackedRun, history: Sequence[Row] = ()) -> Tracker:
+    """The tracker of one run.
+
+    Args:
+        config: whether and how to record.
+        run: what identifies the run.
+        history: rows that a resumed run has recorded before, in any order.
+
+    Raises:
+        ConfigError: `tracking.mode` is `online` and there is no usable API key, or wandb cannot be imported.
+    """
+    tracker = start_wandb(config, run) or NullTracker()
+    for row in sorted(history, key=lambda row: row["step"] or 0):
+        tracker.log(row)
+    return tracker
+
+
+def start_wandb(config: TrackingConfig, run: TrackedRun) -> WandbTracker | None:
+    """The W&B tracker of a run, or None if nothing is to be recorded. Raises as `start_tracker` does."""
+    if config.kind == "none":
+        return None
+    settings = _load_wandb(config, run.directory)
+    reason = _offline_reason(config, settings) if settings else ""
+    if not settings or reason == "WANDB_MODE=disabled":
+        return None
+    arguments: dict[str, Any] = {
+        "project": config.project,
+        "entity": config.entity,
+        "dir": str(run.directory.absolute()),
+        "id": _wandb_id(run.run_id, run.group),
+        "name": run.name,
+        "group": run.group,
+        "job_type": run.job_type,
+        "config": dict(run.config),
+    }
+    if reason:
+        level = logging.WARNING if config.mode == "online" else logging.INFO
+        logger.log(level, "W&B is offline: %s. %s", reason, _upload_hint(arguments["dir"]))
+    return WandbTracker(config, online=not reason, arguments=arguments)
+
+
+def _load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
+    """wandb's settings, or None if wandb cannot be imported."""
+    if not sys.modules.get("wandb"):
+        os.environ.pop("WANDB_SERVICE", None)  # inherited from a parent process, whose service ends with it
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_DATA_DIR", str(directory.absolute() / "wandb"))  # offline tables; default: home folder
+    if not config.collect:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run sends data at its end
+    try:
+        from wandb.sdk import wandb_setup
+
+        # Imported here first: in the threads of the guards, one could see a module that another has half imported.
+        return wandb_setup.singleton().settings
+    except Exception as error:
+        require(
+            config.mode != "online",
+            f"tracking.mode=online: wandb cannot be used: {first_line(error)}; tracking=none does not need it",
+        )
+        logger.warning("wandb cannot be used (%s), so only the local files are written", first_line(error))
+        return None
+
+
+def _offline_reason(config: TrackingConfig, settings: wandb.Settings) -> str:
+    """Why the run is recorded offline; empty if it can go online."""
+    if config.mode == "offline":
+        return "tracking.mode=offline"
+    mode = os.environ.get("WANDB_MODE")
+    if config.mode == "auto" and mode in ("offline", "dryrun", "disabled"):
+        return f"WANDB_MODE={mode}"
+    problem = key_problem(settings)
+    require(
+        not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does not need a key"
+    )
+    return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} is not reachable")
+
+
 def _wandb_id(run_id: str, group: str | None) -> str:
-    """The same run may be part of two sweeps, and is then two runs of one project; an agent's id comes before ours."""
-    if os.environ.get("WANDB_SWEEP_ID") and (given := os.environ.get("WANDB_RUN_ID")):
-        return given
+    """Differs between groups, because a run in two sweeps is recorded twice. The id of an agent has priority."""
+    if os.environ.get("WANDB_SWEEP_ID") and (assigned := os.environ.get("WANDB_RUN_ID")):
+        return assigned
     return f"{run_id}-{hashlib.sha256(group.encode()).hexdigest()[:6]}" if group else run_id
 
 
-def _remove_earlier(directory: Path, wandb_id: str) -> None:
+def _init(config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> wandb.Run:
+    import wandb
+
+    _remove_earlier_attempts(Path(arguments["dir"]), arguments["id"])
+    limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    settings = wandb.Settings(silent=True)
+    settings.update_from_dict(limits if config.collect else limits | _NOTHING_COLLECTED)
+    mode: Literal["online", "offline"] = "online" if online else "offline"
+    plain = json.loads(json.dumps(arguments["config"], default=str))
+    return wandb.init(**arguments | {"config": plain}, mode=mode, reinit="create_new", settings=settings)
+
+
+def _remove_earlier_attempts(directory: Path, wandb_id: str) -> None:
     name = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(wandb_id)}(-offline)?(-\d+)?")
     for folder in directory.glob("wandb/*run-*"):
         if name.fullmatch(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _init(config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> wandb.Run:
-    import wandb
-
-    _remove_earlier(Path(arguments["dir"]), arguments["id"])
-    limits = {"init_timeout": INIT, "finish_timeout": FINISH, "finish_timeout_raises": True}
-    settings = wandb.Settings(silent=True)
-    settings.update_from_dict(limits if config.collect else limits | NOTHING_COLLECTED)
-    mode: Literal["online", "offline"] = "online" if online else "offline"
-    plain = json.loads(json.dumps(arguments["config"], default=str))
-    return wandb.init(**arguments | {"config": plain}, mode=mode, reinit="create_new", settings=settings)
-
-
-def _later(directory: str) -> str:
-    return f"To send it later: wandb sync {directory}/wandb"
-
-
-def _start(config: TrackingConfig, run_id: str, directory: Path, named: dict[str, Any]) -> WandbTracker | None:
-    """None where nothing is to be recorded."""
-    if config.kind == "none":
-        return None
-    settings = _load_wandb(config, directory)
-    problem = _offline_because(config, settings) if settings else "it is not there"
-    if not settings or problem == "WANDB_MODE=disabled":
-        return None
-    where = {"project": config.project, "entity": config.entity, "dir": str(directory.absolute())}
-    arguments = {**named, **where, "id": _wandb_id(run_id, named["group"])}
-    if problem:
-        level = logging.WARNING if config.mode == "online" else logging.INFO
-        logger.log(level, "W&B: offline, since %s. %s", problem, _later(arguments["dir"]))
-    return WandbTracker(config, not problem, arguments)
-
-
-def start_tracker(
-    config: TrackingConfig,
-    *,
-    run_id: str,
-    name: str,
-    group: str | None,
-    job_type: str = "train",
-    directory: Path,
-    run_config: Mapping[str, Any],
-    history: Sequence[Row] = (),
-) -> Tracker:
-    """The tracker of one run; `history` are the rows of its trace so far, evaluations among or after them.
-
-    `directory` is where W&B's folder `wandb/` lies, one for all runs of a sweep. Raises `ConfigError` where `mode` is
-    `online` and there is no API key.
-    """
-    named = {"name": name, "group": group, "job_type": job_type, "config": dict(run_config)}
-    tracker = _start(config, run_id, directory, named) or NullTracker()
-    for row in sorted(history, key=lambda row: row["step"] or 0):
-        tracker.log(row)
-    return tracker
+def _upload_hint(directory: str) -> str:
+    return f"To upload it later: wandb sync {directory}/wandb"

@@ -33,7 +33,7 @@ from warmup_lab.runs import (
 )
 from warmup_lab.system import write_json
 from warmup_lab.tasks import Task
-from warmup_lab.tracking import NullTracker, Tracker, start_tracker
+from warmup_lab.tracking import NullTracker, TrackedRun, Tracker, start_tracker
 
 log = logging.getLogger(__name__)
 _CHECKPOINT_SECONDS = 60.0
@@ -194,12 +194,11 @@ class Run:
 def open_tracker(run: Run) -> Tracker:
     """The tracker of a run that starts or resumes."""
     plan = run.plan
-    return start_tracker(
-        plan.config.tracking,
+    tracked = TrackedRun(
         run_id=plan.run_id,
         name=plan.name,
         group=run.group,
         directory=run.directory.parent,
-        run_config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
-        history=history_of(run.progress),
+        config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
     )
+    return start_tracker(plan.config.tracking, tracked, history_of(run.progress))
