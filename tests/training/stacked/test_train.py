@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from small_runs import small_plan, train
 from stacked_runs import NONE, interrupt_together, train_all
 
