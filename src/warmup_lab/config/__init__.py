@@ -1,4 +1,8 @@
-"""The typed configuration: dataclasses, how Hydra's `DictConfig` becomes one, update arithmetic, and user errors."""
+"""The typed configuration of a run: dataclasses, conversion from Hydra, update arithmetic, and user errors.
+
+`schema`, `task_schema` and `model_schema` hold the dataclasses, `parse` converts Hydra's `DictConfig` into them,
+`options` checks the options of schedules and optimizers, `steps` counts updates, and `errors` holds `ConfigError`.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Typed configuration of a model, one dataclass for each `model.kind`."""
+"""Typed configuration of a model: one dataclass per `model.kind`."""
 
 from __future__ import annotations
 
@@ -6,39 +6,38 @@ from dataclasses import dataclass
 
 from warmup_lab.config.errors import require, require_positive
 
-# --------------------------------------------------------------------------------------------------- models
-
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What every model has."""
+    """Fields of every model."""
 
     kind: str = ""
-    """`bert` and `preln` (BERT with the LayerNorm before each block) from random weights, or `pretrained`."""
+    """`bert` or `preln` (BERT with the LayerNorm before each block) with random weights, or `pretrained`."""
     id: str | None = None
-    """The name shown in results; by default made from the source."""
+    """Name of the model in the results. Null derives it from the kind, or from the path of a pretrained model."""
 
     @property
     def title(self) -> str:
+        """Name of the model in the results."""
         return self.id or self.kind
 
 
 @dataclass(frozen=True)
 class RandomModel(ModelConfig):
-    """An encoder from random weights."""
+    """A classifier on an encoder with random initial weights."""
 
     num_layers: int = 2
-    """Transformer blocks."""
+    """Number of transformer blocks, at least 1."""
     hidden_size: int = 128
-    """Width; the feed-forward layers are 4 times as wide."""
+    """Width of the hidden states, at least 1. The feed-forward layers are 4 times as wide."""
     num_heads: int = 2
-    """Attention heads; they divide the width."""
+    """Number of attention heads, at least 1. It must divide `hidden_size`."""
     dropout: float = 0.1
-    """Dropout of hidden states, attention and classifier, in [0, 1)."""
+    """Dropout probability of hidden states, attention and classifier, in [0, 1)."""
     vocab_size: int = 8192
-    """At most so many WordPiece units, learned from the training texts."""
+    """Maximum number of WordPiece units that the tokenizer learns from the training texts, at least 100."""
     tokenizer: str | None = None
-    """Folder or hub id of a ready tokenizer, instead of learning one."""
+    """Folder or hub id of an existing tokenizer. Null trains one on the training texts."""
 
     def __post_init__(self) -> None:
         for key in ("num_layers", "hidden_size", "num_heads"):
@@ -47,25 +46,25 @@ class RandomModel(ModelConfig):
             self.hidden_size % self.num_heads == 0,
             f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}",
         )
-        require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: must lie in [0, 1)")
+        require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: must be in [0, 1)")
         require(self.vocab_size >= 100, f"model.vocab_size={self.vocab_size}: must be at least 100")
 
 
 @dataclass(frozen=True)
 class PretrainedModel(ModelConfig):
-    """A classifier on a pretrained encoder: safetensors only, never remote code."""
+    """A classifier on a pretrained encoder, loaded from safetensors; remote code is never executed."""
 
     path: str | None = None
-    """Folder or hub id."""
+    """Folder or hub id of the encoder. Required."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id."""
+    """Branch, tag or commit of the hub id. Null means the default branch."""
     dropout: float | None = None
-    """Dropout instead of the model's own; null keeps it."""
+    """Dropout probability, in [0, 1). Null keeps the model's own."""
 
     def __post_init__(self) -> None:
         require(bool(self.path), "model=pretrained needs model.path=<folder or hub id>")
         dropout = self.dropout
-        require(dropout is None or 0 <= dropout < 1, f"model.dropout={dropout}: must lie in [0, 1)")
+        require(dropout is None or 0 <= dropout < 1, f"model.dropout={dropout}: must be in [0, 1)")
 
     @property
     def title(self) -> str:
@@ -77,3 +76,4 @@ MODEL_KINDS: dict[str, type[ModelConfig]] = {
     "preln": RandomModel,
     "pretrained": PretrainedModel,
 }
+"""The dataclass of each `model.kind`."""

@@ -1,4 +1,4 @@
-"""Options of a schedule or an optimizer, checked against the signature of the function that takes them."""
+"""Options of a schedule or an optimizer, checked against the signature of its factory."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from warmup_lab.config.errors import ConfigError, require, suggestion
 
 
 def bind_options(factory: Callable[..., Any], options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`options` checked against the keyword arguments of `factory`, whose signature is their schema.
+    """The keyword arguments for `factory` that `options` describe, converted to their annotated types.
 
-    Keyword-only parameters with a default are options; a float parameter takes whole numbers too.
+    The signature of the factory is the schema: every parameter with a default is an option. A whole number is accepted
+    for a float, and a list for a tuple.
+
+    Args:
+        factory: A function with annotated parameters.
+        options: Option names and values, as configured.
+        where: Prefix of the keys in error messages, such as `optimizer.`.
+
+    Raises:
+        ConfigError: an option is unknown or has the wrong type.
     """
     signature = inspect.signature(factory, eval_str=True).parameters.values()
     known = {item.name: item for item in signature if item.default is not inspect.Parameter.empty}
@@ -25,17 +34,18 @@ def bind_options(factory: Callable[..., Any], options: Mapping[str, Any], where:
     return bound
 
 
-def _convert(value: Any, wanted: Any, key: str) -> Any:
-    arguments = typing.get_args(wanted)
-    if typing.get_origin(wanted) is tuple:
-        good = isinstance(value, (list, tuple)) and len(value) == len(arguments)
-        require(good, f"{key}={value}: must be a list of {len(arguments)}")
+def _convert(value: Any, annotation: Any, key: str) -> Any:
+    """`value` as the annotated type: a plain type, a union, or a tuple of fixed length."""
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is tuple:
+        fits = isinstance(value, (list, tuple)) and len(value) == len(arguments)
+        require(fits, f"{key}={value}: must be a list of {len(arguments)}")
         return tuple(_convert(item, kind, key) for item, kind in zip(value, arguments, strict=True))
     if value is None and type(None) in arguments:
         return None
-    kinds = arguments or (wanted,)
+    kinds = arguments or (annotation,)
     for kind in kinds:
-        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):  # True is an int to Python
             return value
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

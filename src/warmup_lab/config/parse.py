@@ -1,7 +1,4 @@
-"""Reading the configuration: Hydra's `DictConfig` becomes a `RunConfig` once, and is checked whole.
-
-Below `resolve` nothing knows Hydra. The dataclasses themselves are in `schema`.
-"""
+"""Conversion of Hydra's `DictConfig` into a checked `RunConfig`. No other package handles a `DictConfig` of a run."""
 
 from __future__ import annotations
 
@@ -29,19 +26,107 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parents[3]
-"""The checkout: `conf/` and `experiments/` lie in it."""
+"""The checkout, with `conf/` and `experiments/`."""
 GROUPS = ("task", "model", "optimizer", "scheduler", "tracking", "probe")
-"""Groups of `conf/`."""
-
-
-# ------------------------------------------------------------------------------------------- reading Hydra's
-
+"""The config groups in `conf/`."""
 
 _Schema = TypeVar("_Schema")
 
 
+def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
+    """The typed configuration of one run.
+
+    Args:
+        config: The composed configuration, with or without its `hydra` section.
+        multirun: Whether the run is part of a multirun. It decides only the meaning of `num_threads: auto`: 1 in a
+            multirun, so that all launchers agree bit for bit.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is missing, of the wrong type or out of range.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        values: dict[str, Any] = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    sections: dict[str, Any] = {
+        "task": _section_of_kind(TASK_KINDS, values.pop("task"), "task"),
+        "model": _section_of_kind(MODEL_KINDS, values.pop("model"), "model"),
+        "optimizer": _optimizer(values.pop("optimizer")),
+        "scheduler": _scheduler(values.pop("scheduler")),
+        "tracking": _section(TrackingConfig, values.pop("tracking"), "tracking"),
+        "probe": _section(ProbeConfig, values.pop("probe", {}) or {}, "probe"),
+        "compare": _section(CompareConfig, values.pop("compare", {}) or {}, "compare"),
+    }
+    values.pop("experiment", None)
+    if values.get("num_threads") == "auto":
+        values["num_threads"] = 1 if multirun else None
+    return RunConfig(**sections, **_typed(_root_schema(), values, ""))
+
+
+# ------------------------------------------------------------------------------------------------------- sections
+
+
+def _section(schema: type[_Schema], values: Mapping[str, Any], name: str) -> _Schema:
+    section: _Schema = schema(**_typed(schema, values, f"{name}."))
+    return section
+
+
+def _section_of_kind(kinds: Mapping[str, type[_Schema]], values: Mapping[str, Any], name: str) -> _Schema:
+    """A section whose dataclass depends on its key `kind`."""
+    schema: type[_Schema] = lookup(kinds, str(values.get("kind")), f"{name}.kind")
+    return _section(schema, values, name)
+
+
+# Only the keys that all optimizers, or all schedulers, share are typed here. The others are options, and the signature
+# of the factory is their schema.
+_SharedOptimizerKeys = make_dataclass("Optimizer", [("name", str), ("lr", float)])
+_SHARED_SCHEDULER_FIELDS = [item for item in fields(SchedulerConfig) if item.name not in ("name", "options")]
+_SharedSchedulerKeys = make_dataclass(
+    "Warmup", [(item.name, item.type, field(default=item.default)) for item in _SHARED_SCHEDULER_FIELDS]
+)
+
+
+def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
+    shared, options = _split(values, ["name", "lr"])
+    return OptimizerConfig(**_typed(_SharedOptimizerKeys, shared, "optimizer."), options=options)
+
+
+def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
+    name = str(values["name"]).lower()
+    shared, options = _split(values, [item.name for item in _SHARED_SCHEDULER_FIELDS])
+    typed = _typed(_SharedSchedulerKeys, shared, "scheduler.")
+    if "warmup" in typed:
+        typed["warmup"] = typed["warmup"].lower()
+    return SchedulerConfig(name, {key: value for key, value in options.items() if key != "name"}, **typed)
+
+
+def _split(values: Mapping[str, Any], keys: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of `keys`, in that order and as far as they are set, and all other values."""
+    chosen = {key: values[key] for key in keys if key in values}
+    return chosen, {key: value for key, value in values.items() if key not in chosen}
+
+
+@cache
+def _root_schema() -> type:
+    """The root keys of `RunConfig` without its sections, for the type check."""
+    hints = typing.get_type_hints(RunConfig)
+    plain = [item for item in fields(RunConfig) if not is_dataclass(hints[item.name])]
+    return make_dataclass("RunKeys", [(item.name, hints[item.name], field(default=item.default)) for item in plain])
+
+
+# ----------------------------------------------------------------------------------------------------- type check
+
+
 def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`values` converted to the types of the dataclass `schema`; unknown keys and wrong types are refused."""
+    """`values` converted to the types of the dataclass `schema`. `where` is the prefix of the keys in messages.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -58,7 +143,7 @@ def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any
 
 
 def _refuse_wrong_type(schema: type, values: Mapping[str, Any], where: str) -> None:
-    """Names the value that is to blame."""
+    """Raises an error that names the first value of the wrong type."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -66,83 +151,14 @@ def _refuse_wrong_type(schema: type, values: Mapping[str, Any], where: str) -> N
         try:
             OmegaConf.merge(_structured(schema), {key: value})
         except OmegaConfBaseException as error:
-            wanted = next(item.type for item in fields(schema) if item.name == key)
-            name = getattr(wanted, "__name__", str(wanted))
+            expected = next(item.type for item in fields(schema) if item.name == key)
+            name = getattr(expected, "__name__", str(expected))
             raise ConfigError(f"{where}{key}={value}: must be of type {name}") from error
 
 
 @cache
 def _structured(schema: type) -> Any:
-    """OmegaConf's form of a dataclass, made once: a sweep reads the configuration several times a cell."""
+    """OmegaConf's form of a dataclass, cached because a sweep converts the configuration of each cell several times."""
     from omegaconf import OmegaConf
 
     return OmegaConf.structured(schema)
-
-
-def _build(schema: type[_Schema], values: Mapping[str, Any], where: str) -> _Schema:
-    section: _Schema = schema(**_typed(schema, values, where))
-    return section
-
-
-def _kind(kinds: Mapping[str, type[_Schema]], values: Mapping[str, Any], section: str) -> _Schema:
-    schema: type[_Schema] = lookup(kinds, str(values.get("kind")), f"{section}.kind")
-    return _build(schema, values, f"{section}.")
-
-
-def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
-    options = {key: value for key, value in values.items() if key not in ("name", "lr")}
-    return OptimizerConfig(**_typed(_NamedOptimizer, _only(values, "name", "lr"), "optimizer."), options=options)
-
-
-_NamedOptimizer = make_dataclass("Optimizer", [("name", str), ("lr", float)])
-_SHARED = [item for item in fields(SchedulerConfig) if item.name not in ("name", "options")]
-_Warmup = make_dataclass("Warmup", [(item.name, item.type, field(default=item.default)) for item in _SHARED])
-
-
-def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
-    shared = [item.name for item in _SHARED]
-    named = _typed(_Warmup, _only(values, *shared), "scheduler.")
-    if "warmup" in named:
-        named["warmup"] = named["warmup"].lower()
-    options = {key: value for key, value in values.items() if key != "name" and key not in shared}
-    return SchedulerConfig(str(values["name"]).lower(), options, **named)
-
-
-def _only(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: values[key] for key in keys if key in values}
-
-
-def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
-    """The typed configuration of one run; raises `ConfigError` on whatever is wrong with it.
-
-    `multirun` only decides what `num_threads: auto` means: 1, so that all launchers agree bit for bit.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        values: dict[str, Any] = OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-    sections: dict[str, Any] = {
-        "task": _kind(TASK_KINDS, values.pop("task"), "task"),
-        "model": _kind(MODEL_KINDS, values.pop("model"), "model"),
-        "optimizer": _optimizer(values.pop("optimizer")),
-        "scheduler": _scheduler(values.pop("scheduler")),
-        "tracking": _build(TrackingConfig, values.pop("tracking"), "tracking."),
-        "probe": _build(ProbeConfig, values.pop("probe", {}) or {}, "probe."),
-        "compare": _build(CompareConfig, values.pop("compare", {}) or {}, "compare."),
-    }
-    values.pop("experiment", None)
-    if values.get("num_threads") == "auto":
-        values["num_threads"] = 1 if multirun else None
-    return RunConfig(**sections, **_typed(_root_schema(), values, ""))
-
-
-@cache
-def _root_schema() -> type:
-    """The root keys of `RunConfig` without its sections, for the type check."""
-    hints = typing.get_type_hints(RunConfig)
-    plain = [item for item in fields(RunConfig) if not is_dataclass(hints[item.name])]
-    return make_dataclass("RunKeys", [(item.name, hints[item.name], field(default=item.default)) for item in plain])

@@ -1,7 +1,7 @@
-"""The schema of the configuration: one frozen dataclass a section, a docstring under every field.
+"""The schema of the configuration: one frozen dataclass per section, with a docstring under every field.
 
-A wrong value raises `ConfigError` at construction and says the value and the mend. What needs the data or a
-registry is judged by `plan`: warmup against the number of updates, the options of an optimizer or a schedule.
+A wrong value raises `ConfigError` at construction. Checks that need the data or a registry are in `plan`: the warmup
+against the number of updates, and the options of an optimizer or a schedule against its factory.
 """
 
 from __future__ import annotations
@@ -15,19 +15,17 @@ from warmup_lab.config.errors import ConfigError, require, require_positive, sug
 from warmup_lab.config.model_schema import ModelConfig
 from warmup_lab.config.task_schema import TaskConfig
 
-# ---------------------------------------------------------------------------- optimizer, scheduler and others
-
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """An optimizer by name; `options` are keyword arguments of its factory in `optimizers.OPTIMIZERS`."""
+    """An optimizer by name, and the keyword arguments of its factory."""
 
     name: str
-    """A name of `optimizers.OPTIMIZERS`."""
+    """A key of `optimizers.OPTIMIZERS`, such as `adamw`."""
     lr: float
-    """Peak learning rate, above 0."""
+    """Peak learning rate, finite and above 0."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What else the factory takes: `betas`, `eps`, `weight_decay`, ..."""
+    """Other keyword arguments of the factory: `betas`, `eps`, `weight_decay`, ..."""
 
     def __post_init__(self) -> None:
         good = self.lr > 0 and math.isfinite(self.lr)
@@ -36,54 +34,64 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """A schedule by name; `options` are keyword arguments of its factory in `schedules.SCHEDULES`."""
+    """A schedule by name, the keyword arguments of its factory, and the shape of its warmup."""
 
     name: str
-    """A name of `schedules.SCHEDULES`."""
+    """A key of `schedules.SCHEDULES`, such as `warmuplinear`."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """What else the factory takes, such as `num_cycles`."""
+    """Other keyword arguments of the factory, such as `num_cycles`."""
     warmup: str = "linear"
-    """A name of `warmups.WARMUPS`, the shapes, or of `warmups.AUTOMATIC`, which take their length from beta2."""
+    """Shape of the warmup: `linear`, `cosine`, `polynomial`, `exponential`, `sqrt` or `step`.
+
+    `untuned_linear`, `untuned_exponential` and `radam` have no length setting: their length follows from beta2.
+    """
     start_factor: float = 0.0
-    """Factor of the peak at which the warmup starts, in [0, 1)."""
+    """Share of the peak learning rate at which the warmup starts, in [0, 1)."""
     skip_zero: bool = False
-    """Leave out the update at `start_factor`: update t of W is at (t + 1) / (W + 1) of the warmup, not t / W."""
+    """Whether to skip the update at `start_factor`: update t of W has progress (t + 1) / (W + 1) instead of t / W."""
     match: str = "length"
-    """What the length asked for means: updates (`length`), or the `t_eff` of a linear warmup of so many updates."""
+    """Meaning of the configured warmup length.
+
+    `length`: the number of warmup updates. `t_eff`: the length of the linear warmup whose T_eff, the sum over updates
+    of 1 - factor, this warmup must match.
+    """
     warmup_power: float = 2.0
-    """Exponent of the polynomial warmup, above 0."""
+    """Exponent of the polynomial warmup, finite and above 0."""
     warmup_rate: float = 5.0
-    """k of the exponential warmup: (1 - exp(-k p)) / (1 - exp(-k)); not 0."""
+    """Rate k of the exponential warmup (1 - exp(-k p)) / (1 - exp(-k)), in [-100, 100] but not 0."""
     warmup_level: float = 0.1
-    """Factor at which the step warmup holds, in [0, 1)."""
+    """Share of the peak learning rate at which the step warmup stays, in [0, 1)."""
 
     def __post_init__(self) -> None:
         for key in ("start_factor", "warmup_level"):
             value = getattr(self, key)
-            require(0 <= value < 1, f"scheduler.{key}={value}: must lie in [0, 1), such as 0.1")
+            require(0 <= value < 1, f"scheduler.{key}={value}: must be in [0, 1), such as 0.1")
         power, rate = self.warmup_power, self.warmup_rate
         require(0 < power < math.inf, f"scheduler.warmup_power={power}: must be above 0, such as 2")
-        require(rate != 0 and abs(rate) <= 100, f"scheduler.warmup_rate={rate}: must not be 0, nor beyond 100")
+        require(
+            rate != 0 and abs(rate) <= 100,
+            f"scheduler.warmup_rate={rate}: must be between -100 and 100, but not 0",
+        )
         known = ("length", "t_eff")
         require(self.match in known, f"unknown scheduler.match {self.match!r}{suggestion(self.match, known)}")
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Weights & Biases beside the local files, which are always written."""
+    """Weights & Biases. The local files are written in any case."""
 
     kind: str = "wandb"
     """`wandb` or `none`."""
     mode: str = "auto"
-    """`auto` (online when a key and a reachable server are there, else offline), `online` or `offline`."""
+    """`online`, `offline`, or `auto`: online if a key is set and the server is reachable, else offline."""
     project: str = "warmup-lab"
     """Project on the server."""
     entity: str | None = None
-    """User or team; null is the account's own."""
+    """User or team on the server. Null means the account's default."""
     log_every: int = 1
-    """Updates between two rows of history."""
+    """Updates between two logged rows of history, at least 1."""
     collect: bool = False
-    """Let W&B collect console, git state, host, program and environment as it does by default."""
+    """Whether W&B collects what it collects by default: console, git state, host, program and environment."""
 
     def __post_init__(self) -> None:
         require(self.kind in ("wandb", "none"), f"unknown tracking.kind {self.kind!r}. Known: none, wandb")
@@ -93,23 +101,32 @@ class TrackingConfig:
 
 
 PROBE_NAMES = ("overshoot", "sharpness", "critical_lr", "layers")
-"""The probes, in the order of their columns."""
+"""The probes, in the order of their columns in the trace."""
 
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Optional instruments in the loop; each writes columns to the trace."""
+    """Optional measurements during training. Each probe adds columns to the trace."""
 
     overshoot_every: int | None = None
-    """Updates between two measurements of whether the loss on the same batch rose; null never."""
+    """Updates between two measurements of whether an update raised the loss on its own batch. Null turns it off."""
     sharpness_every: int | None = None
-    """Updates between two measurements of the top eigenvalues of the Hessian, plain and preconditioned; null never."""
+    """Updates between two measurements of the top eigenvalues of the Hessian, plain and preconditioned.
+
+    Null turns it off.
+    """
     critical_lr_every: int | None = None
-    """Updates between two measurements of the rate above which the update would raise the loss; null never."""
+    """Updates between two measurements of the learning rate above which the update would raise the loss.
+
+    Null turns it off.
+    """
     layers_every: int | None = None
-    """Updates between two measurements of each layer's gradient, relative update and similarity to the start."""
+    """Updates between two measurements of each layer: gradient, relative update, similarity to the initial weights.
+
+    Null turns it off.
+    """
     batch_size: int = 64
-    """Training examples of the fixed batch that all probes but overshoot measure on."""
+    """Number of training examples in the fixed batch that every probe except overshoot uses, at least 1."""
 
     def __post_init__(self) -> None:
         require_positive(self.batch_size, "probe.batch_size")
@@ -118,21 +135,21 @@ class ProbeConfig:
 
     @property
     def wanted(self) -> dict[str, int]:
-        """The probes that are on, with the updates between two of their measurements."""
+        """The probes that are on, with the number of updates between two measurements."""
         periods = {name: getattr(self, f"{name}_every") for name in PROBE_NAMES}
         return {name: every for name, every in periods.items() if every}
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What a comparison states beforehand."""
+    """The design of a comparison, stated before its runs start."""
 
     metric: str = "eval_loss"
-    """Primary metric: a key of `metrics`, or of oscillation, as `roughness` or `early/roughness`."""
+    """Primary metric: a key of `metrics`, or of oscillation, such as `roughness` or `early/roughness`."""
     reference: str | None = None
-    """Arm to compare with; null is the arm that differs only in warmup and has 10 %."""
+    """Arm to compare with. Null means the arm that differs only in warmup and has 10 %."""
     margin: float | None = None
-    """Difference of the metric that would not matter, for equivalence; null tests none."""
+    """Largest difference of the metric that does not matter, above 0. Null means no equivalence test."""
 
     def __post_init__(self) -> None:
         margin = self.margin
@@ -141,70 +158,67 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run, whole."""
+    """The configuration of one training run."""
 
     task: TaskConfig
-    """What to learn."""
+    """The data and its metric."""
     model: ModelConfig
-    """What learns it."""
+    """The classifier."""
     optimizer: OptimizerConfig
-    """How weights are updated."""
+    """The optimizer and its peak learning rate."""
     scheduler: SchedulerConfig
-    """How the learning rate moves."""
+    """The learning-rate schedule."""
     tracking: TrackingConfig = TrackingConfig(kind="none")
-    """Where the run is recorded besides its folder."""
+    """Experiment tracking in addition to the local files."""
     probe: ProbeConfig = ProbeConfig()
-    """Optional instruments."""
+    """Optional measurements during training."""
     compare: CompareConfig = CompareConfig()
-    """What a comparison of a sweep's runs states beforehand."""
+    """The design of the comparison that a sweep ends with."""
     seed: int = 0
-    """Seed of initial weights, data order and dropout: at one seed all strategies share them."""
+    """Seed of initial weights, data order and dropout, at least 0. All strategies share them at equal seeds."""
     study: str = "sweep"
-    """Folder of a sweep under `runs/`."""
+    """Name of the folder of a sweep under `runs/`."""
     epochs: int = 3
-    """Passes over the training data."""
+    """Number of passes over the training data, at least 1."""
     max_steps: int | None = None
-    """Updates in all, instead of `epochs`."""
+    """Total number of updates, at least 1. Null means `epochs` decides."""
     batch_size: int = 32
-    """Examples of one forward pass."""
+    """Number of examples per forward pass, at least 1."""
     grad_accumulation: int = 1
-    """Forward passes an update."""
+    """Number of forward passes per update, at least 1."""
     max_grad_norm: float | None = 1.0
-    """Global L2 norm that gradients are clipped to; null does not clip."""
+    """Global L2 norm that gradients are clipped to, above 0. Null disables clipping."""
     eval_every: int | None = 100
-    """Updates between two evaluations; null evaluates at the end alone."""
+    """Updates between two evaluations, at least 1. Null evaluates only at the end."""
     checkpoint_every: int | None = None
-    """Updates between two checkpoints; null saves one a minute."""
+    """Updates between two checkpoints, at least 1. Null saves a checkpoint every minute."""
     save_model: bool = False
-    """Keep the trained model in the run's folder."""
+    """Whether to save the trained model in the run's folder."""
     warmup_ratio: float | None = None
-    """Warmup as a share of all updates, in [0, 1]."""
+    """Warmup as a share of all updates, in [0, 1]. Set at most one of the three warmup keys; none means 10 %."""
     warmup_steps: int | None = None
-    """Warmup in updates."""
+    """Warmup in updates, at least 0 and at most all updates of the run."""
     warmup_epochs: float | None = None
-    """Warmup in epochs."""
+    """Warmup in epochs, at least 0 and at most all epochs of the run."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`, `mps`."""
+    """`cpu`, `cuda`, `cuda:1`, `mps`, or `auto`: `cuda` if there is a GPU, else `cpu`."""
     precision: str = "auto"
-    """`fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU that has it."""
+    """`fp32`, `bf16` (autocast), or `auto`: bf16 on a GPU that supports it, else fp32."""
     num_threads: int | None = None
-    """Threads of the CPU; null (`auto`) is every core in a single run and 1 in a multirun."""
+    """Number of CPU threads, at least 1.
+
+    Null (`auto` in `conf/`) means all cores in a single run. A multirun uses 1, so that launchers agree bit for bit.
+    """
     force: bool = False
-    """Train anew although a finished run is there."""
+    """Whether to train again even if a finished run exists."""
     objective: str = "eval_loss"
-    """Metric handed to a sweeper."""
+    """Metric that the run returns to the sweeper."""
 
     def __post_init__(self) -> None:
         for key in (
-            "epochs",
-            "max_steps",
-            "batch_size",
-            "grad_accumulation",
-            "eval_every",
-            "checkpoint_every",
-        ):
+            "epochs", "max_steps", "batch_size", "grad_accumulation", "eval_every", "checkpoint_every", "num_threads"
+        ):  # fmt: skip
             require_positive(getattr(self, key), key)
-        require_positive(self.num_threads, "num_threads")
         require(self.seed >= 0, f"seed={self.seed}: must not be negative")
         norm = self.max_grad_norm
         require(norm is None or norm > 0, f"max_grad_norm={norm}: must be above 0, or null for no clipping")
@@ -213,8 +227,8 @@ class RunConfig:
             self.precision in known,
             f"unknown precision {self.precision!r}{suggestion(self.precision, known)}",
         )
-        require(bool(self.study) and self.study not in (".", "..") and not set("/\\") & set(self.study),
-                f"study={self.study!r}: must be a plain folder name")  # fmt: skip
+        is_folder_name = bool(self.study) and self.study not in (".", "..") and not set("/\\") & set(self.study)
+        require(is_folder_name, f"study={self.study!r}: must be a plain folder name")
         self._check_warmup()
 
     def _check_warmup(self) -> None:
@@ -226,8 +240,9 @@ class RunConfig:
         for key, value in given.items():
             require(value >= 0, f"{key}={value}: must not be negative")  # also refuses nan
         ratio = self.warmup_ratio
-        require(ratio is None or ratio <= 1, f"warmup_ratio={ratio}: must lie in [0, 1]; 0.1 is 10 %")
+        require(ratio is None or ratio <= 1, f"warmup_ratio={ratio}: must be in [0, 1]; 0.1 is 10 %")
 
     @property
     def asks_for_warmup(self) -> bool:
+        """Whether a warmup key is set to more than 0. False also if the default of 10 % applies."""
         return bool(self.warmup_ratio or self.warmup_steps or self.warmup_epochs)

@@ -7,16 +7,17 @@ import math
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import RunConfig
 
-# --------------------------------------------------------------------------------------- numbers of updates
+DEFAULT_WARMUP_RATIO = 0.1
+"""Warmup as a share of all updates if no warmup key is set, as in BERT."""
 
 
 def num_steps_per_epoch(num_examples: int, batch_size: int, grad_accumulation: int = 1) -> int:
-    """Optimizer updates an epoch; an update never spans two epochs, and the last batch may be short."""
+    """Optimizer updates per epoch. An update never spans two epochs, and the last batch may be smaller."""
     return math.ceil(math.ceil(num_examples / batch_size) / grad_accumulation)
 
 
 def ceil_share(share: float, total: float) -> int:
-    """`ceil(share * total)`, blind to float noise: 0.07 * 100 is 7.000000000000001 and gives 7.
+    """`ceil(share * total)` without float noise: 0.07 * 100 is 7.000000000000001 and gives 7.
 
     >>> ceil_share(0.07, 100), ceil_share(0.1, 71), ceil_share(0.1, 3600)
     (7, 8, 360)
@@ -27,17 +28,19 @@ def ceil_share(share: float, total: float) -> int:
 
 
 def num_warmup_steps(config: RunConfig, *, steps_per_epoch: int, total_steps: int) -> int:
-    """Updates of warmup that the three warmup keys ask for; 10 % of the updates where none is set."""
+    """Warmup updates that `warmup_steps`, `warmup_epochs` or `warmup_ratio` describe; 10 % of all if none is set.
+
+    Raises:
+        ConfigError: the warmup is longer than the run.
+    """
     if config.warmup_steps is not None:
-        asked, steps = f"warmup_steps={config.warmup_steps}", config.warmup_steps
+        setting, steps = f"warmup_steps={config.warmup_steps}", config.warmup_steps
     elif config.warmup_epochs is not None:
-        asked, steps = (
-            f"warmup_epochs={config.warmup_epochs}",
-            ceil_share(config.warmup_epochs, steps_per_epoch),
-        )
+        setting = f"warmup_epochs={config.warmup_epochs}"
+        steps = ceil_share(config.warmup_epochs, steps_per_epoch)
     else:
-        ratio = 0.1 if config.warmup_ratio is None else config.warmup_ratio
-        asked, steps = f"warmup_ratio={ratio}", ceil_share(ratio, total_steps)
+        ratio = DEFAULT_WARMUP_RATIO if config.warmup_ratio is None else config.warmup_ratio
+        setting, steps = f"warmup_ratio={ratio}", ceil_share(ratio, total_steps)
     if steps > total_steps:
-        raise ConfigError(f"{asked} is a warmup of {steps} updates, but the run has {total_steps} in all")
+        raise ConfigError(f"{setting} is a warmup of {steps} updates, but the run has {total_steps} in all")
     return steps

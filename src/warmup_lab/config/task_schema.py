@@ -1,4 +1,4 @@
-"""Typed configuration of a task, one dataclass for each `task.kind`."""
+"""Typed configuration of a task: one dataclass per `task.kind`."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from dataclasses import dataclass
 
 from warmup_lab.config.errors import require, require_positive, suggestion
 
-# ---------------------------------------------------------------------------------------------------- tasks
-
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What every task has, wherever its texts come from."""
+    """Fields of every task."""
 
     kind: str = ""
-    """Where the texts come from: `synthetic`, `files` or `hub`."""
+    """Source of the texts: `synthetic`, `files` or `hub`."""
     id: str | None = None
-    """The name shown in results, and the folder under `WARMUP_LAB_DATA`; by default made from the source."""
+    """Name of the task in the results. Null derives it from the source.
+
+    For a hub task it is also the name of the folder under `WARMUP_LAB_DATA`.
+    """
     metric: str = "accuracy"
-    """The task's own metric beside loss and accuracy: `accuracy`, `f1` or `matthews_correlation`."""
+    """The task's own metric, reported besides loss and accuracy: `accuracy`, `f1` or `matthews_correlation`."""
     max_length: int = 128
-    """Tokens an example is cut to, special tokens included."""
+    """Maximum number of tokens per example, special tokens included, at least 8. Longer examples are truncated."""
     limit: int | None = None
-    """Training examples to use: a random subset, the same for every training seed; null is all."""
+    """Number of training examples to use, at least 1. Null uses all.
+
+    The examples are a random subset that depends on `data_seed`, not on the seed of the run.
+    """
     data_seed: int = 0
-    """Seed of what is drawn about the data (grammar, subset, validation split)."""
+    """Seed of the task's own random choices (grammar, subset, validation split), at least 0."""
 
     def __post_init__(self) -> None:
         require(self.max_length >= 8, f"task.max_length={self.max_length}: must be at least 8 tokens")
@@ -35,17 +39,18 @@ class TaskConfig:
 
     @property
     def title(self) -> str:
+        """Name of the task in the results."""
         return self.id or self.kind
 
 
 @dataclass(frozen=True)
 class SyntheticTask(TaskConfig):
-    """Sentences of a small grammar with negation and distractors, made from `data_seed`."""
+    """Sentences of a small grammar with negation and distractors, generated from `data_seed`."""
 
     num_train: int = 3821
-    """Training sentences."""
+    """Number of training sentences, at least 2."""
     num_validation: int = 800
-    """Validation sentences; their labels carry no noise."""
+    """Number of validation sentences, at least 2. Their labels have no noise."""
     label_noise: float = 0.05
     """Share of training labels that are flipped, in [0, 0.5)."""
 
@@ -53,28 +58,28 @@ class SyntheticTask(TaskConfig):
         super().__post_init__()
         require(self.num_train >= 2, f"task.num_train={self.num_train}: must be at least 2")
         require(self.num_validation >= 2, f"task.num_validation={self.num_validation}: must be at least 2")
-        require(0 <= self.label_noise < 0.5, f"task.label_noise={self.label_noise}: must lie in [0, 0.5)")
+        require(0 <= self.label_noise < 0.5, f"task.label_noise={self.label_noise}: must be in [0, 0.5)")
 
 
 @dataclass(frozen=True)
 class FilesTask(TaskConfig):
-    """One's own data: CSV, TSV (read without quoting), JSON Lines or Parquet."""
+    """The user's own files: CSV, TSV (read without quoting), JSON Lines or Parquet."""
 
     train_file: str | None = None
-    """Path of the training data."""
+    """Path of the training data. Required."""
     validation_file: str | None = None
-    """Path of the validation data; null splits `validation_share` off the training data, stratified."""
+    """Path of the validation data. Null splits `validation_share` off the training data, stratified by label."""
     validation_share: float = 0.1
-    """Share split off where no validation file is given, in (0, 1)."""
+    """Share of each label's examples to split off if `validation_file` is null, in (0, 1)."""
     text_columns: list[str] | None = None
-    """One or two columns of text; null is every column but the label and an `index`, `id` or `idx`."""
+    """One or two text columns. Null means every column except the label and an `index`, `id` or `idx`."""
     label_column: str = "label"
-    """Column of the labels, strings or numbers."""
+    """Column of the labels, which are strings or numbers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         share = self.validation_share
-        require(0 < share < 1, f"task.validation_share={share}: must lie between 0 and 1")
+        require(0 < share < 1, f"task.validation_share={share}: must be between 0 and 1")
 
     @property
     def title(self) -> str:
@@ -83,22 +88,22 @@ class FilesTask(TaskConfig):
 
 @dataclass(frozen=True)
 class HubTask(TaskConfig):
-    """A data set of the Hugging Face hub, of a local folder, or of `WARMUP_LAB_DATA`."""
+    """A data set from the Hugging Face hub, from a local folder, or from `<WARMUP_LAB_DATA>/<id>`."""
 
     path: str | None = None
-    """Hub id or folder, as `datasets.load_dataset` takes it."""
+    """Hub id or folder, as in `datasets.load_dataset`."""
     name: str | None = None
-    """Configuration of the data set, such as `sst2` of `nyu-mll/glue`."""
+    """Configuration of the data set, such as `sst2` of `nyu-mll/glue`. Null means the default one."""
     train_split: str = "train"
     """Split to train on."""
     validation_split: str = "validation"
     """Split to evaluate on."""
     text_columns: list[str] | None = None
-    """One or two columns of text; null is every string column but the label and an index."""
+    """One or two text columns. Null means every string column except the label and an index."""
     label_column: str = "label"
     """Column of the labels."""
     revision: str | None = None
-    """Branch, tag or commit of the data set."""
+    """Branch, tag or commit of the data set. Null means the default branch."""
 
     @property
     def title(self) -> str:
@@ -106,3 +111,4 @@ class HubTask(TaskConfig):
 
 
 TASK_KINDS: dict[str, type[TaskConfig]] = {"synthetic": SyntheticTask, "files": FilesTask, "hub": HubTask}
+"""The dataclass of each `task.kind`."""
