@@ -1,23 +1,21 @@
-"""Every file under `conf/` and `experiments/` composes, resolves and runs."""
+"""Every file in `conf/` and `experiments/` composes, resolves and runs."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import transformers
+from conf_options import option_names, option_values
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from program import ROOT, train_py
 
-import warmup_lab.cli.compose  # noqa: F401 - the resolver of run ids
 from warmup_lab.config.model_schema import MODEL_KINDS
 from warmup_lab.config.options import bind_options
-from warmup_lab.config.parse import GROUPS, ROOT, resolve
+from warmup_lab.config.parse import GROUPS, resolve
 from warmup_lab.config.task_schema import TASK_KINDS
 from warmup_lab.optimizers.registry import OPTIMIZERS
 from warmup_lab.schedules.registry import SCHEDULES
@@ -25,11 +23,7 @@ from warmup_lab.schedules.registry import SCHEDULES
 EXPERIMENTS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/experiment.yaml"))
 
 
-def options(group: str) -> list[str]:
-    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-
-
-@pytest.mark.parametrize(("group", "option"), [(group, option) for group in GROUPS for option in options(group)])
+@pytest.mark.parametrize(("group", "option"), [(group, name) for group in GROUPS for name in option_names(group)])
 def test_every_option_of_every_group_resolves(group, option):
     extra = ["model.path=somewhere"] if option == "pretrained" else []
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -42,21 +36,44 @@ def test_every_option_of_every_group_resolves(group, option):
 
 
 def test_registries_and_groups_have_the_same_names():
-    assert options("scheduler") == sorted(SCHEDULES)
-    assert options("optimizer") == sorted(OPTIMIZERS)
+    assert option_names("scheduler") == sorted(SCHEDULES)
+    assert option_names("optimizer") == sorted(OPTIMIZERS)
 
 
 @pytest.mark.parametrize(("group", "kinds"), [("task", TASK_KINDS), ("model", MODEL_KINDS)])
-def test_every_file_names_all_keys_of_its_dataclass(group, kinds):
-    """Hydra refuses a key that the file lacks, so a field without a key could not be set."""
-    for option in options(group):
-        node = OmegaConf.load(ROOT / "conf" / group / f"{option}.yaml")
-        assert set(node) == set(kinds[node.kind].__dataclass_fields__), option
+def test_every_option_has_all_keys_of_its_dataclass(group, kinds):
+    """Hydra refuses to set a key that is not in the configuration, so a field without a key could not be set."""
+    for option in option_names(group):
+        values = option_values(group, option)
+        assert set(values) == set(kinds[values["kind"]].__dataclass_fields__), option
+
+
+@pytest.mark.parametrize(
+    ("group", "bases"),
+    [
+        ("task", {"files", "hub", "synthetic"}),
+        ("model", {"bert_tiny", "pretrained"}),
+    ],
+)
+def test_other_options_inherit_and_state_only_what_differs(group, bases):
+    for option in set(option_names(group)) - bases:
+        own = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / group / f"{option}.yaml"))
+        base, self_ = own.pop("defaults")
+        inherited = option_values(group, base)
+        assert self_ == "_self_"
+        assert [key for key, value in own.items() if inherited[key] == value] == [], option
+
+
+def test_no_file_has_a_target():
+    """Classes and functions come from registries, so a configuration file never names one."""
+    for folder in ("conf", "experiments"):
+        for path in (ROOT / folder).rglob("*.yaml"):
+            assert "_target_" not in path.read_text(), path
 
 
 @pytest.fixture(scope="module")
 def stand_ins(tmp_path_factory) -> dict[str, str]:
-    """Small data under the names of the tasks, and a small pretrained model."""
+    """Small data sets with the names of the hub tasks, and a small pretrained model."""
     folder = tmp_path_factory.mktemp("stand_ins")
     for task, columns in (("sst2", ["sentence"]), ("trec", ["question"]), ("rte", ["sentence1", "sentence2"])):
         labels = ["ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM"] if task == "trec" else ["0", "1"]
@@ -74,16 +91,17 @@ def stand_ins(tmp_path_factory) -> dict[str, str]:
     return {"data": str(folder), "model": str(folder / "model")}
 
 
-@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "lr_jitter"])  # it: tests/test_jitter.py
+# lr_jitter needs at least 200 updates; tests/end_to_end/test_lr_jitter.py runs it.
+@pytest.mark.trains
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "lr_jitter"])
 def test_every_experiment_runs_for_two_updates(name, stand_ins, tmp_path, shared_cache):
     grid = OmegaConf.load(ROOT / "experiments" / name / "experiment.yaml").hydra.sweeper.params
     rates = str(grid.get("optimizer.lr", "")).split(",")
     model = [f"model.path={stand_ins['model']}"] if "pretrained" in name else []
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), "-m", f"experiment={name}", "max_steps=2", "seed=0", *model,
-         *([f"optimizer.lr={rates[0]}"] if rates[0] else []), "tracking=none", "num_threads=1"],
-        cwd=tmp_path, text=True, capture_output=True, timeout=300, check=False,
-        env={**os.environ, "WARMUP_LAB_DATA": stand_ins["data"], "WARMUP_LAB_CACHE": str(shared_cache)},
+    done = train_py(
+        "-m", f"experiment={name}", "max_steps=2", "seed=0", *model,
+        *([f"optimizer.lr={rates[0]}"] if rates[0] else []), "tracking=none", "num_threads=1",
+        cwd=tmp_path, WARMUP_LAB_DATA=stand_ins["data"], WARMUP_LAB_CACHE=str(shared_cache),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
@@ -94,7 +112,7 @@ def test_every_experiment_runs_for_two_updates(name, stand_ins, tmp_path, shared
     assert json.loads((folder / "comparison.json").read_text())
 
 
-def test_every_experiment_says_what_it_asks_and_what_it_costs():
+def test_every_experiment_states_question_command_cost_and_expectation():
     for name in EXPERIMENTS:
         text = Path(ROOT / "experiments" / name / "README.md").read_text()
         for heading in ("## Question", "## Command", "## Cost", "## Expected"):

@@ -1,4 +1,7 @@
-"""The command line: Hydra's entry, composing a configuration, and errors in plain words."""
+"""The command line.
+
+`entry` runs `train.py`, `compose` composes configurations and plans with Hydra, `explain` words the errors.
+"""
 
 import lazy_loader
 

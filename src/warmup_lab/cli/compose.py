@@ -1,8 +1,10 @@
-"""Composing a configuration with Hydra: run ids as folder names, experiments by name, and the plan that comes of it."""
+"""Composing a configuration with Hydra: experiments, the default sweeper, run ids as folder names, and plans."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def register_experiments(folder: Path) -> None:
-    """Makes every `<folder>/<name>/experiment.yaml` known as `experiment=<name>`."""
+    """Makes every `<folder>/<name>/experiment.yaml` available as `experiment=<name>`."""
     from hydra.core.config_store import ConfigStore
 
     for path in sorted(folder.glob("*/experiment.yaml")):
@@ -25,28 +27,53 @@ def register_experiments(folder: Path) -> None:
         )
 
 
+@contextmanager
+def default_sweeper(name: str) -> Iterator[None]:
+    """Makes `hydra/sweeper=<name>` the default sweeper inside the block.
+
+    Hydra's default is the option `basic`, so the block stores the sweeper under that name too. An `override
+    hydra/sweeper` in `conf/config.yaml` would also set a default, but it takes precedence over the same override in an
+    experiment. Hydra's `basic` is put back afterwards: other Hydra programs of the same process need it.
+    """
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # discovers plugins, which stores Hydra's own `basic`: it must happen before ours is stored
+    store = ConfigStore.instance()
+    chosen, original = (store.load(f"hydra/sweeper/{option}.yaml") for option in (name, "basic"))
+    store.store(group="hydra/sweeper", name="basic", node=chosen.node, provider=chosen.provider)
+    try:
+        yield
+    finally:
+        store.store(group="hydra/sweeper", name="basic", node=original.node, provider=original.provider)
+
+
 def _run_id(*, _root_: DictConfig) -> str:
-    """The run's id, for `hydra.run.dir`: so every check has passed before Hydra makes a folder."""
+    """The run's id, for `hydra.run.dir`. Computing it checks the whole plan before Hydra creates a folder."""
     return plan_of(_root_).run_id
 
 
-# At import, since a launcher's worker process imports this module and runs nothing else of ours before its first job.
+# Registered at import: a launcher's worker process imports this module and nothing else of ours before its first job.
 OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
 
 
 def plan_of(config: DictConfig) -> Plan:
-    """The plan of the run that Hydra is about to make."""
+    """The plan of the run that Hydra is about to start."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from warmup_lab.plan import make_plan  # torch: only where a run is made
+    from warmup_lab.plan import make_plan  # imports torch, which --help and --cfg do not need
 
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
     return make_plan(resolve(config, multirun=multirun), multirun=multirun)
 
 
 def compose_plan(overrides: list[str]) -> Plan:
-    """The plan of the run that `train.py` with these overrides would make; `ConfigError` where it could not."""
+    """The plan of the single run that `train.py` would start with these overrides.
+
+    Raises:
+        ConfigError: the overrides do not describe a valid run.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
@@ -61,6 +88,9 @@ def compose_plan(overrides: list[str]) -> Plan:
 
 
 def lower_case_choices(overrides: list[str]) -> list[str]:
-    """The names of the registries are case-insensitive, Hydra's options are files: `scheduler=WarmupCosine`."""
+    """The overrides with the choices of our groups in lower case, so that `scheduler=WarmupCosine` works.
+
+    Names are case-insensitive in our registries, but Hydra looks for a file of that name.
+    """
     choice = re.compile(rf"({'|'.join(GROUPS)})=([\w,]+)")
     return [text.lower() if choice.fullmatch(text) else text for text in overrides]

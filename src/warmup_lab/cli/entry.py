@@ -1,4 +1,4 @@
-"""What surrounds Hydra's entry: one run made, skipped or taken up again, and errors in plain words."""
+"""The entry of `train.py`: exit status and error messages around Hydra, and the run that Hydra starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_lab.cli.compose import lower_case_choices, plan_of, register_experiments
+from warmup_lab.cli.compose import default_sweeper, lower_case_choices, plan_of, register_experiments
 from warmup_lab.cli.explain import explain
 from warmup_lab.config import ROOT
 from warmup_lab.training import execute_run, only_warnings_on_terminal
@@ -20,26 +20,28 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-_errors: list[Exception] = []  # of the single run that Hydra ran last
+_errors: list[Exception] = []
+"""The error of the last single run, kept from Hydra."""
 
 
 def main(entry: Callable[[], Any]) -> int:
-    """Runs Hydra's `entry`; returns the exit status, with one or two plain lines on stderr where it is not 0.
+    """Calls `entry`, a function decorated with `hydra.main`, and returns the exit status.
 
-    `HYDRA_FULL_ERROR=1` brings the traceback instead.
+    An error prints one or two lines to stderr, or the traceback if `HYDRA_FULL_ERROR=1` is set.
     """
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback of its own and exits
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own traceback and exits
     register_experiments(ROOT / "experiments")
-    # argparse takes overrides in one piece only, so `a=1 -m b=2` would be refused.
+    # argparse accepts overrides only in one block, so it would refuse `a=1 -m b=2`.
     sys.argv[1:] = sorted(lower_case_choices(sys.argv[1:]), key=lambda word: word not in ("-m", "--multirun"))
     _errors.clear()
     try:
-        entry()
+        with default_sweeper("grid"):
+            entry()
         for error in _errors:
             raise error
     except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         return int(getattr(stop, "exit_status", 130))
     except Exception as error:
         message = explain(error)
@@ -51,11 +53,11 @@ def main(entry: Callable[[], Any]) -> int:
     return 0
 
 
-# ----------------------------------------------------------------------------------------------- one run
-
-
 def run(config: DictConfig) -> float | None:
-    """Trains the run that `config` describes, unless it is finished; returns the metric `objective`."""
+    """Trains the run that `config` describes, unless it is finished, and returns its metric `objective`.
+
+    None if the run has no such value, for example because it diverged.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -70,6 +72,6 @@ def run(config: DictConfig) -> float | None:
         return metric_of(result, plan.config.objective)
     try:
         return metric_of(execute_run(plan, directory), plan.config.objective)
-    except Exception as error:  # Hydra would print a line of its own before ours
+    except Exception as error:  # raised again in `main`: Hydra would print a message of its own first
         _errors.append(error)
         return None

@@ -1,16 +1,18 @@
-"""Errors in plain words: what is wrong and how to mend it, whichever library noticed."""
+"""Error messages: what is wrong and how to correct it, whichever library raised the error."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from omegaconf import DictConfig, OmegaConf
+
 from warmup_lab.config import GROUPS, ROOT, ConfigError, suggestion
-from warmup_lab.schedules import why_no_schedule
+from warmup_lab.schedules import unsupported_reason
 
 
 def explain(error: BaseException) -> str | None:
-    """One or two plain lines on what is wrong and how to mend it; None where only a traceback would help."""
+    """One or two lines on what is wrong and how to correct it; None if only a traceback helps."""
     from hydra.errors import HydraException, MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -30,6 +32,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterable[BaseException]:
+    """The error and the errors that caused it, outermost first."""
     link: BaseException | None = error
     while link is not None:
         yield link
@@ -38,7 +41,7 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
 
 def _unknown_option(missing: str, options: Iterable[str]) -> str:
     group, _, name = missing.rpartition("/")
-    reason = why_no_schedule(name) if group == "scheduler" else None
+    reason = unsupported_reason(name) if group == "scheduler" else None
     if reason:
         return reason
     return f"unknown {group or 'configuration'} {name!r}{suggestion(name, options)}"
@@ -53,16 +56,21 @@ def _unknown_key(key: str) -> str:
 
 
 def known_keys(section: str) -> set[str]:
-    """Keys of a section of the configuration, over all options of its group; '' is the root's."""
-    from omegaconf import DictConfig, OmegaConf
+    """The keys of a section of the configuration; `''` is the root.
 
-    def keys(node: object) -> set[str]:
-        return {str(key) for key in node} if isinstance(node, DictConfig) else set()
-
+    A group has the keys of all its options. Options that inherit through a defaults list need no special care: the
+    option that they inherit from is in the same group.
+    """
     if section in GROUPS:
-        files = [*(ROOT / "conf" / section).glob("*.yaml"), *([ROOT / "conf/warmup.yaml"] * (section == "scheduler"))]
-        return set().union(*(keys(OmegaConf.load(path)) for path in files))
+        paths = list((ROOT / "conf" / section).glob("*.yaml"))
+        if section == "scheduler":
+            paths.append(ROOT / "conf" / "warmup.yaml")  # keys that all schedulers share
+        return set().union(*(_keys(OmegaConf.load(path)) for path in paths)) - {"defaults"}
     root = OmegaConf.load(ROOT / "conf" / "config.yaml")
     if section:
-        return keys(OmegaConf.select(root, section))
-    return keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}
+        return _keys(OmegaConf.select(root, section))
+    return _keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}
+
+
+def _keys(node: object) -> set[str]:
+    return {str(key) for key in node} if isinstance(node, DictConfig) else set()
