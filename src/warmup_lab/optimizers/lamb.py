@@ -1,4 +1,4 @@
-"""LAMB (You et al. 2020)."""
+"""LAMB (You et al. 2020) and its factory."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from warmup_lab.optimizers.groups import Groups
 
 
 class Lamb(Optimizer):
-    """LAMB: Adam's update, scaled in each tensor to the size of its weights.
+    """LAMB: Adam's update, scaled for each tensor to the norm of its weights.
 
         m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
         u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay w
         w = w - lr phi(|w|) / |u| u,  phi(z) = min(z, max_weight_norm)
 
     So `lr` is the relative change of a tensor in one update: |change| = lr |w|, whatever the gradient. The trust ratio
-    phi(|w|) / |u| is 1 where |w| or |u| is 0. A group of the role `vectors` has no trust ratio unless `adapt_vectors`:
-    a bias starts at 0 and could from there grow by no more than the share `lr` an update. BERT's LAMB leaves the same
-    parameters out, LayerNorms and biases, of weight decay and of the trust ratio.
+    phi(|w|) / |u| is 1 if |w| or |u| is 0. Groups of the role `vectors` have no trust ratio unless `adapt_vectors` is
+    set: a bias starts at 0 and could then grow only by the share `lr` per update. BERT's LAMB excludes the same
+    parameters, LayerNorms and biases, from weight decay and from the trust ratio.
 
     Source: You et al. 2020, "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", algorithm 2,
-    arXiv 1904.00962, whose phi is the identity unless it is bounded.
+    arXiv 1904.00962. Their phi is the identity unless it is bounded.
     """
 
     def __init__(self, groups: Groups, **options: Any) -> None:
@@ -85,3 +85,33 @@ class Lamb(Optimizer):
         scales = weight_norms.clamp(max=group["max_weight_norm"]) if group["max_weight_norm"] else weight_norms
         apply = (weight_norms > 0) & (update_norms > 0)
         return list(torch.where(apply, scales / update_norms, 1.0).unbind())
+
+
+def lamb(  # noqa: PLR0913 - the keywords are the optimizer's options
+    groups: Groups,
+    lr: float,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-6,
+    weight_decay: float = 0.01,
+    max_weight_norm: float | None = None,
+    adapt_vectors: bool = False,
+) -> Optimizer:
+    """LAMB (You et al. 2020), see `Lamb`: an update changes each matrix by the share `lr` of its norm.
+
+    LAMB is made for large batches, and it needs a warmup: with 512 to 32,768 sentences per batch, the paper warms BERT
+    up for 1/320 to 1/5 of its updates. The trust ratio ensures only that no layer moves too far for its size.
+
+    Args:
+        groups: Parameter groups.
+        lr: Peak learning rate: the relative change of a matrix per update.
+        betas: Decay of the first and the second moment. Default: (0.9, 0.999).
+        eps: Added to the root of the second moment. Default: 1e-6, as in BERT.
+        weight_decay: Added to Adam's update before the trust ratio. Default: 0.01, as in BERT.
+        max_weight_norm: Upper bound of the weight norm in the trust ratio; some libraries use 10. Default: no bound.
+        adapt_vectors: Use the trust ratio for biases and LayerNorms too. Default: False.
+    """
+    return Lamb(
+        groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, max_weight_norm=max_weight_norm,
+        adapt_vectors=adapt_vectors,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Muon for hidden matrices, AdamW for the rest (Jordan et al. 2024)."""
+"""Muon for hidden matrices, AdamW for the rest (Jordan et al. 2024), and the factory of both."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from warmup_lab.optimizers.groups import Groups
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal, for matrices alone.
+    """Muon: orthogonalized momentum, for matrices only.
 
         b = momentum b + (1 - momentum) g;  d = (1 - momentum) g + momentum b, or b without nesterov
         w = w (1 - lr weight_decay) - 0.2 sqrt(max(rows, columns)) lr orthogonal(d)
 
-    orthogonal(d) sets the singular values of d to about 1 (0.7 to 1.2) by `ns_steps` iterations of Newton and Schulz.
-    The factor before lr gives the update the RMS that AdamW's usually has, 0.2 (Liu et al. 2025), so that learning rate
-    and weight decay mean what they mean there.
+    orthogonal(d) sets the singular values of d to about 1 (0.7 to 1.2) with `ns_steps` Newton-Schulz iterations. The
+    factor before lr gives the update an RMS of 0.2, the usual RMS of AdamW's updates (Liu et al. 2025). Learning rate
+    and weight decay therefore mean the same as in AdamW.
 
-    It is torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but in float32: torch's iterates in bfloat16, which a
-    CPU without instructions for it does more than ten times slower (BERT-tiny, one thread: 583 ms an update).
+    The class equals torch.optim.Muon with adjust_lr_fn="match_rms_adamw", but computes in float32. torch iterates in
+    bfloat16, which is more than ten times slower on a CPU without bfloat16 instructions (BERT-tiny, one thread: 583 ms
+    per update).
 
-    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the factor from Liu et al.
+    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". The factor is from Liu et al.
     2025, "Muon is Scalable for LLM Training", arXiv 2502.16982.
     """
 
@@ -56,13 +57,13 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """`U V^T` of the matrix's `U S V^T`, roughly: its singular values are brought to about 1, and 0 stays 0.
+    """An approximation of `U V^T` for the matrix `U S V^T`: singular values become about 1, and 0 stays 0.
 
-    Each step maps a singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5, from S divided by its Frobenius norm.
+    S is divided by its Frobenius norm. Each step then maps a singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix  # (rows, columns), rows <= columns: the smaller products
+    x = matrix.T if tall else matrix  # (rows, columns) with rows <= columns, so the products are small
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(num_steps):
         gram = x @ x.T
@@ -71,10 +72,10 @@ def orthogonal(matrix: torch.Tensor, num_steps: int) -> torch.Tensor:
 
 
 class MuonWithAdamW(Optimizer):
-    """`Muon` for groups of the role `hidden`, torch's fused AdamW for all others, behind one optimizer.
+    """`Muon` for groups of the role `hidden` and torch's fused AdamW for all others, as one optimizer.
 
-    State and groups are held here; the two parts only ever see their share of them, so that whoever sets a learning
-    rate, saves or restores has to know of one optimizer alone.
+    This class holds the state and the groups, and passes each of the two optimizers its share. Callers that set a
+    learning rate, save or restore see a single optimizer.
     """
 
     def __init__(self, groups: Groups, *, muon: dict[str, Any], adamw: dict[str, Any]) -> None:
@@ -89,7 +90,7 @@ class MuonWithAdamW(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for part, groups in zip(self._parts, _split(self.param_groups), strict=True):
-            part.param_groups, part.state = groups, self.state  # anew: load_state_dict makes new ones
+            part.param_groups, part.state = groups, self.state  # load_state_dict replaces both
             part.step()
         return loss
 
@@ -97,3 +98,34 @@ class MuonWithAdamW(Optimizer):
 def _split(groups: Groups) -> tuple[Groups, Groups]:
     hidden = [group for group in groups if group["role"] == "hidden"]
     return hidden, [group for group in groups if group["role"] != "hidden"]
+
+
+def muon(  # noqa: PLR0913 - the keywords are the optimizer's options
+    groups: Groups,
+    lr: float,
+    *,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_steps: int = 5,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Optimizer:
+    """Muon (Jordan et al. 2024) for the matrices of the stacked layers, AdamW for all other parameters.
+
+    AdamW updates embeddings, pooler, head and vectors. An orthogonal update has its full size from the first update on,
+    whatever the gradient. Only AdamW's part needs the warmup that Adam's second moment calls for. See `Muon`.
+
+    Args:
+        groups: Parameter groups, with the role `hidden` for Muon.
+        lr: Peak learning rate of both: Muon's update is scaled to the RMS of AdamW's (Liu et al. 2025).
+        momentum: Muon's momentum. Default: 0.95.
+        nesterov: Use Nesterov momentum in Muon. Default: True.
+        ns_steps: Newton-Schulz iterations per update. Default: 5.
+        betas: Decay of AdamW's first and second moment. Default: (0.9, 0.999).
+        eps: Added to the root of AdamW's second moment. Default: 1e-8.
+        weight_decay: Decoupled weight decay of both. Default: 0.01.
+    """
+    shared = {"lr": lr, "weight_decay": weight_decay}
+    own = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
+    return MuonWithAdamW(groups, muon=shared | own, adamw=shared | {"betas": betas, "eps": eps})
