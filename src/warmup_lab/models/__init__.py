@@ -1,4 +1,5 @@
-"""Models: how one is built or loaded, and its forward pass, padded or packed."""
+"""Models: `build` makes the classifier of a run, `pretrained` loads its encoder from a folder or the hub, `forward` has
+the forward pass and the loss, and `packed_forward` the forward pass over packed batches."""
 
 import lazy_loader
 

@@ -1,14 +1,14 @@
-"""The forward pass over batches without padding (`rows`), for the architectures in the table `_KINDS`.
+"""The forward pass over packed batches (`tasks.packing`), for the architectures in `_FAMILIES`.
 
-It calls the model's own layers, in the model's own order, and computes what `model(**batch)` computes of a padded
-batch, save what nobody reads:
+It calls the model's own layers in the model's own order. Logits, loss and gradients equal those of `model(**batch)` on
+the padded batch up to rounding. Two things differ inside:
 
-- Attention is block-diagonal: a token sees the tokens of its own example.
-- The classifier reads the first token of each example, so the last layer asks for these tokens alone: its keys and
-  values are those of all tokens, its queries, its output and its feed-forward layer those of the first.
+- Attention is block-diagonal: a token attends only to the tokens of its own example.
+- The classifier reads only the first token of each example. The last layer therefore computes queries, output and
+  feed-forward for the first tokens only, and keys and values for all tokens.
 
-Loss and gradients equal those of the padded batch but for rounding. Dropout draws other masks than it would over a
-padded batch, from the same distribution; they remain a pure function of the seed of the update and of its batch.
+Dropout draws other masks than over a padded batch, from the same distribution. They depend on the seed of the update
+and on its batch only.
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from warmup_lab.tasks import Batch, Collate, collate, collate_rows
+from warmup_lab.tasks import Batch, Collate, collate, collate_packed
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _Family:
     """How a family of encoders differs from BERT."""
 
     positions_after_padding: bool = False
-    """Whether positions start after that of padding (RoBERTa), not at 0."""
+    """Whether positions start after the padding's position, as in RoBERTa, instead of at 0."""
     norm_first: bool = False
-    """Whether LayerNorm comes before each block and once more after the last, not after each block."""
+    """Whether LayerNorm is before each block and once after the last block, instead of after each block."""
     pooler: bool = False
-    """Whether the first token goes through pooler and dropout on its way to the classifier."""
+    """Whether the first token passes through a pooler and dropout before the classifier."""
 
 
-_KINDS = {
-    "BertForSequenceClassification": _Kind(pooler=True),
-    "RobertaForSequenceClassification": _Kind(positions_after_padding=True),
-    "RobertaPreLayerNormForSequenceClassification": _Kind(positions_after_padding=True, norm_first=True),
+_FAMILIES = {
+    "BertForSequenceClassification": _Family(pooler=True),
+    "RobertaForSequenceClassification": _Family(positions_after_padding=True),
+    "RobertaPreLayerNormForSequenceClassification": _Family(positions_after_padding=True, norm_first=True),
 }
-"""transformers' classes whose batches need no padding. Every other class is padded, never guessed at: DistilBERT takes
-no positions, DeBERTa's are relative, ELECTRA's head differs, and decoders read the last token."""
+"""The transformers classes that can be packed. Batches of all other classes are padded: DistilBERT takes no positions,
+DeBERTa's positions are relative, ELECTRA's head differs, and decoders read the last token."""
 
 
 def collate_for(model: torch.nn.Module) -> Collate:
-    """How batches for this model are made: without padding where that is known to be the same, else padded."""
-    known = type(model).__name__ in _KINDS and not model.config.is_decoder  # type: ignore[union-attr]
-    return collate_rows if known else collate
+    """The function that makes batches for this model: packed if its class is in `_FAMILIES`, else padded."""
+    known = type(model).__name__ in _FAMILIES and not model.config.is_decoder  # type: ignore[union-attr]
+    return collate_packed if known else collate
 
 
-def logits_of_rows(model: Any, batch: Batch) -> torch.Tensor:
-    """`(B, num_classes)` of a batch from `collate_rows`."""
-    kind, encoder = _KINDS[type(model).__name__], model.base_model
-    first_position = encoder.embeddings.padding_idx + 1 if kind.positions_after_padding else 0
+def packed_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """Logits `(B, num_classes)` of a batch from `collate_packed`."""
+    family, encoder = _FAMILIES[type(model).__name__], model.base_model
+    first_position = encoder.embeddings.padding_idx + 1 if family.positions_after_padding else 0
     hidden = encoder.embeddings(  # (R, W, H)
         input_ids=batch["input_ids"],
         token_type_ids=batch["token_type_ids"],
@@ -63,23 +63,23 @@ def logits_of_rows(model: Any, batch: Batch) -> torch.Tensor:
     *layers, last = encoder.encoder.layer
     for layer in layers:
         hidden = layer(hidden, mask)
-    first = _first_tokens(last, kind, hidden, batch)  # (B, H)
-    if kind.norm_first:
+    first = _first_tokens(last, family, hidden, batch)  # (B, H)
+    if family.norm_first:
         first = encoder.LayerNorm(first)
-    features = first[:, None]  # (B, 1, H): the head takes the first of one token
-    if kind.pooler:
+    features = first[:, None]  # (B, 1, H): the head reads token 0
+    if family.pooler:
         features = model.dropout(encoder.pooler(features))
     logits: torch.Tensor = model.classifier(features)
     return logits
 
 
-def _first_tokens(layer: Any, kind: _Kind, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """`(B, H)`: the layer's output at the first token of each example."""
+def _first_tokens(layer: Any, family: _Family, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Output of the layer at the first token of each example, `(B, H)`."""
     attention = layer.attention.self
     tokens = hidden.flatten(0, 1)  # (R * W, H)
     first = tokens[batch["starts"]]  # (B, H)
     normed, normed_first = tokens, first
-    if kind.norm_first:
+    if family.norm_first:
         normed = layer.attention.LayerNorm(tokens)
         normed_first = normed[batch["starts"]]
 

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
 from warmup_lab.models import to_device
 from warmup_lab.plan import Plan
 from warmup_lab.runs import Number
+from warmup_lab.system import probe_batch_rng
 from warmup_lab.tasks import Batch, Task, collate
 
 
@@ -73,8 +73,7 @@ class Probe:
 
 def probe_batch(task: Task, size: int, *, seed: int, device: str) -> Batch:
     """`size` training examples, or all of them where there are fewer; a pure function of the seed."""
-    # (2,): no stream of `corpora` or of `tasks.batch_indices`.
-    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,))).permutation(len(task.train))
+    order = probe_batch_rng(seed).permutation(len(task.train))
     return to_device(collate(task.train, order[:size], task.pad_id), device)
 
 
@@ -87,13 +86,6 @@ def dropout_off(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
-
-
-@contextmanager
-def random_state_kept(device: str) -> Iterator[None]:
-    """Whatever is drawn inside, the random state of the CPU and of the run's GPU is as it was outside."""
-    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
-        yield
 
 
 def logits_of_batch(model: torch.nn.Module, batch: Batch) -> torch.Tensor:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 import torch
 
 from warmup_lab.plan import Plan
-from warmup_lab.probes.base import Probe, Setting, Update, probe_batch, random_state_kept
+from warmup_lab.probes.base import Probe, Setting, Update, probe_batch
 from warmup_lab.probes.critical_lr import CriticalLrProbe
 from warmup_lab.probes.layers import LayersProbe
 from warmup_lab.probes.overshoot import OvershootProbe
 from warmup_lab.probes.sharpness import SharpnessProbe
 from warmup_lab.runs import Number, Progress
+from warmup_lab.system import preserved_random_state
 from warmup_lab.tasks import Batch, Task
 
 PROBES: dict[str, Callable[[Setting], Probe]] = {
@@ -59,7 +60,7 @@ class Probes:
         self._due = [probe for every, probe in self._probes if step % every == 0]
         if self._due:
             update = Update(step, batches, grad_norm)
-            with random_state_kept(self._device):
+            with preserved_random_state(self._device):
                 for probe in self._due:
                     probe.before_update(update)
 

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from warmup_lab.probes.base import Probe, Setting, Update, dropout_off, finite, mean_loss
 from warmup_lab.runs import Number
+from warmup_lab.system import power_iteration_generator
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 """A symmetric matrix as what it does to a vector, `(n,) -> (n,)`."""
@@ -68,7 +69,7 @@ class SharpnessProbe(Probe):
         start = memory.get(name)
         if start is None:
             size = sum(weight.numel() for weight in self._setting.weights)
-            start = torch.randn(size, generator=torch.Generator().manual_seed(0))
+            start = torch.randn(size, generator=power_iteration_generator())
         value, vector = top_eigenpair(product, start.to(self._setting.plan.device))
         if finite(value) is None:
             return None

@@ -1,5 +1,8 @@
-"""What the operating system provides: atomic files, the cache, locks, one network check, devices, and all random
-streams."""
+"""What the operating system provides, and all random streams.
+
+`files` writes files atomically, `cache` keeps computed files on disk, `locks` keeps two sweeps out of one folder,
+`network` checks whether a server answers, `devices` describes this machine, and `seeding` has every random stream.
+"""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""A cache on disk, of files named by their content: safe under concurrent processes, and never needed.
+"""A cache on disk for files that can be computed again. Several processes may use it at once.
 
-What is damaged counts as absent; what cannot be written goes to a folder of this process alone.
+A damaged file counts as missing. If the cache cannot be written, a temporary folder of this process replaces it.
 """
 
 from __future__ import annotations
@@ -26,26 +26,29 @@ logger = logging.getLogger(__name__)
 
 
 def cache_root() -> Path:
+    """The folder `WARMUP_LAB_CACHE`, by default `~/.cache/warmup-lab`."""
     return Path(os.environ.get("WARMUP_LAB_CACHE") or "~/.cache/warmup-lab").expanduser()
 
 
 @cache
-def _spare_root() -> Path:
-    """A cache of this process alone, where nothing can be written to the real one."""
+def _temporary_root() -> Path:
+    """Replaces `cache_root` if nothing can be written there; removed when the process ends."""
     folder = tempfile.mkdtemp(prefix="warmup-lab-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
 
 
 def store(folder: Path, files: dict[str, bytes]) -> Path:
-    """Writes `files` into `folder` of the cache, unless they are there just so; returns the folder's full path."""
+    """Writes the files that are missing or differ into `folder` of the cache; returns the folder's full path."""
     try:
         return _store_below(cache_root(), folder, files)
     except OSError as error:
-        if not _spare_root.cache_info().currsize:
-            hint = "set WARMUP_LAB_CACHE to a folder that can be written"
-            logger.warning("cannot write to the cache %s (%s): nothing is kept; %s", cache_root(), error.strerror, hint)
-        return _store_below(_spare_root(), folder, files)
+        if not _temporary_root.cache_info().currsize:
+            logger.warning(
+                "cannot write to the cache %s (%s): cached files are lost when this process ends. Set WARMUP_LAB_CACHE "
+                "to a writable folder", cache_root(), error.strerror,
+            )  # fmt: skip
+        return _store_below(_temporary_root(), folder, files)
 
 
 def _store_below(root: Path, folder: Path, files: dict[str, bytes]) -> Path:
@@ -58,14 +61,15 @@ def _store_below(root: Path, folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def write_arrays(name: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Stores named arrays as the `.npz` file `name` of the cache."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     store(name.parent, {name.name: buffer.getvalue()})
 
 
 def read_arrays(name: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of a file of the cache; None where it is absent or damaged (each array has a checksum)."""
-    roots = [cache_root(), *([_spare_root()] if _spare_root.cache_info().currsize else [])]
+    """The arrays of the `.npz` file `name` of the cache; None if it is missing or damaged (arrays have checksums)."""
+    roots = [cache_root(), *([_temporary_root()] if _temporary_root.cache_info().currsize else [])]
     for path in (root / name for root in roots):
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
@@ -73,5 +77,5 @@ def read_arrays(name: Path) -> dict[str, NDArray[Any]] | None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-            logger.warning("%s is damaged (%s): it is made again", path, error)
+            logger.warning("%s is damaged (%s) and will be computed again", path, error)
     return None

@@ -1,4 +1,4 @@
-"""Atomic writes: a reader sees the old file or the whole new one, never a part, also after `kill -9`."""
+"""Atomic writes and JSON. A reader sees the old file or the complete new one, also after `kill -9`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import numpy as np
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved onto it when the block ends well and removed when it does not."""
+    """Yields a temporary path in the folder of `path`, and moves it to `path` if the block succeeds.
+
+    If the block raises, the temporary file is removed and `path` stays unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -27,13 +30,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`value` as indented JSON; NaN and infinities raise `ValueError`, they have no place in JSON."""
+    """Writes `value` as indented JSON; raises `ValueError` for NaN and infinities, which JSON does not have."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses, tuples and numpy scalars as JSON has them; null for a number that is not finite."""
+    """Converts dataclasses, tuples and numpy scalars to what JSON has; non-finite numbers become None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)
     if isinstance(value, dict):
@@ -45,8 +48,8 @@ def to_json(value: Any) -> Any:
 
 
 class JsonRecord:
-    """Base of the dataclasses that go into a JSON file."""
+    """Base class of the dataclasses that are written to JSON files."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: lists for tuples, null for what is not finite."""
+        """The fields as JSON values: tuples become lists, non-finite numbers become None."""
         return to_json(self)  # type: ignore[no-any-return]

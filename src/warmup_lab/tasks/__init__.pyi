@@ -4,11 +4,12 @@ from .batches import Examples as Examples
 from .batches import Task as Task
 from .batches import batch_indices as batch_indices
 from .batches import collate as collate
+from .batches import eval_batch_size as eval_batch_size
 from .batches import iterate_batches as iterate_batches
 from .batches import label_entropy as label_entropy
 from .hub import hub_access as hub_access
 from .hub import local_folder as local_folder
-from .packing import collate_rows as collate_rows
+from .packing import collate_packed as collate_packed
 from .sources import Corpus as Corpus
 from .sources import content_digest as content_digest
 from .sources import load_corpus as load_corpus

@@ -1,6 +1,6 @@
-"""A task ready to train on: tokenised examples, cached on disk by content, and their batches.
+"""Tokenized examples and their batches.
 
-Texts are tokenised once: token ids lie in one flat array a split, and a batch is cut from it and padded.
+The token ids of a split are one flat array. A batch is cut out of it and padded.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from warmup_lab.system import epoch_order_rng
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Tokenised examples; example i has the tokens `token_ids[offsets[i]:offsets[i + 1]]`, special ones included."""
+    """Tokenized examples. Example i has the tokens `token_ids[offsets[i]:offsets[i + 1]]`, including special tokens."""
 
     token_ids: NDArray[np.int32]
-    """`(num_tokens,)`."""
+    """`(num_tokens,)`: the tokens of all examples."""
     type_ids: NDArray[np.int8]
-    """`(num_tokens,)`: 0 in the first text, 1 in the second of a pair."""
+    """`(num_tokens,)`: 0 in the first text, 1 in the second text of a pair."""
     offsets: NDArray[np.int64]
-    """`(num_examples + 1,)`."""
+    """`(num_examples + 1,)`: where each example starts and the last one ends."""
     labels: NDArray[np.int64]
     """`(num_examples,)`: index of each label in the task's `label_names`."""
 
@@ -32,49 +34,48 @@ class Examples:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """`(num_examples,)`: tokens of each example."""
+        """`(num_examples,)`: number of tokens of each example."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What a model is trained and evaluated on."""
+    """The data that a model is trained and evaluated on."""
 
     train: Examples
     validation: Examples
     label_names: tuple[str, ...]
     vocab_size: int
-    """Tokens of the tokenizer: every token id is below it."""
+    """Number of tokens of the tokenizer; every token id is smaller."""
     pad_id: int
-    """Token id that pads short examples."""
+    """Token id used for padding."""
     digest: str
     """Digest of the corpus."""
     tokenizer_dir: Path
-    """Folder from which `AutoTokenizer` loads the tokenizer."""
+    """Folder that `AutoTokenizer` can load the tokenizer from."""
 
 
 # ------------------------------------------------------------------------------------------------------ batches
 
 Batch = Mapping[str, torch.Tensor]
-"""What a `Collate` made, on any device."""
+"""Named tensors, on any device."""
 Collate = Callable[[Examples, NDArray[np.int64], int], Batch]
-"""`(examples, indices, pad_id) -> batch`: `collate` here, or `rows.collate_rows`."""
+"""`(examples, indices, pad_id) -> batch`: `collate` or `packing.collate_packed`."""
 
 
 def batch_indices(num_examples: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """The examples of each batch of an epoch, in random order; the last batch may be short.
+    """The indices of the examples of each batch of an epoch, in random order. The last batch may be smaller.
 
-    A pure function of its arguments, so that a resumed run needs no state to go on where it was.
+    The result depends on the arguments only, so a resumed run continues without stored state.
     """
-    # (1, ...): no stream of `corpora`, or with equal seeds an epoch would begin with all flipped labels.
-    order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, epoch))).permutation(num_examples)
+    order = epoch_order_rng(seed, epoch).permutation(num_examples)
     return [order[start : start + batch_size] for start in range(0, num_examples, batch_size)]
 
 
 def collate(examples: Examples, indices: NDArray[np.int64], pad_id: int) -> dict[str, torch.Tensor]:
-    """The batch of these examples, padded to the longest of them.
+    """The batch of these B examples, padded to the longest of them, of length S.
 
-    Returns `input_ids`, `attention_mask` and `token_type_ids` of shape `(B, S)`, and `labels` `(B,)`, all int64.
+    Returns int64 tensors: `input_ids`, `attention_mask` and `token_type_ids` of shape `(B, S)`, and `labels` `(B,)`.
     """
     starts = examples.offsets[indices]
     lengths = examples.offsets[indices + 1] - starts
@@ -90,14 +91,19 @@ def collate(examples: Examples, indices: NDArray[np.int64], pad_id: int) -> dict
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
+def eval_batch_size(batch_size: int) -> int:
+    """Examples of one forward pass in evaluation, which needs no memory for gradients: 4 times the training's."""
+    return 4 * batch_size
+
+
 def iterate_batches(examples: Examples, batch_size: int, pad_id: int, collate: Collate = collate) -> Iterator[Batch]:
-    """Batches of all examples, for evaluation: by length, which saves padding, so not in the order of the file."""
+    """Batches of all examples, for evaluation. They are sorted by length, which saves padding."""
     order = np.argsort(examples.lengths, kind="stable")
     for start in range(0, len(order), batch_size):
         yield collate(examples, order[start : start + batch_size], pad_id)
 
 
 def label_entropy(examples: Examples, num_classes: int) -> float:
-    """Entropy of the labels in nats: the loss of a model that knows no more than how frequent each label is."""
+    """Entropy of the labels in nats: the loss of a model that predicts the frequency of each label."""
     shares = np.bincount(examples.labels, minlength=num_classes) / len(examples)
     return float(-np.sum(shares * np.log(np.where(shares > 0, shares, 1.0))))

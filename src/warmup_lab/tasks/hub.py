@@ -1,6 +1,6 @@
-"""The Hugging Face hub: whether it can be reached, and reading a data set of it (or of a folder) into columns.
+"""Access to the Hugging Face hub, and reading a data set of the hub or of a folder into columns.
 
-The libraries of the hub retry an unreachable server for half a minute a file; here it is asked once a process.
+The hub's libraries retry an unreachable server for half a minute per file. Here one check per process decides instead.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def hub_access() -> Iterator[bool]:
-    """Within it the libraries of the hub use their caches alone, at once, where the hub cannot be reached.
+    """Makes the hub's libraries use only their caches inside the block if the hub cannot be reached.
 
-    Yields whether it can; `HF_HUB_OFFLINE=1` in the environment says that it cannot.
+    Yields whether the hub can be reached. `HF_HUB_OFFLINE=1` in the environment means that it cannot.
     """
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
     asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    # The libraries read the variable once, when imported; this is the switch they look at from then on.
+    # The libraries read the environment variable only once, when imported. After that they read this constant.
     constants.HF_HUB_OFFLINE = before or asked or not reachable(constants.ENDPOINT)
     try:
         yield not constants.HF_HUB_OFFLINE
@@ -39,7 +39,7 @@ def hub_access() -> Iterator[bool]:
 
 
 def local_folder(path: str, key: str) -> Path | None:
-    """The folder that `path` names, or None where it can only be the id of something on the hub."""
+    """The folder `path`, or None if `path` is a hub id; raises `ConfigError` if it is neither."""
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
@@ -48,18 +48,21 @@ def local_folder(path: str, key: str) -> Path | None:
     return None
 
 
-def read_splits(config: HubTask, elsewhere: str) -> tuple[Table, Table, tuple[str, ...] | None]:
-    """Columns of the training and the validation split, and the label names where the data set has them.
+def read_splits(config: HubTask, alternative: str) -> tuple[Table, Table, tuple[str, ...] | None]:
+    """Columns of the training and the validation split, and the label names if the data set has them.
 
-    `elsewhere` says how else the task could be had, for the message where the hub does not give it.
+    `alternative` is for error messages: another way to provide the data.
+
+    Raises:
+        ConfigError: the data set or a split cannot be read.
     """
     require(bool(config.path), "task=hub needs task.path=<hub id or folder>")
-    train, validation = _load(config, elsewhere)
+    train, validation = _load(config, alternative)
     names = getattr(train.features.get(config.label_column), "names", None)  # of a ClassLabel
     return _columns(train, config, "train_split"), _columns(validation, config, "validation_split"), names
 
 
-def _load(config: HubTask, elsewhere: str) -> tuple[Any, Any]:
+def _load(config: HubTask, alternative: str) -> tuple[Any, Any]:
     from datasets import load_dataset
 
     folder = local_folder(str(config.path), "task.path")
@@ -70,25 +73,28 @@ def _load(config: HubTask, elsewhere: str) -> tuple[Any, Any]:
         except Exception as error:  # what the library raises is neither documented nor stable
             what = f"task.path={config.path}" + (f" task.name={config.name}" if config.name else "")
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ConfigError(f"{what}: {_why(reason, bool(folder), online, elsewhere)}") from error
+            raise ConfigError(f"{what}: {_reason(reason, bool(folder), online, alternative)}") from error
     return data[0], data[1]
 
 
-def _why(reason: str, is_folder: bool, online: bool, elsewhere: str) -> str:
+def _reason(reason: str, is_folder: bool, online: bool, alternative: str) -> str:
     if "split" in reason:
         return (
-            f"{reason}\nName others, or share one: task.train_split='train[:90%]' task.validation_split='train[90%:]'"
+            f"{reason}\nChoose other splits, or parts of one: task.train_split='train[:90%]' "
+            "task.validation_split='train[90%:]'"
         )
     if is_folder:
         return f"this folder cannot be read as a data set: {reason}"
     if online:
-        return f"the Hugging Face hub does not give this data set: {reason}\nOr {elsewhere}"
-    lacking = "the Hugging Face hub cannot be reached, and its cache here does not hold this data set"
-    return f"{lacking}.\nConnect to a network to download it, or {elsewhere}"
+        return f"the Hugging Face hub does not provide this data set: {reason}\nAs an alternative, {alternative}"
+    return (
+        "the Hugging Face hub cannot be reached, and its local cache does not have this data set.\n"
+        f"Connect to a network to download it, or {alternative}"
+    )
 
 
 def _columns(split: Any, config: HubTask, key: str) -> Table:
-    """Columns of texts and labels, labels as names; examples with a hidden label are left out."""
+    """The columns of texts and of labels, with the names of the labels. Examples with a hidden label are left out."""
     where = f"task.{key}={getattr(config, key)}"
     require(len(split) > 0, f"{where}: this split has no rows")
     features = split.features
@@ -100,11 +106,11 @@ def _columns(split: Any, config: HubTask, key: str) -> Table:
 
 
 def _with_label_names(table: Table, label_column: str, names: list[str], where: str) -> Table:
-    # GLUE hides the labels of its test splits as -1, and SNLI those on which its judges disagreed.
+    # GLUE replaces the labels of its test splits by -1, and SNLI the labels that its annotators disagreed on.
     shown = [i for i, label in enumerate(table[label_column]) if label is not None and label >= 0]
     hidden = len(table[label_column]) - len(shown)
     require(bool(shown), f"{where}: the labels of this split are hidden (-1); choose another split")
     if hidden:
-        logger.warning("%s: left out %d examples whose label is hidden (-1)", where, hidden)
+        logger.warning("%s: left out %d examples with a hidden label (-1)", where, hidden)
     kept = {name: [values[i] for i in shown] for name, values in table.items()}
     return kept | {label_column: [names[label] for label in kept[label_column]]}

@@ -1,4 +1,7 @@
-"""Texts and labels of a task, from the grammar, from files or from the hub: the registry `TASKS`. No torch."""
+"""Reads the texts and labels of a task: synthetic sentences, the user's files, or a data set of the hub.
+
+`TASKS` is the registry of the three. This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from warmup_lab.config import ConfigError, FilesTask, HubTask, SyntheticTask, TaskConfig, lookup, require
+from warmup_lab.system import label_noise_rng, limit_rng, sentences_rng, validation_split_rng
 from warmup_lab.tasks import synthetic
 from warmup_lab.tasks.hub import local_folder, read_splits
 from warmup_lab.tasks.table_files import Labelled, label_name, labelled, read_table, sorted_names, text_columns
 
 logger = logging.getLogger(__name__)
 
-# One stream of random numbers a purpose, so that changing one draw leaves the others as they were.
-_SENTENCES, _NOISE, _SPLIT, _LIMIT = range(4)
-
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Examples in order."""
+    """Texts and labels of the training or of the validation examples."""
 
     texts: list[tuple[str, ...]]
-    """One text an example, or a pair."""
+    """One text, or a pair of texts, for each example."""
     labels: NDArray[np.int64]
-    """Index of each example's label in the corpus's `label_names`."""
+    """`(num_examples,)`: index of each label in the corpus's `label_names`."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,17 +42,17 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A task's texts and labels."""
+    """The texts and labels of a task."""
 
     train: Split
     validation: Split
     label_names: tuple[str, ...]
     num_left_out: int = 0
-    """Examples left out of both splits since they had no text."""
+    """Examples without text, which are in neither split."""
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of texts, labels and label names: of the content, wherever it was read."""
+        """SHA-256 of texts, labels and label names. It does not depend on the files they come from."""
         digest = hashlib.sha256()
         _hash_strings(digest, self.label_names)
         for split in (self.train, self.validation):
@@ -66,20 +67,22 @@ def _hash_strings(digest: Any, strings: Sequence[str]) -> None:
     digest.update(b"".join(encoded))
 
 
-# ------------------------------------------------------------------------------------- examples to a corpus
+# ------------------------------------------------------------------------------------- from examples to a corpus
 
 
 def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None = None) -> Corpus:
-    """Labels become indices of `names`, by default those of the training examples in order."""
+    """Replaces labels by their indices in `names`, by default the sorted labels of the training examples."""
     _require_two_labels(train)
     seen = set(train.labels)
     if unseen := sorted_names(set(validation.labels) - seen):
-        lacking = f"labels that the training examples lack: {_listed(unseen)}"
-        raise ConfigError(f"{validation.where} has {lacking}.\nTraining labels: {_listed(sorted_names(seen))}")
+        raise ConfigError(
+            f"{validation.where} has labels that the training examples lack: {_listed(unseen)}.\n"
+            f"Training labels: {_listed(sorted_names(seen))}"
+        )
     names = names or sorted_names(seen)
     left_out = train.num_left_out + validation.num_left_out
     if left_out:
-        logger.warning("%s: left out %d examples whose text is empty", train.where, left_out)
+        logger.warning("%s: left out %d examples with an empty text", train.where, left_out)
     index = {name: i for i, name in enumerate(names)}
     first, second = (
         Split(part.texts, np.array([index[name] for name in part.labels], dtype=np.int64))
@@ -89,9 +92,11 @@ def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None
 
 
 def _require_two_labels(train: Labelled) -> None:
-    one, several = train.labels[0], len(set(train.labels)) > 1
-    alone = f"{train.where}: all {len(train.labels)} examples have the label {one!r}"
-    require(several, f"{alone}; a classifier needs at least two labels")
+    require(
+        len(set(train.labels)) > 1,
+        f"{train.where}: all {len(train.labels)} examples have the label {train.labels[0]!r}; a classifier needs at "
+        "least two labels",
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -102,40 +107,39 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def read_synthetic(config: TaskConfig) -> Corpus:
-    """Sentences of `grammar`; a share `label_noise` of the training labels, and no other, is flipped."""
+    """Sentences of `synthetic`. A share `label_noise` of the training labels is flipped."""
     assert isinstance(config, SyntheticTask)
-    # Validation first, so that it is the same whatever the number of training sentences.
+    # The validation sentences come first, so they do not depend on the number of training sentences.
     num_validation = config.num_validation
-    sentences, labels = synthetic.sentences(num_validation + config.num_train, _random(config, _SENTENCES))
+    sentences, labels = synthetic.sentences(num_validation + config.num_train, sentences_rng(config.data_seed))
     texts: list[tuple[str, ...]] = [(sentence,) for sentence in sentences]
     num_flipped = round(config.label_noise * config.num_train)
-    flipped = num_validation + _random(config, _NOISE).permutation(config.num_train)[:num_flipped]
+    flipped = num_validation + label_noise_rng(config.data_seed).permutation(config.num_train)[:num_flipped]
     labels[flipped] = 1 - labels[flipped]
     train = Split(texts[num_validation:], labels[num_validation:])
     return Corpus(train, Split(texts[:num_validation], labels[:num_validation]), ("negative", "positive"))
 
 
 def read_files(config: TaskConfig) -> Corpus:
-    """One's own files; without a validation file a stratified share of the training examples is split off."""
+    """The user's files. Without a validation file, a stratified share of the training examples is used instead."""
     assert isinstance(config, FilesTask)
-    known = "CSV, TSV, JSON Lines or Parquet"
-    require(bool(config.train_file), f"task=files needs task.train_file=<{known} file>")
+    require(bool(config.train_file), "task=files needs task.train_file=<CSV, TSV, JSON Lines or Parquet file>")
     path = Path(str(config.train_file)).expanduser()
     table = read_table(path)
     columns = text_columns(table, config.text_columns, config.label_column, str(path))
     train = labelled(table, columns, config.label_column, str(path))
     if config.validation_file is None:
-        return _corpus(*_split_off(train, config.validation_share, _random(config, _SPLIT)))
+        return _corpus(*_split_off(train, config.validation_share, validation_split_rng(config.data_seed)))
     other = Path(config.validation_file).expanduser()
     return _corpus(train, labelled(read_table(other), columns, config.label_column, str(other)))
 
 
 def read_hub(config: TaskConfig) -> Corpus:
-    """A data set of the hub; `<WARMUP_LAB_DATA>/<id>/{train,validation}.tsv` is read instead where it is."""
+    """A data set of the hub, or `<WARMUP_LAB_DATA>/<id>/{train,validation}.tsv` if that folder exists."""
     assert isinstance(config, HubTask)
     if folder := _data_folder(config):
-        return _of_folder(config, folder)
-    train, validation, names = read_splits(config, _elsewhere(config))
+        return _read_data_folder(config, folder)
+    train, validation, names = read_splits(config, _data_folder_hint(config))
     columns = text_columns(train, config.text_columns, config.label_column, f"task.path={config.path}")
     return _corpus(
         labelled(train, columns, config.label_column, f"split {config.train_split!r} of {config.path}"),
@@ -151,13 +155,8 @@ TASKS: dict[str, Callable[[TaskConfig], Corpus]] = {
 }
 
 
-def _random(config: TaskConfig, stream: int) -> np.random.Generator:
-    # (0, ...): streams that the order of batches, which is (1, epoch), never draws from.
-    return np.random.default_rng(np.random.SeedSequence(config.data_seed, spawn_key=(0, stream)))
-
-
 def _split_off(examples: Labelled, share: float, rng: np.random.Generator) -> tuple[Labelled, Labelled]:
-    """Training and validation examples, in order; of each label the same share, rounded, is for validation."""
+    """Training and validation examples, in order. The same share of each label, rounded, is for validation."""
     _require_two_labels(examples)
     names, labels = np.unique(np.array(examples.labels, dtype=object), return_inverse=True)
     chosen: list[int] = []
@@ -165,8 +164,11 @@ def _split_off(examples: Labelled, share: float, rng: np.random.Generator) -> tu
         members = np.flatnonzero(labels == label)
         num = min(math.floor(share * len(members) + 0.5), len(members) - 1)
         chosen.extend(rng.permutation(members)[:num].tolist())
-    counted = f"task.validation_share={share} of {len(labels)} examples leaves none for validation"
-    require(bool(chosen), f"{examples.where}: {counted}; raise it or give task.validation_file")
+    require(
+        bool(chosen),
+        f"{examples.where}: task.validation_share={share} of {len(labels)} examples leaves none for validation; "
+        "raise it or set task.validation_file",
+    )
     rest = sorted(set(range(len(labels))) - set(chosen))
     train = replace(examples.take(rest), num_left_out=examples.num_left_out)
     return train, examples.take(sorted(chosen))
@@ -178,17 +180,17 @@ def _data_folder(config: HubTask) -> Path | None:
     return folder if folder and folder.is_dir() else None
 
 
-def _elsewhere(config: HubTask) -> str:
+def _data_folder_hint(config: HubTask) -> str:
     name = config.id or "<task.id>"
     root = os.environ.get("WARMUP_LAB_DATA")
     now = f" (now {root}, which has no folder {name})" if root else ""
     return f"set WARMUP_LAB_DATA=<folder that holds {name}/train.tsv and {name}/validation.tsv>{now}"
 
 
-def _of_folder(config: HubTask, folder: Path) -> Corpus:
+def _read_data_folder(config: HubTask, folder: Path) -> Corpus:
     paths = folder / "train.tsv", folder / "validation.tsv"
     tables = [read_table(path) for path in paths]
-    # The hub's names of columns hold where the files have them; else the files' own convention does.
+    # The configured column names are those of the hub. Files with other columns follow the format of task=files.
     label_column = config.label_column if config.label_column in tables[0] else "label"
     asked = config.text_columns if set(config.text_columns or ()) <= set(tables[0]) else None
     columns = text_columns(tables[0], asked, label_column, str(paths[0]))
@@ -198,15 +200,19 @@ def _of_folder(config: HubTask, folder: Path) -> Corpus:
     return _corpus(train, validation)
 
 
-# ------------------------------------------------------------------------------------------------ loading once
+# -------------------------------------------------------------------------------------------- loading and caching
 
-_States = tuple[tuple[str, int, int], ...]  # path, size and time of change of each file
+_States = tuple[tuple[str, int, int], ...]  # path, size and modification time of each file
 _LOADED: dict[Hashable, Corpus] = {}
 _NUM_KEPT = 8
 
 
 def load_corpus(config: TaskConfig) -> Corpus:
-    """The task's texts and labels, checked, and cut to `limit`; the same again from memory, until a file changes."""
+    """The checked texts and labels of the task, cut to `limit`. They stay in memory until a file changes.
+
+    Raises:
+        ConfigError: the data is missing or wrong.
+    """
     read = lookup(TASKS, config.kind, "task.kind")
     key = repr(config), os.environ.get("WARMUP_LAB_DATA"), _state_of_files(config)
     if key not in _LOADED:
@@ -235,18 +241,25 @@ def _states(paths: Iterable[Path]) -> _States:
 def _limited(corpus: Corpus, config: TaskConfig) -> Corpus:
     train, num = corpus.train, len(corpus.train)
     if config.limit is not None and config.limit < num:
-        chosen = np.sort(_random(config, _LIMIT).permutation(num)[: config.limit])
+        chosen = np.sort(limit_rng(config.data_seed).permutation(num)[: config.limit])
         train = Split([train.texts[i] for i in chosen.tolist()], train.labels[chosen])
-    mend = "raise task.limit or task.num_train, or take another task.data_seed"
-    require(len(np.unique(train.labels)) > 1, f"{len(train)} training examples have one label alone: {mend}")
+    require(
+        len(np.unique(train.labels)) > 1,
+        f"all {len(train)} training examples have the same label: raise task.limit or task.num_train, or set another "
+        "task.data_seed",
+    )
     return replace(corpus, train=train)
 
 
-# ------------------------------------------------------------------------------------ identity of other content
+# ------------------------------------------------------------------------------- digests of models and tokenizers
 
 
 def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
-    """SHA-256 of a file, of a folder's model and tokenizer files (names and contents), or of a hub id and revision."""
+    """SHA-256 of a file, of a folder's model and tokenizer files (names and contents), or of a hub id and revision.
+
+    Raises:
+        ConfigError: there is no such file or folder, or the folder has no such file.
+    """
     path = Path(path_or_id).expanduser()
     if path.is_file():
         return _files_digest(_states([path]))
@@ -254,13 +267,13 @@ def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
     if folder is None:
         return hashlib.sha256(f"hub\0{path_or_id}\0{revision or ''}".encode()).hexdigest()
     kept = [file for file in sorted(folder.iterdir()) if file.suffix in (".safetensors", ".json", ".txt", ".model")]
-    require(bool(kept), f"{folder} holds no file of a model or a tokenizer (safetensors, json, txt)")
+    require(bool(kept), f"{folder} has no model or tokenizer file (safetensors, json, txt)")
     return _files_digest(_states(kept))
 
 
 @cache
 def _files_digest(states: _States) -> str:
-    """Cached, since a sweep asks once a cell and weights are large."""
+    """Cached, because weights are large and a sweep asks once per cell."""
     digest = hashlib.sha256()
     for path, size, _ in states:
         digest.update(f"{Path(path).name}\0{size}\0".encode())

@@ -1,10 +1,10 @@
-"""Sentences of a small grammar, whose sentiment needs more than a bag of words.
+"""Sentences of a small grammar with a positive or negative sentiment that a bag of words cannot predict.
 
-A main clause says something of a noun ("the hotel by the river was not dull"); `not` and `never` flip its sentiment.
-Three sentences in ten also hold a distractor, which is of either sentiment and about something else ("although their
-soup felt really great", "unlike that great soup"), before the main clause or after it. So a classifier has to find
-the adjective of the main clause and to apply the negation to it: a small transformer stays at chance for some dozens
-of updates, and then learns.
+The main clause describes a noun ("the hotel by the river was not dull"), and `not` or `never` flips its sentiment.
+Three sentences in ten also have a distractor before or after the main clause. It describes another noun, with a random
+sentiment ("although their soup felt really great", "unlike that great soup"). A classifier has to find the adjective of
+the main clause and apply the negation to it. A small transformer stays at chance for some dozens of updates, and then
+learns.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEGATED_SHARE = 0.3
-"""Share of main clauses with a negation. Nearer to 1/2 the adjective alone says less, and learning starts later."""
+"""Share of main clauses with a negation. Closer to 1/2, the adjective alone says less, and learning starts later."""
 DISTRACTOR_SHARE = 0.3
-"""Share of sentences with a distractor; the others hold a neutral phrase in its place."""
+"""Share of sentences with a distractor. The others have a neutral phrase in its place."""
 
 _DETERMINERS = ("the", "this", "that", "our", "their", "her")
 _NOUNS = (
@@ -39,11 +39,11 @@ _ASIDES = (
     *("on a rainy evening", "as far as i recall", "when we came back", "after the long drive"),
     *("before the holidays", "during the second week", "according to my sister", "in the end"),
 )
-_NUM_DRAWS = 16  # a sentence uses so many random numbers, needed or not, in a fixed order
+_NUM_DRAWS = 16  # random numbers per sentence; each has a fixed meaning, and some stay unused
 
 
 def sentences(num: int, rng: np.random.Generator) -> tuple[list[str], NDArray[np.int64]]:
-    """`num` distinct sentences and their sentiments, 0 negative or 1 positive."""
+    """`num` distinct sentences, and their sentiments `(num,)`: 0 negative, 1 positive."""
     found: dict[str, int] = {}
     while len(found) < num:
         for draws in rng.random((num, _NUM_DRAWS)).tolist():

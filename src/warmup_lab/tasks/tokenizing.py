@@ -1,4 +1,4 @@
-"""From texts to token ids, cached on disk."""
+"""Tokenizes a corpus. Token ids and learned vocabularies are cached on disk."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-_VERSION = 1  # of what the cache holds: raise it when tokenising or training a vocabulary changes
-_CHUNK = 10_000  # texts tokenised at a time
+_VERSION = 1  # of the cached files: raise it if tokenizing, or learning a vocabulary, changes
+_CHUNK = 10_000  # texts tokenized at a time
 
 
-# --------------------------------------------------------------------------------------------------- tokenising
+# ------------------------------------------------------------------------------------------------- tokenizing
 
 
 def _key(*parts: str) -> str:
+    """The name of a cached file, from all that its content depends on."""
     return hashlib.sha256(json.dumps([_VERSION, *parts]).encode()).hexdigest()[:32]
 
 
 def tokenize(corpus: Corpus, task: TaskConfig, model: ModelConfig) -> Task:
-    """The corpus in tokens of the model's tokenizer, from the cache where it has been made before.
+    """Tokenizes the corpus with the model's tokenizer, or reads the tokens from the cache.
 
     Raises:
-        ConfigError: the model's tokenizer cannot be had.
+        ConfigError: the model's tokenizer cannot be loaded.
     """
     tokenizer = _tokenizer(corpus, model)
     key = _key("examples", corpus.digest, tokenizer.digest, str(task.max_length))
@@ -66,7 +67,7 @@ def tokenize(corpus: Corpus, task: TaskConfig, model: ModelConfig) -> Task:
 
 
 def _encode(tokenizer: Tokenizer, split: Split, *, with_types: bool) -> dict[str, NDArray[Any]]:
-    """The arrays of `Examples`, without the labels."""
+    """The arrays of `Examples`, except the labels."""
     ids, types, lengths = [], [], [0]
     for start in range(0, len(split), _CHUNK):
         texts = [row if len(row) > 1 else row[0] for row in split.texts[start : start + _CHUNK]]
@@ -83,16 +84,19 @@ def _encode(tokenizer: Tokenizer, split: Split, *, with_types: bool) -> dict[str
 
 
 @dataclass(frozen=True)
-class _TokenizerOfModel:
-    """A tokenizer as text, and what has to be known of it."""
+class _ModelTokenizer:
+    """The tokenizer of a model."""
 
     content: str
-    """JSON of the library `tokenizers`."""
+    """The tokenizer as JSON of the library `tokenizers`."""
     folder: Path
+    """Folder that `AutoTokenizer` can load it from."""
     vocab_size: int
+    """Number of tokens; every token id is smaller."""
     pad_id: int
+    """Token id used for padding."""
     with_types: bool = True
-    """Whether the model tells the texts of a pair apart by type ids."""
+    """Whether the model distinguishes the two texts of a pair by type ids."""
 
     @property
     def digest(self) -> str:
@@ -103,32 +107,32 @@ class _TokenizerOfModel:
 
         tokenizer = Tokenizer.from_str(self.content)
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_length)  # of a pair, the longer text is cut first
+        tokenizer.enable_truncation(max_length)  # of a pair, the longer text is truncated first
         return tokenizer
 
 
-def _tokenizer(corpus: Corpus, model: ModelConfig) -> _TokenizerOfModel:
+def _tokenizer(corpus: Corpus, model: ModelConfig) -> _ModelTokenizer:
     if isinstance(model, PretrainedModel):
         path, revision = str(model.path), model.revision
-        return _ready(path, revision, "model.path", content_digest(path, revision))
+        return _existing(path, revision, "model.path", content_digest(path, revision))
     assert isinstance(model, RandomModel)
     if model.tokenizer:
-        return _ready(model.tokenizer, None, "model.tokenizer", content_digest(model.tokenizer))
+        return _existing(model.tokenizer, None, "model.tokenizer", content_digest(model.tokenizer))
     return _learned(corpus, model.vocab_size)
 
 
 @lru_cache(maxsize=8)
-def _ready(path: str, revision: str | None, key: str, content: str) -> _TokenizerOfModel:
-    """The tokenizer of a folder or hub id, kept in memory as long as its `content` is the same."""
+def _existing(path: str, revision: str | None, key: str, content: str) -> _ModelTokenizer:
+    """The tokenizer of a folder or hub id. It stays in memory until its digest `content` changes."""
     tokenizer = _load_tokenizer(path, revision, key)
     vocabulary = tokenizer.get_vocab()
     words = len(vocabulary) - len(tokenizer.all_special_tokens)
-    require(words > 0, f"{key}={path} holds no tokenizer: its vocabulary is empty (tokenizer.json or vocab.txt)")
-    require(tokenizer.pad_token_id is not None, f"{key}={path}: its tokenizer has no token for padding")
+    require(words > 0, f"{key}={path} has no tokenizer: its vocabulary is empty (tokenizer.json or vocab.txt)")
+    require(tokenizer.pad_token_id is not None, f"{key}={path}: its tokenizer has no padding token")
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.save_pretrained(scratch)
         files = {file.name: file.read_bytes() for file in Path(scratch).iterdir()}
-    return _TokenizerOfModel(
+    return _ModelTokenizer(
         content=tokenizer.backend_tokenizer.to_str(),
         folder=store(Path("tokenizers") / _key("tokenizer", content), files),
         vocab_size=max(vocabulary.values()) + 1,
@@ -149,8 +153,10 @@ def _load_tokenizer(path: str, revision: str | None, key: str) -> Any:
         except Exception as error:  # what the library raises is neither documented nor stable
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if folder is None and not online:
-                reason = "the Hugging Face hub cannot be reached, and its cache here does not hold this"
-            raise ConfigError(f"{key}={path} gives no tokenizer: {reason}.\nGive a folder that holds one") from error
+                reason = "the Hugging Face hub cannot be reached, and its local cache does not have this tokenizer"
+            raise ConfigError(
+                f"{key}={path} gives no tokenizer: {reason}.\nSet it to a folder with a tokenizer"
+            ) from error
 
 
 # --------------------------------------------------------------------------------------- learning a vocabulary
@@ -158,8 +164,8 @@ def _load_tokenizer(path: str, revision: str | None, key: str) -> Any:
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def _learned(corpus: Corpus, vocab_size: int) -> _TokenizerOfModel:
-    """BERT's uncased WordPiece with a vocabulary of the training texts."""
+def _learned(corpus: Corpus, vocab_size: int) -> _ModelTokenizer:
+    """BERT's uncased WordPiece tokenizer with a vocabulary learned from the training texts."""
     key = _key("vocabulary", corpus.digest, str(vocab_size))
     arrays = read_arrays(Path("vocabularies") / f"{key}.npz")
     if arrays is None:
@@ -171,7 +177,7 @@ def _learned(corpus: Corpus, vocab_size: int) -> _TokenizerOfModel:
     settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True, "model_max_length": 512}
     files = {"tokenizer.json": content, "tokenizer_config.json": json.dumps(settings), "vocab.txt": "\n".join(pieces)}
     folder = store(Path("tokenizers") / key, {name: text.encode() for name, text in files.items()})
-    return _TokenizerOfModel(content, folder, vocab_size=len(pieces), pad_id=0)
+    return _ModelTokenizer(content, folder, vocab_size=len(pieces), pad_id=0)
 
 
 def _word_piece(pieces: Sequence[str] = ()) -> Tokenizer:
@@ -192,9 +198,9 @@ def learn_vocabulary(texts: Sequence[str], vocab_size: int) -> list[str]:
     from tokenizers.trainers import WordPieceTrainer
 
     tokenizer = _word_piece()
-    # The trainer numbers "##x" units in the order of a hash table that differs from process to process, and breaks
-    # ties between merges by number. As special tokens, which it takes first and in order, the units are fixed; and
-    # its own alphabet would not keep to vocab_size.
+    # The trainer numbers "##x" units in the order of a hash table, which differs between processes, and breaks ties
+    # between merges by these numbers. Special tokens come first and keep their order, so passing the units as special
+    # tokens fixes the numbers. The trainer's own alphabet would also exceed vocab_size.
     letters = _letters(texts, tokenizer, (vocab_size - len(_SPECIAL)) // 2)
     fixed = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters)]
     trainer = WordPieceTrainer(
@@ -206,7 +212,7 @@ def learn_vocabulary(texts: Sequence[str], vocab_size: int) -> list[str]:
 
 
 def _letters(texts: Sequence[str], tokenizer: Tokenizer, num: int) -> list[str]:
-    """The `num` most frequent characters as the tokenizer sees them, sorted."""
+    """The `num` most frequent characters after the tokenizer's normalization, sorted."""
     counts: Counter[str] = Counter()
     for character, count in Counter(chain.from_iterable(texts)).items():
         for normal in tokenizer.normalizer.normalize_str(character):
