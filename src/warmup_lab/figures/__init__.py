@@ -1,4 +1,10 @@
-"""Figures: numbers in a function that returns a table, drawing in another, one file a figure."""
+"""The figures of a report, one file a figure: a function computes a table, another draws it.
+
+Figures: `oscillation` (with its details), `quality`, `learning_rate`, `traces`, `probes`, `layers`, `lr_jitter`, and
+`schedule`, which `python -m warmup_lab.figures` draws. Shared parts: `layout` (which arm goes into which panel and
+line), `over_warmup` (numbers over warmup length), `charts` (scales and axes), `palette` (colours, without Altair) and
+`figure` (`Cell`, `Figure`, and how to save them).
+"""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Charts, made from tables only; each is drawn by Altair for the report, and as PNG or SVG without a browser.
+"""`python -m warmup_lab.figures` draws the schedule that a command would use, and trains nothing.
 
-`python -m warmup_lab.figures scheduler=warmupcosine warmup_ratio=0.1` draws the schedule that a command would use;
-`make schedules` draws all of them, as they stand in `docs/`.
+`scheduler=all` draws all schedulers and `scheduler.warmup=all` all warmup shapes; `make schedules` draws both for
+`docs/`.
 """
 
 from __future__ import annotations
@@ -13,46 +13,56 @@ from typing import TYPE_CHECKING
 
 from warmup_lab.cli import compose_plan
 from warmup_lab.config import ConfigError
-from warmup_lab.figures.save import save_chart
+from warmup_lab.figures.figure import save_chart
 from warmup_lab.figures.schedule import schedule_chart, schedule_table, small_chart, text_bars
-from warmup_lab.schedules import AUTOMATIC, SCHEDULES, WARMUPS, has_warmup, warmup_title
+from warmup_lab.schedules import AUTOMATIC_WARMUPS, SCHEDULES, WARMUPS, has_warmup, warmup_title
 
 if TYPE_CHECKING:
     import altair as alt
 
-    from warmup_lab.figures.save import AnyChart
+    from warmup_lab.figures.charts import AnyChart
     from warmup_lab.plan import Plan
+
+_ALL_SCHEDULERS, _ALL_WARMUPS = "scheduler=all", "scheduler.warmup=all"
+_OPTIONS = {  # with default options these schedules look like other ones
+    "warmupcosinewithhardrestarts": ("scheduler.num_cycles=3",),
+    "cosine": ("scheduler.num_cycles=1.5",),
+    "polynomial": ("scheduler.power=2.0",),
+}
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m warmup_lab.figures",
-        description="Draws the schedule that train.py with these overrides would use; trains nothing.",
-    )
-    overrides = "as for train.py; scheduler=all draws all of them, scheduler.warmup=all all shapes of warmup"
-    parser.add_argument("overrides", nargs="*", help=overrides)
-    parser.add_argument("--out", type=Path, nargs="+", default=[Path("schedule.png")], help="PNG or SVG to write")
-    parser.add_argument("--each", type=Path, help="folder for a small SVG of every schedule beside it")
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     try:
         groups = _plan_groups(options.overrides)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for plans in groups.values():
-        for name, plan in plans.items():
-            bars = text_bars([plan.multiplier(step) for step in range(plan.total_steps)])
-            print(f"{name}, {plan.total_steps} updates, peak lr {plan.config.optimizer.lr:g}\n{bars}")
-    chart = _one_above_the_other(groups)
+    plans = {name: plan for group in groups.values() for name, plan in group.items()}
+    for name, plan in plans.items():
+        bars = text_bars([plan.multiplier(step) for step in range(plan.total_steps)])
+        print(f"{name}, {plan.total_steps} updates, peak lr {plan.config.optimizer.lr:g}\n{bars}")
+    chart = _stacked_chart(groups)
     for path in options.out:
         save_chart(chart, path)
     if options.each:
         options.each.mkdir(parents=True, exist_ok=True)
-        for plans in groups.values():
-            for name, plan in plans.items():
-                save_chart(small_chart(schedule_table({name: plan})), options.each / f"{_file_name(name)}.svg")
-    print(f"drawn in {', '.join(map(str, options.out))}")
+        for name, plan in plans.items():
+            save_chart(small_chart(schedule_table({name: plan})), options.each / f"{_file_name(name)}.svg")
+    print(f"saved {', '.join(map(str, options.out))}")
     return 0
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m warmup_lab.figures",
+        description="Draw the schedule that train.py would use with these overrides. Nothing is trained.",
+    )
+    overrides = "as for train.py; scheduler=all draws all schedulers, scheduler.warmup=all all warmup shapes"
+    parser.add_argument("overrides", nargs="*", help=overrides)
+    parser.add_argument("--out", type=Path, nargs="+", default=[Path("schedule.png")], help="PNG or SVG files to write")
+    parser.add_argument("--each", type=Path, help="folder for a small SVG of each schedule")
+    return parser.parse_args(arguments)
 
 
 def _file_name(name: str) -> str:
@@ -60,25 +70,25 @@ def _file_name(name: str) -> str:
     return name.partition(",")[0].replace(" ", "_")
 
 
-def _one_above_the_other(groups: dict[str, dict[str, Plan]]) -> AnyChart:
+def _stacked_chart(groups: dict[str, dict[str, Plan]]) -> AnyChart:
     import altair as alt
 
     charts = [schedule_chart(schedule_table(plans), title) for title, plans in groups.items()]
     if len(charts) == 1:
         return charts[0]
-    both: alt.VConcatChart = alt.vconcat(*charts, spacing=24).configure_title(fontSize=15, anchor="start")
-    return both
+    stacked: alt.VConcatChart = alt.vconcat(*charts, spacing=24).configure_title(fontSize=15, anchor="start")
+    return stacked
 
 
 def _plan_groups(overrides: list[str]) -> dict[str, dict[str, Plan]]:
-    """Title -> name -> plan: one plan, all schedulers, all warmups, or both of these."""
+    """Title -> name -> plan: all schedulers, all warmups, both, or otherwise the one plan of the overrides."""
     rest = [override for override in overrides if override not in (_ALL_SCHEDULERS, _ALL_WARMUPS)]
     groups: dict[str, dict[str, Plan]] = {}
     if _ALL_SCHEDULERS in overrides:
-        groups["Schedulers, with the usual linear warmup"] = _schedulers(rest)
+        groups["Schedulers, with linear warmup"] = _schedulers(rest)
     if _ALL_WARMUPS in overrides:
         constant = [] if any(override.startswith("scheduler=") for override in rest) else ["scheduler=warmupconstant"]
-        groups["Warmups, before a constant rate (dotted: where the warmup ends)"] = _warmups([*rest, *constant])
+        groups["Warmups, followed by a constant rate (dotted line: end of warmup)"] = _warmups([*rest, *constant])
     if not groups:
         plan = compose_plan(rest)
         shape = warmup_title(plan.shape)
@@ -87,38 +97,30 @@ def _plan_groups(overrides: list[str]) -> dict[str, dict[str, Plan]]:
     return groups
 
 
-_ALL_SCHEDULERS, _ALL_WARMUPS = "scheduler=all", "scheduler.warmup=all"
-_SHOWN = {  # with its defaults each is like another one
-    "warmupcosinewithhardrestarts": ("scheduler.num_cycles=3",),
-    "cosine": ("scheduler.num_cycles=1.5",),
-    "polynomial": ("scheduler.power=2.0",),
-}
-
-
 def _schedulers(overrides: list[str]) -> dict[str, Plan]:
-    """A plan a scheduler; one that has two names is drawn under the first."""
+    """A plan per scheduler. A scheduler with two names is drawn under its first."""
     first: dict[object, str] = {}
     for name, factory in SCHEDULES.items():
         first.setdefault(factory, name)
     return {
-        ", ".join([name, *(shown.removeprefix("scheduler.") for shown in _SHOWN.get(name, ()))]): compose_plan(
-            [*_fitting(overrides, name), f"scheduler={name}", *_SHOWN.get(name, ())]
+        ", ".join([name, *(option.removeprefix("scheduler.") for option in _OPTIONS.get(name, ()))]): compose_plan(
+            [*_accepted(overrides, name), f"scheduler={name}", *_OPTIONS.get(name, ())]
         )
         for name in first.values()
     }
 
 
 def _warmups(overrides: list[str]) -> dict[str, Plan]:
-    """A plan a shape of warmup, and one an automatic warmup, which takes no length."""
+    """A plan per warmup shape, and one per automatic warmup, which accepts no length."""
     without_length = [override for override in overrides if not override.startswith("warmup_")]
     shapes = {f"warmup {name}": [*overrides, f"scheduler.warmup={name}"] for name in WARMUPS}
     start = {"warmup start_factor, linear from 0.3": [*overrides, "scheduler.start_factor=0.3"]}
-    automatic = {f"warmup {name}": [*without_length, f"scheduler.warmup={name}"] for name in AUTOMATIC}
+    automatic = {f"warmup {name}": [*without_length, f"scheduler.warmup={name}"] for name in AUTOMATIC_WARMUPS}
     return {name: compose_plan(asked) for name, asked in (shapes | start | automatic).items()}
 
 
-def _fitting(overrides: list[str], name: str) -> list[str]:
-    """What of the overrides a schedule can take: one without warmup refuses to be asked for some."""
+def _accepted(overrides: list[str], name: str) -> list[str]:
+    """The overrides that a schedule accepts: one without warmup refuses a warmup length."""
     return [override for override in overrides if has_warmup(name) or not override.startswith("warmup_")]
 
 

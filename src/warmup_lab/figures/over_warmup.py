@@ -1,129 +1,177 @@
-"""The figures of a report, drawn from what `comparison.json` holds: oscillation, quality and learning rate."""
+"""Numbers of arms over warmup length, and their chart.
+
+Warmup lengths are equally spaced in rising order, because the usual ones (0, 1, 2, 5, 10, 20, 50 %) would crowd on a
+linear axis. Dashes and markers repeat what the colours say. A hollow marker means that runs of the arm failed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
-from warmup_lab.figures.charts import GREY, HEIGHT, AnyChart, Cell, Figure, frame, interval_chart, place
-from warmup_lab.figures.layout import Layout, Row
-from warmup_lab.metrics import metric_words
+from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, share_axis
+from warmup_lab.figures.figure import Cell
+from warmup_lab.figures.layout import Layout, Row, unique
+from warmup_lab.figures.palette import WHITE, style
+from warmup_lab.metrics import title_and_unit
 
-_DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
+_CROSS = "M-1,-1L1,1M-1,1L1,-1"
 
 
-def _mean_of(metric: str) -> Callable[[Row], Row]:
-    """An arm's mean of a metric, with its interval."""
+@dataclass(frozen=True)
+class Column:
+    """A number of every arm, and how to draw it: a column of charts, one for each panel."""
+
+    title: str
+    axis: str
+    read: Callable[[Row], Row]
+    """Arm -> `mean`, `low`, `high` and whatever else replaces the defaults of `warmup_table`."""
+    share: bool = False
+    """The number is a share, drawn from 0 to 100 %."""
+    decorate: Callable[[AnyChart], AnyChart] = lambda chart: chart
+    """Adds to the chart what belongs to this column only."""
+
+
+# --- numbers
+
+
+def metric_column(metric: str) -> Column:
+    """Mean of a metric over the runs that learned, with its 95 % interval."""
 
     def read(arm: Row) -> Row:
         found = arm["metrics"].get(metric, {})
         low, high = found.get("interval") or (None, None)
         return {"mean": found.get("mean"), "low": low, "high": high}
 
-    return read
+    title, unit = title_and_unit(metric)
+    short = metric.rpartition("/")[2].replace("_", " ")
+    return Column(capitalized(title), with_unit(short, unit), read)
 
 
-def _difference_of(metric: str) -> Callable[[Row], Row]:
-    """An arm's difference from its reference, with its interval; 0 for the reference itself."""
+def warmup_table(layout: Layout, read: Callable[[Row], Row]) -> list[Row]:
+    """A row per arm, ordered by panel; `read` gives `mean`, `low` and `high`, each a number or None.
 
-    def read(arm: Row) -> Row:
-        found = arm["metrics"][metric]
-        low, high = found.get("difference_interval") or (None, None)
-        is_reference = arm["verdict"]["value"] == "reference" and found["num_runs"] > 0
-        return {"mean": 0.0 if is_reference else found.get("difference"), "low": low, "high": high}
-
-    return read
+    `x` is the position on the warmup axis: the index of the length, shifted so that the lines of a panel do not hide
+    each other. `cross`: no run of the arm learned.
+    """
+    return [row for panel in layout.panels for row in _panel_rows(layout, panel, read)]
 
 
-def _failure_rate(arm: Row) -> Row:
-    failed = arm["failed"]
-    return {"mean": failed["share"], "low": failed["low"], "high": failed["high"], "cross": False}
-
-
-def _column(
-    layout: Layout, title: str, unit: str, read: Callable[[Row], Row], *, fixed: list[float] | None = None
-) -> list[AnyChart]:
-    """The same chart for every panel, on one scale; empty where no arm has a number."""
-    rows = {panel: place(layout, panel, map(read, layout.of(panel))) for panel in layout.panels}
-    every = [row for panel in rows.values() for row in panel]
-    if all(row["mean"] is None for row in every):
-        return []
-    domain = fixed or frame(every)
-    axis = alt.Axis(format="%" if fixed else "~g", tickCount=5, minExtent=40)
-    words = f"{title} ({unit})" if unit else title
-    y = alt.Y("mean:Q", title=words, scale=alt.Scale(domain=domain, nice=False, clamp=True), axis=axis)
-    return [interval_chart(found, layout, y, domain[0]) for found in rows.values()]
-
-
-def _cells(layout: Layout, columns: Sequence[tuple[str, list[AnyChart]]]) -> list[list[Cell]]:
-    """Rows of cells, a row a panel, of columns of charts; the panel's name stands in every title."""
-    titled = [(title, charts) for title, charts in columns if charts]
+def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[Row]:
+    arms = [arm for arm in layout.arms if arm["panel"] == panel]
+    lines = unique(arm["line"] for arm in arms)
+    shift = min(0.18, 0.6 / max(1, len(lines)))
     return [
-        [Cell(f"{title} · {panel}" if panel else title, charts[index]) for title, charts in titled]
-        for index, panel in enumerate(layout.panels)
-        if titled
+        {
+            "panel": panel,
+            "x": layout.lengths.index(arm["warmup_steps"]) + shift * (lines.index(arm["line"]) - (len(lines) - 1) / 2),
+            "line": arm["line"],
+            "arm": arm["name"],
+            "learned": f"{arm['num_learned']} of {arm['failed']['total']}",
+            "cross": arm["num_learned"] == 0,
+            "fill": WHITE if arm["failed"]["count"] else style(layout.lines.index(arm["line"]))[0],
+            **read(arm),
+        }
+        for arm in arms
     ]
 
 
-def _metric_column(layout: Layout, metric: str) -> tuple[str, list[AnyChart]]:
-    title, unit = metric_words(metric)
-    short = metric.rpartition("/")[2].replace("_", " ")
-    return _capital(title), _column(layout, short, unit, _mean_of(metric))
+def vertical_range(rows: Iterable[Row]) -> list[float]:
+    """The range that holds all means, and intervals up to 1.5 times the spread of the means beyond them."""
+    shown = [row for row in rows if row["mean"] is not None]
+    means = [row["mean"] for row in shown]
+    low, high = (min(means), max(means)) if means else (0.0, 1.0)
+    ends = [end for row in shown for end in (row["low"], row["high"]) if end is not None]
+    reach = 1.5 * (high - low) or max(map(abs, [*ends, high])) / 5 or 1.0
+    bottom = max(min([low, *ends]), low - reach)
+    bottom = max(bottom, 0.0) if low >= 0 else bottom
+    top = min(max([high, *ends]), high + reach)
+    top = top if top > bottom else top + reach
+    margin = 0.06 * (top - bottom)
+    return [bottom - margin, top + margin]
 
 
-def _capital(text: str) -> str:
+def capitalized(text: str) -> str:
+    """The first letter in upper case and the rest unchanged, unlike `str.capitalize`."""
     return text[:1].upper() + text[1:]
 
 
-# ---------------------------------------------------------------------------------------------- the figures
+def with_unit(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
 
 
-def oscillation_figure(layout: Layout) -> Figure:
-    """Roughness over warmup length, whole and at matched loss, with the failure rate beside it."""
-    failures = _column(layout, "share of runs", "", _failure_rate, fixed=[-0.02, 1.02])
-    columns = [
-        _metric_column(layout, "whole/roughness"),
-        ("Failure rate", failures),
-        _metric_column(layout, "matched/roughness"),
+# --- drawing
+
+
+def draw_columns(columns: Sequence[Column], layout: Layout) -> list[list[Cell]]:
+    """A row of cells per panel and a chart per column in it. A column without any number is left out."""
+    tables = [(column, warmup_table(layout, column.read)) for column in columns]
+    drawn = [(column, table) for column, table in tables if any(row["mean"] is not None for row in table)]
+    return [
+        [
+            Cell(f"{column.title} · {panel}" if panel else column.title, _panel_chart(column, table, panel, layout))
+            for column, table in drawn
+        ]
+        for panel in layout.panels
+        if drawn
     ]
-    note = (
-        "Mean over the runs that learned, with its 95 % t-interval; failure rates with their 95 % Wilson interval. "
-        "Hollow: some runs of the arm failed to learn. Cross: none learned, so it has no number, and is not calm. "
-        "Intervals that leave the frame are cut."
-    )
-    return Figure("oscillation", "Oscillation versus warmup length", note, _cells(layout, columns), layout.lines)
 
 
-def detail_figure(layout: Layout) -> Figure:
-    """The other measures of oscillation."""
-    columns = [_metric_column(layout, metric) for metric in _DETAILS]
-    note = "As above: means over the runs that learned, 95 % t-intervals, hollow where runs of the arm failed."
-    return Figure("oscillation_detail", "Other measures of oscillation", note, _cells(layout, columns), layout.lines)
+def _panel_chart(column: Column, table: list[Row], panel: str, layout: Layout) -> AnyChart:
+    """One panel of a column. All panels of a column have one scale."""
+    if column.share:
+        y, foot = share_axis("mean", column.axis, -0.02, 1.02), -0.02
+    else:
+        domain = vertical_range(table)
+        scale = alt.Scale(domain=domain, nice=False, clamp=True)
+        axis = alt.Axis(format="~g", tickCount=5, minExtent=40)
+        y, foot = alt.Y("mean:Q", title=column.axis, scale=scale, axis=axis), domain[0]
+    rows = [{name: value for name, value in row.items() if name != "panel"} for row in table if row["panel"] == panel]
+    return column.decorate(interval_chart(rows, layout, y, foot))
 
 
-def quality_figure(comparison: Row, layout: Layout) -> Figure:
-    """The primary metric and its difference from the reference, then the usual scores."""
-    primary = comparison["primary"]
-    metric, unit = primary["metric"], primary["unit"]
-    differences = _column(layout, "difference", unit, _difference_of(metric))
-    marked: list[AnyChart] = [_with_margin(chart, primary["margin"]) for chart in differences]
-    others = [name for name in ("eval_loss", "eval_accuracy") if name != metric]
-    columns: list[tuple[str, list[AnyChart]]] = [
-        (f"{_capital(primary['title'])}, minus the reference", marked),
-        *(_metric_column(layout, name) for name in (metric, *others)),
+def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float) -> alt.LayerChart:
+    """Means with their intervals over warmup length; a cross at `foot` for each arm of which no run learned."""
+    colour, dash, shape = line_scales(layout.lines)
+    scale = alt.Scale(domain=[-0.5, len(layout.lengths) - 0.5], nice=False)
+    x = alt.X("x:Q", scale=scale, axis=warmup_axis(layout))
+    base = alt.Chart(alt.InlineData(values=[row for row in rows if row["mean"] is not None])).encode(x=x, color=colour)
+    learned = alt.Tooltip("learned:N", title="runs that learned")
+    tips = [
+        alt.Tooltip("arm:N"), alt.Tooltip("mean:Q", format=".4g", title="value"), alt.Tooltip("low:Q", format=".4g"),
+        alt.Tooltip("high:Q", format=".4g"), learned,
+    ]  # fmt: skip
+    point = base.mark_point(size=60, strokeWidth=2, opacity=1)
+    layers = [
+        base.mark_line(strokeWidth=1.5, strokeOpacity=0.7).encode(y=y, strokeDash=dash),
+        base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        point.encode(y=y, shape=shape, fill=alt.Fill("fill:N", scale=None, legend=None), tooltip=tips),
     ]
-    note = (
-        "Differences are paired by seed, over the seeds at which both arms learned; 95 % t-intervals, not adjusted for "
-        "the number of arms (the verdicts are). The line is the reference"
-    )
-    note += ", the band the margin within which a difference does not matter." if primary["margin"] else "."
-    return Figure("quality", "Final quality versus warmup length", note, _cells(layout, columns), layout.lines)
+    missing = [row | {"mean": foot} for row in rows if row["mean"] is None and row["cross"]]
+    if missing:
+        crosses = alt.Chart(alt.InlineData(values=missing)).encode(
+            x=x, y=y, color=colour, tooltip=[alt.Tooltip("arm:N"), learned]
+        )
+        layers.append(crosses.mark_point(shape=_CROSS, size=60, strokeWidth=2, opacity=1, yOffset=-7))
+    return alt.LayerChart(layer=layers, height=HEIGHT)
 
 
-def _with_margin(chart: AnyChart, margin: float | None) -> alt.LayerChart:
-    """The chart over a line at zero and, where one was stated, the band of the margin."""
-    bounds = alt.Chart(alt.InlineData(values=[{"zero": 0, "low": -(margin or 0), "high": margin or 0}]))
-    band = bounds.mark_rect(color=GREY, opacity=0.13).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
-    line = bounds.mark_rule(color=GREY, strokeWidth=1).encode(y=alt.Y("zero:Q"))
-    return alt.LayerChart(layer=[*([band] if margin else []), line, chart], height=HEIGHT)
+def warmup_axis(layout: Layout, **more: Any) -> alt.Axis:
+    """Labels for the positions 0, 1, ... of the lengths."""
+    labels = json.dumps([layout.label(steps) for steps in layout.lengths])
+    title = "warmup (updates)"
+    if layout.total_steps:
+        title = f"warmup (updates, and share of {layout.total_steps})"
+    return alt.Axis(
+        values=list(range(len(layout.lengths))), labelExpr=f"{labels}[datum.value]", grid=False, labelOverlap="greedy",
+        labelFontSize=font_size(layout), labelAngle=0, title=title, **more,
+    )  # fmt: skip
+
+
+def font_size(layout: Layout) -> int:
+    """Smaller if many lengths stand side by side."""
+    return 11 if len(layout.lengths) < 7 else 10

@@ -1,9 +1,9 @@
-"""What the probes saw, over the updates and over the learning rate: a line an arm, the median over seeds."""
+"""The figure of the probes: what each measured, over the updates and over the learning rate."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,245 +12,243 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Trace
-from warmup_lab.figures.charts import GREY, HEIGHT, AnyChart, Cell, Figure, line_scales
-from warmup_lab.figures.layout import Layout, Row, unique
-from warmup_lab.figures.traces import drawn_runs, line_name, update_axis
+from warmup_lab.figures.charts import HEIGHT, AnyChart, line_chart, line_scales, rounded, update_axis
+from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.layout import Layout, Row
+from warmup_lab.figures.palette import GREY, WHITE
+from warmup_lab.figures.traces import families_of, finite_traces
 
 _MAX_FAMILIES = 4
 _MAX_POINTS = 120
-_BINS = 10
+"""Most points per line."""
+_NUM_BINS = 10
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a column of the trace is drawn."""
+class ProbeColumn:
+    """A column of the trace, and how to draw it."""
 
+    name: str
     title: str
     axis: str
     log: bool = True
     share: bool = False
-    """A column of 0 and 1, of which the share in stretches of updates or rates is drawn."""
-    threshold: Callable[[np.ndarray], np.ndarray] | None = None
-    """Where training becomes unstable, as a function of the rate."""
-    threshold_name: str = ""
+    """The column holds 0 and 1; its share is drawn in bins of updates or rates."""
+    bounded: bool = False
+    """The values are between 0 and 1."""
+    limit: Callable[[np.ndarray], np.ndarray] | None = None
+    """Learning rate -> the value at which training becomes unstable."""
+    limit_name: str = ""
 
 
-LOOKS = {
-    "overshoot": Look("Updates that raised the loss on their own batch", "share of updates", log=False, share=True),
-    "sharpness": Look(
-        "Sharpness", "top eigenvalue (1 / lr)", threshold=lambda lr: 2 / lr, threshold_name="2 / lr: gradient descent"
+COLUMNS = (
+    ProbeColumn(
+        "overshoot", "Updates that raised the loss on their own batch", "share of updates", log=False, share=True,
+        bounded=True,
     ),
-    "preconditioned_sharpness": Look(
-        "Preconditioned sharpness", "top eigenvalue (1 / lr)", threshold=lambda lr: 38 / lr,
-        threshold_name="38 / lr: Adam, beta1 0.9",
+    ProbeColumn(
+        "sharpness", "Sharpness", "top eigenvalue (1 / lr)", limit=lambda lr: 2 / lr,
+        limit_name="2 / lr: gradient descent",
     ),
-    "critical_lr": Look(
-        "Critical learning rate", "learning rate", threshold=lambda lr: lr, threshold_name="the lr in use"
+    ProbeColumn(
+        "preconditioned_sharpness", "Preconditioned sharpness", "top eigenvalue (1 / lr)", limit=lambda lr: 38 / lr,
+        limit_name="38 / lr: Adam, beta1 0.9",
     ),
-    "critical_lr_degenerate": Look(
-        "Updates without a critical learning rate", "share of updates", log=False, share=True
+    ProbeColumn(
+        "critical_lr", "Critical learning rate", "learning rate", limit=lambda lr: lr, limit_name="the lr in use"
     ),
-}  # fmt: skip
-_FAMILIES = {
-    "grad_norm": Look("Gradient norm", "L2 norm"),
-    "update_ratio": Look("Update over weights", "|change| / |w|"),
-    "cka": Look("Similarity to the start", "linear CKA", log=False),
-}
+    ProbeColumn(
+        "critical_lr_degenerate", "Updates without a critical learning rate", "share of updates", log=False,
+        share=True, bounded=True,
+    ),
+)  # fmt: skip
 
-ProbeSeries = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Line -> update, learning rate and value of each point."""
+# --- numbers
 
 
-def probes_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layout) -> Figure:
-    """A row a probe: its column over the updates and over the rate; no rows where no probe ran."""
-    families = _families(runs, traces, layout)
-    rows = [
-        [Cell(f"{look.title}{suffix}", chart) for chart in _both_charts(series, look, layout)]
-        for column, look in LOOKS.items()
-        for suffix, arms in families
-        for series in [_series(arms, column, share=look.share)]
-        if series and not (column == "critical_lr_degenerate" and _never(series))
-    ]
-    note = (
-        "Left over the updates, right over the learning rate of the update, in the order of the updates. Points: the "
-        "median over seeds of what was measured; of overshoot and of updates without a critical rate, the share in "
-        f"{_BINS} stretches. Dashed grey: the rate at which training turns unstable, by theory. Sharpness above its "
-        "line, or a critical rate below it: the update is too large, which is what warmup avoids. Left, thin and "
-        "dotted: the same limit at each arm's own rate. Values that a logarithmic axis cannot show are left out."
-    )
-    return Figure("probes", "What the probes saw", note, rows, _lines(layout) if rows else [])
-
-
-def _lines(layout: Layout) -> list[str]:
-    return unique(line_name(layout, steps) for steps in layout.lengths)
-
-
-def _families(
+def probe_families(
     runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layout
-) -> list[tuple[str, dict[str, list[Trace]]]]:
-    """Arms that differ only in warmup, as what stands behind their titles and the traces of each line."""
-    by_arm = drawn_runs(runs, traces)
-    several_rates = len({arm["lr"] for arm in layout.arms}) > 1
-    families: dict[str, dict[str, list[Trace]]] = {}
-    for arm in layout.arms:
-        if arm["name"] in by_arm:
-            family = families.setdefault(f"{arm['kind']}, lr {arm['lr']:g}" if several_rates else arm["kind"], {})
-            family[line_name(layout, arm["warmup_steps"])] = list(by_arm[arm["name"]].values())
-    drawn = list(families.items())[:_MAX_FAMILIES]
-    return [(f" · {name}" if len(drawn) > 1 else "", arms) for name, arms in drawn]
-
-
-def _series(arms: Mapping[str, list[Trace]], column: str, *, share: bool = False) -> ProbeSeries:
-    """The points of each line: the median over seeds, or their mean where it is a share; without what is missing."""
-    series: ProbeSeries = {}
-    for line, traces in arms.items():
-        columns = [trace[column] for trace in traces if column in trace]
-        if not columns:
-            continue
-        table = np.full((len(columns), max(map(len, columns))), np.nan)
-        for row, values in zip(table, columns, strict=True):
-            row[: len(values)] = values
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # updates that no seed measured
-            values = np.nanmean(table, axis=0) if share else np.nanmedian(table, axis=0)
-        lr = max((trace["lr"] for trace in traces), key=len)[: len(values)]
-        kept = np.flatnonzero(np.isfinite(values))
-        if not share and len(kept) > _MAX_POINTS:
-            kept = kept[np.linspace(0, len(kept) - 1, _MAX_POINTS).astype(int)]
-        if len(kept):
-            series[line] = (kept, lr[kept], values[kept])
-    return series
-
-
-def _never(series: ProbeSeries) -> bool:
-    return not any(values.any() for _, _, values in series.values())
-
-
-def _limits_of(arms: Mapping[str, list[Trace]], family: str, layers: list[str], look: Look) -> list[float]:
-    return _domain([_series(arms, f"{family}/{layer}") for layer in layers], look)
-
-
-def _domain(several: list[ProbeSeries], look: Look) -> list[float]:
-    """The range of the vertical axis; with a threshold, as far as it lies at the largest rate."""
-    if look.share or look is _FAMILIES["cka"]:
-        return [-0.03, 1.03]
-    if not any(several):
-        return [0.1, 1.0]
-    points = [(lr, values) for series in several for _, lr, values in series.values()]
-    shown = np.concatenate([values[values > 0] for _, values in points])
-    if look.threshold and shown.size:
-        rates = np.concatenate([lr[lr > 0] for lr, _ in points])
-        shown = np.append(shown, look.threshold(rates.max(initial=0))) if rates.size else shown
-    reach = 2.5 if look.threshold else 1.4  # room for its name
-    return [float(shown.min()) / reach, float(shown.max()) * reach] if shown.size else [0.1, 1.0]
-
-
-def _both_charts(series: ProbeSeries, look: Look, layout: Layout, limits: list[float] | None = None) -> list[AnyChart]:
-    """Over the updates, and over the rate."""
-    limits = limits or _domain([series], look)
-    last = max(arm["total_steps"] for arm in layout.arms) - 1
-    rates = np.concatenate([lr[lr > 0] for _, lr, _ in series.values()])
-    span = [float(rates.min()) / 1.2, float(rates.max()) * 1.2] if rates.size else [0.1, 1.0]
-    log_axis = alt.Axis(format="~e", tickCount=4, grid=False, labelOverlap=True)
-    over_lr = alt.X("x:Q", title="learning rate", scale=alt.Scale(type="log", domain=span, nice=False), axis=log_axis)
-    over_updates = update_axis(last, "update")
-    over_updates.shorthand = "x:Q"
-    left = [_points(line, steps, values, look) for line, (steps, _, values) in _binned(series, look, 0).items()]
-    right = [_points(line, lr, values, look) for line, (_, lr, values) in _binned(series, look, 1).items()]
-    own = _own_limits(series, look, limits)
-    return [
-        _chart(left, over_updates, look, layout, limits, [_own_chart(own, over_updates, look, layout, limits)]),
-        _chart(right, over_lr, look, layout, limits, _threshold(look, span, limits)),
-    ]
-
-
-def _binned(series: ProbeSeries, look: Look, axis: int) -> ProbeSeries:
-    """The series, or the shares in equal stretches of updates (axis 0) or of the logarithm of the rate (axis 1)."""
-    if not look.share:
-        return series
-    binned: ProbeSeries = {}
-    for line, points in series.items():
-        there = points[axis] > 0 if axis else np.ones(len(points[0]), bool)
-        steps, lr, values = (part[there] for part in points)
-        if not len(steps):
-            continue
-        place = np.log(lr) if axis else steps.astype(float)
-        edges = np.linspace(place.min(), place.max(), _BINS + 1)[1:-1]
-        groups = pd.DataFrame({"step": steps, "lr": lr, "value": values}).groupby(np.searchsorted(edges, place))
-        means = groups.mean()
-        binned[line] = (means["step"].to_numpy(), means["lr"].to_numpy(), means["value"].to_numpy())
-    return binned
-
-
-def _points(line: str, x: np.ndarray, values: np.ndarray, look: Look) -> Row:
-    there = values > 0 if look.log else np.isfinite(values)
-    there = there & ((x > 0) if x.dtype.kind == "f" and not look.share else True)
+) -> dict[str, dict[str, list[Trace]]]:
+    """Family -> line -> the traces of all seeds, for the first 4 families. Arms of a family differ only in warmup."""
+    by_arm = finite_traces(runs, traces)
+    families = list(families_of(by_arm, layout).items())[:_MAX_FAMILIES]
     return {
-        "line": line,
-        "x": [float(f"{one:.5g}") for one in x[there]],
-        "y": [float(f"{one:.5g}") for one in values[there]],
-        "order": list(range(int(there.sum()))),
+        name: {layout.warmup_line(arm["warmup_steps"]): list(by_arm[arm["name"]].values()) for arm in arms}
+        for name, arms in families
     }
 
 
-def _y(look: Look, limits: list[float]) -> alt.Y:
-    scale = alt.Scale(type="log" if look.log else "linear", domain=limits, nice=False, clamp=True)
-    number = "~g" if look.log else ".1f"
-    axis = alt.Axis(minExtent=46, tickCount=4, format="%" if look.share else number, labelOverlap=True)
-    if look.log and (limits[1] >= 1e4 or limits[0] < 1e-3):
-        axis.format = ".0e"
-    return alt.Y("y:Q", title=look.axis, scale=scale, axis=axis)
+def probe_table(lines: Mapping[str, Sequence[Trace]], name: str, *, share: bool = False) -> pd.DataFrame:
+    """`line`, `step`, `lr` and `value` of each update at which some seed measured the column.
+
+    The value is the median over seeds, or with `share` their mean. A line has at most 120 points, evenly chosen; with
+    `share` it has all of them.
+    """
+    parts = []
+    for line, traces in lines.items():
+        measured = [trace[name] for trace in traces if name in trace]
+        if not measured:
+            continue
+        seeds = np.full((len(measured), max(map(len, measured))), np.nan)
+        for row, column in zip(seeds, measured, strict=True):
+            row[: len(column)] = column
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # updates that no seed measured
+            values = np.nanmean(seeds, axis=0) if share else np.nanmedian(seeds, axis=0)
+        lr = max((trace["lr"] for trace in traces), key=len)
+        kept = np.flatnonzero(np.isfinite(values))
+        if not share and len(kept) > _MAX_POINTS:
+            kept = kept[np.linspace(0, len(kept) - 1, _MAX_POINTS).astype(int)]
+        parts.append(pd.DataFrame({"line": line, "step": kept, "lr": lr[kept], "value": values[kept]}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["line", "step", "lr", "value"])
 
 
-def _chart(
-    rows: list[Row], x: alt.X, look: Look, layout: Layout, limits: list[float], below: list[Any]
-) -> alt.LayerChart:
-    colour, dash, shape = line_scales(_lines(layout))
-    y = _y(look, limits)
-    base = alt.Chart(alt.InlineData(values=rows)).transform_flatten(["x", "y", "order"]).encode(x=x, y=y, color=colour)
+def binned(table: pd.DataFrame, over: str) -> pd.DataFrame:
+    """The means of each line in 10 equal bins of `step`, or of the logarithm of `lr` over positive rates.
+
+    Empty bins are left out.
+    """
+    kept = table[table["lr"] > 0] if over == "lr" else table
+    parts = []
+    for line, points in kept.groupby("line", sort=False):
+        place = np.log(points["lr"]) if over == "lr" else points["step"].astype(float)
+        edges = np.linspace(place.min(), place.max(), _NUM_BINS + 1)[1:-1]
+        means = points[["step", "lr", "value"]].groupby(np.searchsorted(edges, place)).mean()
+        parts.append(means.assign(line=line))
+    return pd.concat(parts, ignore_index=True) if parts else table.iloc[:0]
+
+
+def value_range(tables: Iterable[pd.DataFrame], column: ProbeColumn) -> list[float]:
+    """The range of the vertical axis. If there is a limit, the range holds it at the largest rate."""
+    if column.bounded:
+        return [-0.03, 1.03]
+    measured = [table for table in tables if not table.empty]
+    if not measured:
+        return [0.1, 1.0]
+    points = pd.concat(measured)
+    shown, rates = points["value"].to_numpy(dtype=float), points["lr"].to_numpy(dtype=float)
+    shown, rates = shown[shown > 0], rates[rates > 0]
+    if not shown.size:
+        return [0.1, 1.0]
+    if column.limit and rates.size:
+        shown = np.append(shown, column.limit(rates.max()))
+    reach = 2.5 if column.limit else 1.4  # room for the name of the limit
+    return [float(shown.min()) / reach, float(shown.max()) * reach]
+
+
+def line_rows(table: pd.DataFrame, column: ProbeColumn, over: str) -> list[Row]:
+    """A row per line with the lists `x` (`step` or `lr`), `y` and `order`, without what a log axis cannot show."""
+    points = binned(table, over) if column.share else table
+    points = points[points["value"] > 0] if column.log else points
+    points = points[points["lr"] > 0] if over == "lr" else points
+    return [
+        {
+            "line": line,
+            "x": rounded(part[over].to_numpy()),
+            "y": rounded(part["value"].to_numpy()),
+            "order": list(range(len(part))),
+        }
+        for line, part in points.groupby("line", sort=False)
+    ]
+
+
+def limit_rows(table: pd.DataFrame, column: ProbeColumn, limits: Sequence[float]) -> list[Row]:
+    """A row per line with the lists `x` (`step`) and `y` (the limit at that update's rate), inside `limits`."""
+    if column.limit is None:
+        return []
+    points = table[table["lr"] > 0]
+    points = points.assign(limit=column.limit(points["lr"].to_numpy(dtype=float)))
+    points = points[points["limit"].between(limits[0], limits[1])]
+    return [
+        {"line": line, "x": part["step"].tolist(), "y": rounded(part["limit"].to_numpy())}
+        for line, part in points.groupby("line", sort=False)
+    ]
+
+
+# --- drawing
+
+
+def probes_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layout) -> Figure:
+    """A row per probe: its column over the updates and over the rate. Empty if no probe ran."""
+    families = probe_families(runs, traces, layout)
+    rows = []
+    for column in COLUMNS:
+        for name, lines in families.items():
+            table = probe_table(lines, column.name, share=column.share)
+            if table.empty or (column.name == "critical_lr_degenerate" and not table["value"].any()):
+                continue
+            title = f"{column.title} · {name}" if len(families) > 1 else column.title
+            limits = value_range([table], column)
+            charts = (draw_over_updates(table, column, layout, limits), draw_over_lr(table, column, layout, limits))
+            rows.append([Cell(title, chart) for chart in charts])
+    note = (
+        "Left: over the updates. Right: over the learning rate of the update, joined in the order of the updates. "
+        "Points: the median over seeds of the measured values; for overshoot and for updates without a critical rate, "
+        f"the share in {_NUM_BINS} bins. Dashed grey line: the rate at which training becomes unstable, in theory. An "
+        "update is too large if the sharpness is above this line, or if the critical rate is below it; warmup avoids "
+        "this. Thin dotted line, left: the same limit at each arm's own rate. Values that a logarithmic axis cannot "
+        "show are left out."
+    )
+    return Figure("probes", "Probe measurements", note, rows, layout.warmup_lines if rows else [])
+
+
+def draw_over_updates(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limits: list[float]) -> alt.LayerChart:
+    """A column over the updates, with the limit at each arm's own rate."""
+    x, y = update_axis("x", layout.last_step), _value_axis(column, limits)
+    layers = _line_layers(line_rows(table, column, "step"), x, y, layout)
+    own = limit_rows(table, column, limits)
+    if own:
+        colour, _, _ = line_scales(layout.warmup_lines)
+        dotted = line_chart(own, "x", "y").mark_line(strokeWidth=1, strokeDash=[1, 3])
+        layers.insert(0, dotted.encode(x=x, y=y, color=colour))
+    return alt.LayerChart(layer=layers, height=HEIGHT - 30)
+
+
+def draw_over_lr(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limits: list[float]) -> alt.LayerChart:
+    """A column over the learning rate, with the limit as a dashed line."""
+    rates = table.loc[table["lr"] > 0, "lr"]
+    span = [float(rates.min()) / 1.2, float(rates.max()) * 1.2] if len(rates) else [0.1, 1.0]
+    axis = alt.Axis(format="~e", tickCount=4, grid=False, labelOverlap=True)
+    x = alt.X("x:Q", title="learning rate", scale=alt.Scale(type="log", domain=span, nice=False), axis=axis)
+    layers = _line_layers(line_rows(table, column, "lr"), x, _value_axis(column, limits), layout)
+    line, name = _limit_layers(column, span, limits)
+    return alt.LayerChart(layer=[*line, *layers, *name], height=HEIGHT - 30)
+
+
+def _value_axis(column: ProbeColumn, limits: list[float]) -> alt.Y:
+    scale = alt.Scale(type="log" if column.log else "linear", domain=limits, nice=False, clamp=True)
+    number = "%" if column.share else "~g" if column.log else ".1f"
+    if column.log and (limits[1] >= 1e4 or limits[0] < 1e-3):
+        number = ".0e"
+    axis = alt.Axis(minExtent=46, tickCount=4, format=number, labelOverlap=True)
+    return alt.Y("y:Q", title=column.axis, scale=scale, axis=axis)
+
+
+def _line_layers(rows: list[Row], x: alt.X, y: alt.Y, layout: Layout) -> list[AnyChart]:
+    colour, dash, shape = line_scales(layout.warmup_lines)
+    base = line_chart(rows, "x", "y", "order").encode(x=x, y=y, color=colour)
     tips = [alt.Tooltip("line:N", title="warmup"), alt.Tooltip("x:Q", format=".4g"), alt.Tooltip("y:Q", format=".4g")]
     line = base.mark_line(strokeWidth=1.3, strokeOpacity=0.75).encode(order="order:Q", strokeDash=dash)
     point = base.mark_point(filled=True, size=26, opacity=0.9).encode(shape=shape, tooltip=tips)
-    return alt.LayerChart(layer=[*(one for one in below if one is not None), line, point], height=HEIGHT - 30)
+    return [line, point]
 
 
-def _own_limits(series: ProbeSeries, look: Look, limits: list[float]) -> list[Row]:
-    """The threshold at each measured update's rate, where it lies in the frame."""
-    if look.threshold is None:
-        return []
-    rows = []
-    for line, (steps, lr, _) in series.items():
-        there = lr > 0
-        at = look.threshold(lr[there])
-        inside = (at >= limits[0]) & (at <= limits[1])
-        rows.append(
-            {"line": line, "x": steps[there][inside].tolist(), "y": [float(f"{one:.5g}") for one in at[inside]]}
-        )
-    return rows
-
-
-def _own_chart(rows: list[Row], x: alt.X, look: Look, layout: Layout, limits: list[float]) -> alt.Chart | None:
-    if not rows:
-        return None
-    colour, _, _ = line_scales(_lines(layout))
-    base = alt.Chart(alt.InlineData(values=rows)).transform_flatten(["x", "y"])
-    chart: alt.Chart = base.mark_line(strokeWidth=1, strokeDash=[1, 3]).encode(x=x, y=_y(look, limits), color=colour)
-    return chart
-
-
-def _threshold(look: Look, span: list[float], limits: list[float]) -> list[Any]:
-    """The threshold over the rate, as far as it lies in the frame, with its name."""
-    if look.threshold is None:
-        return []
+def _limit_layers(column: ProbeColumn, span: list[float], limits: list[float]) -> tuple[list[AnyChart], list[AnyChart]]:
+    """The part of the limit inside the frame, to go below the points, and its name, to go above them."""
+    if column.limit is None:
+        return [], []
     lr = np.geomspace(span[0], span[1], 60)
-    at = look.threshold(lr)
+    at = column.limit(lr)
     inside = (at >= limits[0]) & (at <= limits[1])
     if inside.sum() < 2:
-        return []
+        return [], []
     rows = [{"x": float(x), "y": float(y)} for x, y in zip(lr[inside], at[inside], strict=True)]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(x="x:Q", y="y:Q")
-    name = alt.Chart(alt.InlineData(values=[rows[-1] | {"name": look.threshold_name}])).encode(
+    line = alt.Chart(alt.InlineData(values=rows)).encode(x="x:Q", y="y:Q")
+    name = alt.Chart(alt.InlineData(values=[rows[-1] | {"name": column.limit_name}])).encode(
         x="x:Q", y="y:Q", text="name:N"
     )
-    words = name.mark_text(align="right", dx=-4, dy=14 if at[-1] < at[0] else 24, color="#374151")
-    return [base.mark_line(color=GREY, strokeDash=[6, 3], strokeWidth=1.5), words]
+    place: dict[str, Any] = {"align": "right", "dx": -4, "dy": 14 if at[-1] < at[0] else 24}
+    return (
+        [line.mark_line(color=GREY, strokeDash=[6, 3], strokeWidth=1.5)],
+        [name.mark_text(**place, stroke=WHITE, strokeWidth=4, opacity=0.8), name.mark_text(**place, color="#374151")],
+    )

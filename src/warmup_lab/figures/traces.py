@@ -1,31 +1,95 @@
-"""Loss traces of the arms that differ only in warmup, overlaid, with their learning rates below."""
+"""The figure of loss traces: arms that differ only in warmup, overlaid, with their learning rates below."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Trace
-from warmup_lab.figures.charts import Cell, Figure, line_scales
-from warmup_lab.figures.layout import Layout, Row, unique
+from warmup_lab.figures.charts import line_chart, line_scales, rounded, update_axis
+from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.layout import Layout, Row
 
 MAX_SEEDS = 8
-MAX_PANELS = 12
+"""Most single runs drawn per arm."""
+MAX_FAMILIES = 12
+"""Most sets of arms drawn; each set has a panel."""
 MAX_POINTS = 300
-_POINTS_IN_ALL = 60_000
-"""What keeps the page small: it is shared out among the lines, and no line has fewer than `_MIN_POINTS`."""
 _MIN_POINTS = 40
+"""Most and fewest points per line."""
+_TOTAL_POINTS = 60_000
+"""Points of all lines together, as far as `_MIN_POINTS` allows. This keeps the page small."""
 _HIGHEST_LOSS = 1e6
+
+ArmTraces = dict[str, dict[int, Trace]]
+"""Arm -> seed -> trace."""
+
+# --- numbers
+
+
+def finite_traces(runs: pd.DataFrame, traces: Mapping[str, Trace]) -> ArmTraces:
+    """The traces of each arm by seed, in rising order, without updates whose loss is not finite.
+
+    Runs that ended in an error are left out. Losses above 1e6 become 1e6: the last finite losses of a diverging run
+    would overflow in later sums, and the frame of every chart ends far below.
+    """
+    found: ArmTraces = {}
+    shown = runs[(runs["status"] != "error") & runs["run_id"].isin(list(traces))].sort_values("seed", kind="stable")
+    for arm, seed, run in zip(shown["arm"], shown["seed"], shown["run_id"], strict=True):
+        finite = np.isfinite(traces[run]["loss"])
+        if finite.any():
+            trace = {name: values[finite] for name, values in traces[run].items()}
+            found.setdefault(arm, {})[int(seed)] = trace | {"loss": np.minimum(trace["loss"], _HIGHEST_LOSS)}
+    return found
+
+
+def families_of(by_arm: ArmTraces, layout: Layout) -> dict[str, list[Row]]:
+    """The arms that have traces, in sets that differ only in warmup."""
+    families: dict[str, list[Row]] = {}
+    for arm in layout.arms:
+        if arm["name"] in by_arm:
+            families.setdefault(arm["family"], []).append(arm)
+    return families
+
+
+def trace_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_points: int) -> list[Row]:
+    """A row per line of one family: `line`, `seed` (None for the median over seeds), and the lists `step` and `loss`.
+
+    At most `MAX_SEEDS` seeds have a row, and a line has at most `num_points` points. The median is over all seeds.
+    """
+    rows = []
+    for arm in arms:
+        line = layout.warmup_line(arm["warmup_steps"])
+        losses: dict[int | None, np.ndarray] = {seed: trace["loss"] for seed, trace in by_arm[arm["name"]].items()}
+        drawn = dict(list(losses.items())[:MAX_SEEDS]) | {None: median_over_seeds(list(losses.values()))}
+        for seed, loss in drawn.items():
+            kept = thinned(loss, num_points)
+            rows.append({"line": line, "seed": seed, "step": kept.tolist(), "loss": rounded(loss[kept])})
+    return rows
+
+
+def rate_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_points: int) -> list[Row]:
+    """A row per arm: `line` and the lists `step` and `lr`, at evenly spaced updates and the end of the warmup.
+
+    The schedule is that of the arm's longest run.
+    """
+    rows = []
+    for arm in arms:
+        lr = max((trace["lr"] for trace in by_arm[arm["name"]].values()), key=len)
+        even = np.linspace(0, lr.size - 1, min(lr.size, num_points)).astype(np.int64)
+        kept = np.unique(np.append(even, min(arm["warmup_steps"], lr.size - 1)))
+        line = layout.warmup_line(arm["warmup_steps"])
+        rows.append({"line": line, "step": kept.tolist(), "lr": rounded(lr[kept], 4)})
+    return rows
 
 
 def thinned(values: np.ndarray, num_points: int) -> np.ndarray:
-    """Indices of at most `num_points` values: the lowest and the highest of each of `num_points / 2` equal stretches.
+    """Indices of the lowest and the highest value in each of `num_points / 2` equal stretches.
 
-    So a spike of a single update is drawn as high as it was. All of them where there are no more; (T,) -> (<= points,).
+    A spike of a single update keeps its height. (T,) -> at most (num_points,); all T indices if T <= num_points.
 
     >>> thinned(np.array([1.0, 5.0, 2.0, 3.0, 0.0, 4.0]), 4)
     array([0, 1, 4, 5])
@@ -39,7 +103,7 @@ def thinned(values: np.ndarray, num_points: int) -> np.ndarray:
 
 
 def median_over_seeds(losses: Sequence[np.ndarray]) -> np.ndarray:
-    """Median at each update over the runs that got so far, (T,) of the longest."""
+    """Median at each update over the runs that reached it, (T,) of the longest run."""
     table = np.full((len(losses), max(loss.size for loss in losses)), np.nan)
     for row, loss in zip(table, losses, strict=True):
         row[: loss.size] = loss
@@ -47,120 +111,59 @@ def median_over_seeds(losses: Sequence[np.ndarray]) -> np.ndarray:
     return median
 
 
-def points_a_line(num_lines: int) -> int:
-    """How many points each line may have, an even number."""
-    return int(np.clip(_POINTS_IN_ALL // max(1, num_lines), _MIN_POINTS, MAX_POINTS)) // 2 * 2
+def points_per_line(num_lines: int) -> int:
+    """How many points each line may have: an even number."""
+    return int(np.clip(_TOTAL_POINTS // max(1, num_lines), _MIN_POINTS, MAX_POINTS)) // 2 * 2
 
 
-def drawn_runs(runs: pd.DataFrame, traces: Mapping[str, Trace]) -> dict[str, dict[int, Trace]]:
-    """The traces of each arm by seed, without what is not finite; runs that ended in an error are not drawn."""
-    found: dict[str, dict[int, Trace]] = {}
-    shown = runs[(runs["status"] != "error") & runs["run_id"].isin(list(traces))].sort_values("seed", kind="stable")
-    for arm, seed, run in zip(shown["arm"], shown["seed"], shown["run_id"], strict=True):
-        finite = np.isfinite(traces[run]["loss"])
-        if finite.any():
-            trace = {name: values[finite] for name, values in traces[run].items()}
-            # The last finite losses of a diverging run would overflow in what follows; any frame ends far below.
-            found.setdefault(arm, {})[int(seed)] = trace | {"loss": np.minimum(trace["loss"], _HIGHEST_LOSS)}
-    return found
+# --- drawing
 
 
 def traces_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layout) -> Figure:
-    """A panel for each set of arms that differ only in warmup: losses, and below them the learning rates."""
-    by_arm = drawn_runs(runs, traces)
-    families: dict[str, list[Row]] = {}
-    several_rates = len({arm["lr"] for arm in layout.arms}) > 1
-    for arm in layout.arms:
-        if arm["name"] in by_arm:
-            families.setdefault(f"{arm['kind']}, lr {arm['lr']:g}" if several_rates else arm["kind"], []).append(arm)
-    drawn = dict(list(families.items())[:MAX_PANELS])
-    num_points = points_a_line(
+    """A panel per family: losses, and below them the learning rates."""
+    by_arm = finite_traces(runs, traces)
+    families = families_of(by_arm, layout)
+    drawn = dict(list(families.items())[:MAX_FAMILIES])
+    num_points = points_per_line(
         sum(1 + min(MAX_SEEDS, len(by_arm[arm["name"]])) for arms in drawn.values() for arm in arms)
     )
-    lines = unique(line_name(layout, steps) for steps in layout.lengths)
-    panels = [_panel(name, arms, by_arm, lines, layout, num_points) for name, arms in drawn.items()]
-    return Figure(
-        "traces",
-        "Loss traces and schedules",
-        _note(num_points, len(families)),
-        panels,
-        lines if drawn else [],
-        stacked=True,
-    )
+    panels = []
+    for name, arms in drawn.items():
+        last = max(arm["total_steps"] for arm in arms) - 1
+        losses = _loss_chart(trace_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
+        rates = _rate_chart(rate_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
+        panels.append([Cell(f"Training loss · {name}", losses), Cell("Learning rate", rates)])
+    note = _note(num_points, len(families))
+    lines = layout.warmup_lines if drawn else []
+    return Figure("traces", "Loss traces and schedules", note, panels, lines, stacked=True)
 
 
 def _note(num_points: int, num_families: int) -> str:
-    left_out = f" The first {MAX_PANELS} of {num_families} sets of arms are drawn." if num_families > MAX_PANELS else ""
+    left_out = f" The first {MAX_FAMILIES} of {num_families} sets of arms are drawn." * (num_families > MAX_FAMILIES)
     return (
-        f"Thin: single runs, of at most {MAX_SEEDS} seeds an arm. Thick: the median over all seeds at each update. "
-        f"A line has at most {num_points} points, the lowest and the highest of each of {num_points // 2} equal "
-        f"stretches, so no spike is lost. Losses above the frame are drawn at its edge. A diverged run ends where "
-        f"its loss does.{left_out}"
+        f"Thin lines: single runs, at most {MAX_SEEDS} seeds per arm. Thick lines: the median over all seeds at each "
+        f"update. A line has at most {num_points} points, the lowest and the highest in each of {num_points // 2} "
+        f"equal stretches, so every spike keeps its height. Losses above the frame are drawn at its edge. The line of "
+        f"a diverged run ends early.{left_out}"
     )
 
 
-def line_name(layout: Layout, warmup_steps: int) -> str:
-    steps, *share = layout.label(warmup_steps)
-    return f"{steps} updates of warmup" + (f" ({share[0]})" if share else "")
-
-
-def _panel(
-    name: str, arms: list[Row], by_arm: dict[str, dict[int, Trace]], lines: list[str], layout: Layout, num_points: int
-) -> list[Cell]:
-    thin, thick, rates = [], [], []
-    for arm in arms:
-        seeds, line = by_arm[arm["name"]], line_name(layout, arm["warmup_steps"])
-        losses = [trace["loss"] for trace in seeds.values()]
-        thin += [
-            _points(line, loss, num_points) | {"seed": seed}
-            for seed, loss in list(zip(seeds, losses, strict=True))[:MAX_SEEDS]
-        ]
-        thick.append(_points(line, median_over_seeds(losses), num_points))
-        longest = max(seeds.values(), key=lambda trace: len(trace["lr"]))["lr"]
-        rates.append(_rate_points(line, longest, arm["warmup_steps"], num_points))
-    last = max(arm["total_steps"] for arm in arms) - 1
-    return [
-        Cell(f"Training loss · {name}", _loss_chart(thin, thick, lines, last)),
-        Cell("Learning rate", _rate_chart(rates, lines, last)),
-    ]
-
-
-def _points(line: str, loss: np.ndarray, num_points: int) -> Row:
-    kept = thinned(loss, num_points)
-    return {"line": line, "step": kept.tolist(), "loss": [float(f"{value:.5g}") for value in loss[kept]]}
-
-
-def _rate_points(line: str, lr: np.ndarray, warmup_steps: int, num_points: int) -> Row:
-    """Evenly spaced points of a schedule, and its peak."""
-    even = np.linspace(0, lr.size - 1, min(lr.size, num_points)).astype(np.int64)
-    kept = np.unique(np.append(even, min(warmup_steps, lr.size - 1)))
-    return {"line": line, "step": kept.tolist(), "lr": [float(f"{rate:.4g}") for rate in lr[kept]]}
-
-
-def update_axis(last: int, title: str | None) -> alt.X:
-    return alt.X(
-        "step:Q", title=title, scale=alt.Scale(domain=[0, max(1, last)], nice=False), axis=alt.Axis(grid=False)
-    )
-
-
-def _loss_chart(thin: list[Row], thick: list[Row], lines: list[str], last: int) -> alt.LayerChart:
+def _loss_chart(table: list[Row], lines: list[str], last: int) -> alt.LayerChart:
+    thin = [row for row in table if row["seed"] is not None]
+    thick = [row for row in table if row["seed"] is None]
     colour, dash, _ = line_scales(lines)
-    shown = np.concatenate([row["loss"] for row in thin + thick])
-    low, usual = float(shown.min()), float(np.quantile(shown, 0.99))
-    high = min(float(shown.max()), low + 2 * (usual - low))
-    margin = 0.05 * (high - low) or 1.0
-    # Clamped, not clipped: a clip of each line makes the PNG of a large sweep take a minute.
-    scale = alt.Scale(domain=[low - margin, high + margin], nice=False, clamp=True)
+    # Clamped, not clipped: a clip per line makes the PNG of a large sweep take a minute.
+    scale = alt.Scale(domain=_loss_range(table), nice=False, clamp=True)
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=alt.Axis(minExtent=46, tickCount=5))
-    x = update_axis(last, None)
+    x = update_axis("step", last, None)
     tips = [
         alt.Tooltip("line:N", title="warmup"),
         alt.Tooltip("step:Q", title="update"),
         alt.Tooltip("loss:Q", format=".4g"),
     ]
     faint = min(0.5, max(0.08, 5 / len(thin)))
-    single = _flat(thin, "loss").mark_line(strokeWidth=0.6, strokeOpacity=faint)
-    median = _flat(thick, "loss").mark_line(strokeWidth=1.8)
+    single = line_chart(thin, "step", "loss").mark_line(strokeWidth=0.6, strokeOpacity=faint)
+    median = line_chart(thick, "step", "loss").mark_line(strokeWidth=1.8)
     layers = [
         single.encode(x=x, y=y, color=colour, detail="seed:N"),
         median.encode(x=x, y=y, color=colour, strokeDash=dash, tooltip=tips),
@@ -168,16 +171,19 @@ def _loss_chart(thin: list[Row], thick: list[Row], lines: list[str], last: int) 
     return alt.LayerChart(layer=layers, height=260)
 
 
-def _rate_chart(rates: list[Row], lines: list[str], last: int) -> alt.Chart:
+def _loss_range(table: list[Row]) -> list[float]:
+    """All losses, but not the highest 1 % if they are more than twice as far up as the rest."""
+    shown = np.concatenate([row["loss"] for row in table])
+    low, usual = float(shown.min()), float(np.quantile(shown, 0.99))
+    high = min(float(shown.max()), low + 2 * (usual - low))
+    margin = 0.05 * (high - low) or 1.0
+    return [low - margin, high + margin]
+
+
+def _rate_chart(table: list[Row], lines: list[str], last: int) -> alt.Chart:
     colour, dash, _ = line_scales(lines)
     y = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(minExtent=46, format=".0e", tickCount=3))
-    line: alt.Chart = _flat(rates, "lr").mark_line(strokeWidth=1.8)
-    chart: alt.Chart = line.encode(x=update_axis(last, "update"), y=y, color=colour, strokeDash=dash).properties(
-        height=90
-    )
+    line = line_chart(table, "step", "lr").mark_line(strokeWidth=1.8)
+    encoded = line.encode(x=update_axis("step", last), y=y, color=colour, strokeDash=dash)
+    chart: alt.Chart = encoded.properties(height=90)
     return chart
-
-
-def _flat(rows: list[Row], value: str) -> Any:
-    """Rows that hold a line each, as a chart that sees a row a point: a tenth of the size in the page."""
-    return alt.Chart(alt.InlineData(values=rows)).transform_flatten(["step", value])

@@ -1,4 +1,4 @@
-"""`python -m warmup_lab.report runs/ten_percent` rebuilds a report from disk."""
+"""`python -m warmup_lab.report runs/ten_percent` rebuilds the report of a sweep from the files on disk."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from warmup_lab.report.build import report_sweep
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m warmup_lab.report",
-        description="Builds the report of a sweep from what is on disk: table, comparison, figures and page.",
+        description="Rebuild the report of a sweep from the files on disk: table, comparison, figures and page.",
     )
-    parser.add_argument("directory", type=Path, help="the sweep's folder, such as runs/ten_percent")
+    parser.add_argument("directory", type=Path, help="folder of the sweep, such as runs/ten_percent")
     try:
         report_sweep(parser.parse_args(arguments).directory)
     except ConfigError as error:

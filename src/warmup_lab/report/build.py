@@ -1,7 +1,4 @@
-"""The report of a sweep: `results.parquet`, `comparison.json`, figures and one HTML page, from what is on disk.
-
-`python -m warmup_lab.report runs/ten_percent` builds it anew.
-"""
+"""Builds the report of a sweep from its files: `results.parquet`, `comparison.json`, `figures/` and `report.html`."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ from warmup_lab.config import TrackingConfig
 from warmup_lab.figures import (
     Figure,
     Layout,
-    as_picture,
     detail_figure,
     jitter_figure,
     layers_figure,
@@ -25,54 +21,49 @@ from warmup_lab.figures import (
     oscillation_figure,
     probes_figure,
     quality_figure,
-    save_both,
+    save_figure,
     traces_figure,
 )
 from warmup_lab.metrics import ROUGHNESS
 from warmup_lab.report.page import render_page
-from warmup_lab.report.terminal import _closing_lines, table_lines
+from warmup_lab.report.terminal import closing_lines, table_lines
 from warmup_lab.system import atomic_path, write_json
-
-_FIGURES = (
-    "lr_jitter", "oscillation", "oscillation_detail", "quality", "learning_rate", "traces", "probes", "layers",
-    "layers_lr",
-)  # fmt: skip
 
 
 def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> dict[str, Any]:
-    """Writes the report of the sweep in `directory`, prints its verdict, and returns what `comparison.json` holds.
+    """Writes the report of the sweep in `directory`, prints it, and returns the content of `comparison.json`.
 
-    With `tracking`, also the summary run of Weights & Biases.
+    If `tracking` is Weights & Biases, also logs the summary run of the sweep there.
 
     Raises:
-        ConfigError: there is no sweep, or `compare.metric` or `compare.reference` names nothing there is.
+        ConfigError: `directory` holds no sweep, or `compare.metric` or `compare.reference` is unknown.
     """
     sweep = read_sweep(directory)
     runs, comparison = build_comparison(sweep)
-    _write_table(runs, directory / "results.parquet")
+    with atomic_path(directory / "results.parquet") as temporary:
+        runs.to_parquet(temporary, index=False)
     write_json(directory / "comparison.json", comparison)
     figures = make_figures(sweep, comparison)
     pictures = _save_figures(figures, directory / "figures")
     page = render_page(comparison, figures, directory.as_posix())
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    print(
-        "\n".join([*table_lines(comparison), "", *_closing_lines(comparison), f"report: {directory / 'report.html'}"])
-    )
+    lines = [*table_lines(comparison), "", *closing_lines(comparison), f"report: {directory / 'report.html'}"]
+    print("\n".join(lines))
     if tracking is not None and tracking.kind == "wandb":
         _log_summary(tracking, directory, comparison, runs, pictures)
     return comparison
 
 
 def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
-    """The figures of the report; one that has nothing to show has no rows."""
+    """All figures of the report. A figure without anything to draw has no rows."""
     layout: Layout = make_layout(comparison["arms"])
     return [
         jitter_figure(comparison["lr_jitter"]),
         oscillation_figure(layout),
-        quality_figure(dict(comparison), layout),
+        quality_figure(comparison["primary"], layout),
         traces_figure(sweep.runs, sweep.traces, layout),
-        learning_rate_figure(dict(comparison), layout),
+        learning_rate_figure(comparison["largest_lr"], layout),
         probes_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout, over_lr=True),
@@ -80,47 +71,40 @@ def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-def _write_table(runs: pd.DataFrame, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        runs.to_parquet(temporary, index=False)
-
-
 def _save_figures(figures: Iterable[Figure], directory: Path) -> list[Path]:
-    """PNG and SVG of each figure; returns the PNG files. What an earlier report left and this one lacks goes."""
-    drawn = {figure.name: figure for figure in figures if figure.rows}
-    for name in _FIGURES:
-        if name in drawn:
-            save_both(as_picture(drawn[name]), directory / name)
+    """Writes PNG and SVG of each figure and returns the PNG files. Deletes files of figures that are now empty."""
+    pictures = []
+    for figure in figures:
+        path = directory / figure.name
+        if figure.rows:
+            save_figure(figure, path)
+            pictures.append(path.with_suffix(".png"))
         else:
             for suffix in (".png", ".svg"):
-                (directory / f"{name}{suffix}").unlink(missing_ok=True)
-    return [directory / f"{name}.png" for name in drawn]
+                path.with_suffix(suffix).unlink(missing_ok=True)
+    return pictures
 
 
-# ------------------------------------------------------------------------------------------ Weights & Biases
+# --- Weights & Biases
 
 
 def _log_summary(
     tracking: TrackingConfig, directory: Path, comparison: dict[str, Any], runs: pd.DataFrame, pictures: list[Path]
 ) -> None:
-    from warmup_lab.tracking import log_summary_run
+    from warmup_lab.tracking import SummaryRun, log_summary_run
 
-    stated = {name: comparison[name] for name in ("study", "command", "primary")}
-    log_summary_run(
-        tracking,
+    counts = {name: value for name, value in comparison["counts"].items() if not isinstance(value, list)}
+    summary_run = SummaryRun(
         name=f"{comparison['study']}-summary",
         group=directory.resolve().name,
         directory=directory,
-        run_config=stated,
+        config={name: comparison[name] for name in ("study", "command", "primary")},
         table=runs,
         series=warmup_series(comparison),
         figures=pictures,
-        summary={"headline": comparison["headline"], "counts": _numbers_of(comparison["counts"])},
+        summary={"headline": comparison["headline"], "counts": counts},
     )
-
-
-def _numbers_of(counts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in counts.items() if not isinstance(value, list)}
+    log_summary_run(tracking, summary_run)
 
 
 def warmup_series(comparison: Mapping[str, Any]) -> dict[str, dict[str, list[tuple[float, float | None]]]]:

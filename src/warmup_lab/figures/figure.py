@@ -1,0 +1,117 @@
+"""`Cell` and `Figure`, as JSON for the page, and charts as PNG and SVG files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import altair as alt
+
+from warmup_lab.figures.charts import line_scales
+from warmup_lab.figures.palette import CONFIG, INK
+from warmup_lab.system import atomic_path
+
+if TYPE_CHECKING:
+    from warmup_lab.figures.charts import AnyChart
+    from warmup_lab.figures.layout import Row
+
+_LEGEND_WIDTH = 960
+_MAX_PIXELS = 8e6
+# Heatmaps of different numbers must not share a colour scale.
+_OWN_COLOURS = {"resolve": {"scale": {"color": "independent"}}}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One chart and its title."""
+
+    title: str
+    chart: AnyChart
+
+    @cached_property
+    def spec(self) -> Row:
+        """The chart as JSON, checked by Altair against the Vega-Lite schema. The page and the picture share it."""
+        return _without_file_keys(self.chart)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Rows of charts with one legend and one file. In a `stacked` figure each row is drawn as a column."""
+
+    name: str
+    title: str
+    note: str
+    rows: list[list[Cell]]
+    lines: list[str]
+    """Names in the legend. The legend is drawn only if there are several."""
+    stacked: bool = False
+
+
+def as_spec(cell: Cell) -> Row:
+    """The chart for the page: as wide as its container and without the title, which the page has."""
+    fit = {"type": "fit-x", "contains": "padding"}
+    look = {"width": "container", "autosize": fit, "background": "transparent"}
+    return {"$schema": alt.SCHEMA_URL, **cell.spec, **look}
+
+
+def as_picture(figure: Figure) -> Row:
+    """The whole figure as one Vega-Lite specification of fixed size, for PNG and SVG."""
+    width = 460 if figure.stacked else 330
+    # Joined as plain JSON, because Altair's own concatenation copies and checks all data again at every level.
+    rows = [[cell.spec | {"title": cell.title, "width": width} for cell in row] for row in figure.rows]
+    datasets = {name: data for row in rows for spec in row for name, data in spec.pop("datasets").items()}
+    joined = [{"vconcat": row, "spacing": 10} if figure.stacked else {"hconcat": row, "spacing": 30} for row in rows]
+    columns = 2 if figure.stacked else 1
+    grid = {"concat": [one | _OWN_COLOURS for one in joined], "columns": columns, "spacing": 30} | _OWN_COLOURS
+    legend = [_without_file_keys(_legend(figure))] if len(figure.lines) > 1 else []
+    datasets |= legend[0].pop("datasets") if legend else {}
+    look = {"config": CONFIG, "background": "white", "padding": 16, "spacing": 14, "datasets": datasets}
+    return {"$schema": alt.SCHEMA_URL, "vconcat": [*legend, grid], **look}
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes `path` with the suffixes .svg and .png. The PNG has at most 8 million pixels."""
+    import vl_convert
+
+    svg = vl_convert.vegalite_to_svg(as_picture(figure))
+    width, height = (float(size) for size in re.findall(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)[0])
+    png = vl_convert.svg_to_png(svg, scale=min(2.0, (_MAX_PIXELS / (width * height)) ** 0.5))
+    for suffix, content in ((".svg", svg.encode()), (".png", png)):
+        with atomic_path(path.with_suffix(suffix)) as temporary:
+            temporary.write_bytes(content)
+
+
+def save_chart(chart: AnyChart, path: Path) -> None:
+    """Writes one chart as SVG if `path` ends in .svg, otherwise as PNG at twice its size. No browser is needed."""
+    with alt.data_transformers.enable("default", max_rows=None), atomic_path(path) as temporary:
+        chart.save(str(temporary), format="svg" if path.suffix == ".svg" else "png", scale_factor=2)
+
+
+def _without_file_keys(chart: AnyChart) -> Row:
+    """The chart as JSON without the keys of a whole file."""
+    spec: Row = chart.to_dict()
+    return {key: value for key, value in spec.items() if key not in ("config", "$schema")}
+
+
+def _legend(figure: Figure) -> alt.LayerChart:
+    """A swatch and a name for each line. Vega's own legend shows neither filled markers nor whole dashes."""
+    rows: list[Row] = []
+    x, y, widest = 0, 0, 0
+    for line in figure.lines:
+        width = 66 + 6 * len(line)
+        x, y = (x, y) if x + width <= _LEGEND_WIDTH else (0, y + 22)
+        rows.append({"x": x, "middle": x + 18, "end": x + 36, "text": x + 44, "y": y, "line": line})
+        x, widest = x + width, max(widest, x + width)
+    colour, dash, shape = line_scales(figure.lines)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(y=alt.Y("y:Q", scale=None, axis=None))
+    swatch = base.encode(x=_pixels("x"), x2=alt.X2("end:Q"), color=colour, strokeDash=dash).mark_rule(strokeWidth=2)
+    text = base.encode(x=_pixels("text"), text="line:N").mark_text(align="left", fontSize=12, color=INK)
+    marker = base.encode(x=_pixels("middle"), color=colour, shape=shape).mark_point(filled=True, size=70, opacity=1)
+    return alt.LayerChart(layer=[swatch, text, *([] if figure.stacked else [marker])], width=widest, height=y + 10)
+
+
+def _pixels(field: str) -> alt.X:
+    return alt.X(f"{field}:Q", scale=None, axis=None)
