@@ -1,4 +1,4 @@
-"""A small W&B server on the loopback, for tests: answers what the client asks, and keeps what it is sent."""
+"""A small W&B server on the loopback. It answers the client's queries and keeps what the client sends."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+import pytest
 import yaml
 
 
 @dataclass
 class ReceivedRun:
-    """What the server was told of one run."""
+    """What the server received about one run."""
 
     upserts: list[dict[str, Any]] = field(default_factory=list)
     """The variables of every `UpsertBucket`."""
     lines: list[str] = field(default_factory=list)
-    """The lines of the history; a chunk is put at its offset, over what is there."""
+    """The lines of the history. A chunk overwrites the lines from its offset on."""
     offsets: list[int] = field(default_factory=list)
-    """Where the chunks of the history began."""
+    """Offsets of the chunks of the history."""
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     exit_code: int | None = None
@@ -36,25 +37,27 @@ class ReceivedRun:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration as last sent, without the client's own section."""
+        """The last configuration, without the client's own section."""
         sent = json.loads([upsert["config"] for upsert in self.upserts if upsert["config"]][-1])
         return {key: item["value"] for key, item in sent.items() if key != "_wandb"}
 
 
 class StandIn:
-    """The server: `with StandIn() as server`. `refuse` rejects every query; `mute` never answers one.
+    """The server: `with StandIn() as server`.
 
-    An agent of a grid sweep is given its first `cells` cells, one after another as `agent-0` and so on, then told to
-    exit.
+    Args:
+        refuse: reject every query.
+        mute: never answer a query.
+        num_cells: an agent of a grid sweep receives this many cells, as runs `agent-0`, `agent-1`, ..., then exits.
     """
 
-    def __init__(self, *, refuse: bool = False, mute: bool = False, cells: int = 2) -> None:
+    def __init__(self, *, refuse: bool = False, mute: bool = False, num_cells: int = 2) -> None:
         self.refuse = refuse
         self.mute = mute
-        self.cells = cells
+        self.num_cells = num_cells
         self.sweep: dict[str, Any] = {}
-        self.given: dict[str, dict[str, Any]] = {}
-        """The cells given, by the id of their run."""
+        self.assigned: dict[str, dict[str, Any]] = {}
+        """Run id -> the cell assigned to an agent."""
         self.runs: dict[str, ReceivedRun] = {}
         self.operations: list[str] = []
         self.everything = b""
@@ -63,6 +66,15 @@ class StandIn:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Makes wandb in this process use this server, with a key."""
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": "0123456789" * 4}
 
     def __enter__(self) -> StandIn:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -93,7 +105,7 @@ class StandIn:
                 self._reply(200, {})
 
             def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):  # the client is gone
+                with contextlib.suppress(ConnectionError):  # the client has closed the connection
                     super().handle()
 
             def log_message(self, *arguments: object) -> None:
@@ -161,17 +173,17 @@ class StandIn:
 
     def _heartbeat(self, variables: dict[str, Any]) -> dict[str, Any]:
         commands: list[dict[str, Any]] = []
-        if not json.loads(variables["runState"]):  # else busy, and `exit` would kill what it runs
-            commands = [self._next_cell() if len(self.given) < self.cells else {"type": "exit"}]
+        if not json.loads(variables["runState"]):  # a busy agent would kill its run at `exit`
+            commands = [self._next_cell() if len(self.assigned) < self.num_cells else {"type": "exit"}]
         return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
 
     def _next_cell(self) -> dict[str, Any]:
         config = yaml.safe_load(self.sweep["config"])
         axes = [item.get("values", [item.get("value")]) for item in config["parameters"].values()]
-        cell = next(itertools.islice(itertools.product(*axes), len(self.given), None))
-        run_id = f"agent-{len(self.given)}"
-        self.given[run_id] = dict(zip(config["parameters"], cell, strict=True))
-        args = {key: {"value": value} for key, value in self.given[run_id].items()}
+        cell = next(itertools.islice(itertools.product(*axes), len(self.assigned), None))
+        run_id = f"agent-{len(self.assigned)}"
+        self.assigned[run_id] = dict(zip(config["parameters"], cell, strict=True))
+        args = {key: {"value": value} for key, value in self.assigned[run_id].items()}
         return {"type": "run", "run_id": run_id, "program": config["program"], "args": args}
 
     def _create_run_files(self, variables: dict[str, Any]) -> dict[str, Any]:

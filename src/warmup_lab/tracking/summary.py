@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import TrackingConfig
-from warmup_lab.tracking.tracker import FINISH_SECONDS, INIT_SECONDS, TrackedRun, start_wandb
+from warmup_lab.tracking.tracker import start_wandb
+from warmup_lab.tracking.wandb_run import FINISH_SECONDS, INIT_SECONDS, TrackedRun
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,0 +1,127 @@
+"""Opening a W&B run: whether it is online, its id, and the folders of earlier attempts.
+
+The W&B id is derived from the run's id and its group. Each attempt starts a W&B run with this id from the
+beginning (`resume` is not set). As W&B documents, its history then overwrites that of the earlier attempt, line by line
+from the first. A resumed run first sends its whole history, so nothing of a killed attempt remains once the run has got
+as far. A forced retraining replaces its predecessor. Offline, the folders of earlier attempts are removed, so that
+`wandb sync` uploads only the last one. Under `wandb agent` the id is the one that the agent assigned: the server
+identifies a run of the sweep by it, and wandb itself ignores any other id there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from warmup_lab.config import TrackingConfig, require
+from warmup_lab.system import reachable
+from warmup_lab.tracking.guard import first_line, key_problem
+
+if TYPE_CHECKING:
+    import wandb
+
+
+logger = logging.getLogger(__name__)
+
+INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
+"""wandb's own time limits for `init` and `finish`."""
+
+_OFF = ("save_code", "x_save_requirements")
+_ON = ("disable_git", "disable_code", "label_disable", "x_disable_meta", "x_disable_stats", "x_disable_machine_info")
+_NOTHING_COLLECTED: dict[str, Any] = {
+    **dict.fromkeys(_OFF, False),
+    **dict.fromkeys(_ON, True),
+    "console": "off",
+    "host": "anon",
+    "program": "",
+}
+"""wandb settings for `tracking.collect=false`."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What identifies a run in W&B."""
+
+    run_id: str
+    name: str
+    directory: Path
+    """Parent of the folder `wandb/`, one for all runs of a sweep."""
+    config: Mapping[str, Any]
+    group: str | None = None
+    job_type: str = "train"
+
+
+def load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
+    """wandb's settings, or None if wandb cannot be imported."""
+    if not sys.modules.get("wandb"):
+        os.environ.pop("WANDB_SERVICE", None)  # inherited from a parent process, whose service ends with it
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_DATA_DIR", str(directory.absolute() / "wandb"))  # offline tables; default: home folder
+    if not config.collect:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run sends data at its end
+    try:
+        from wandb.sdk import wandb_setup
+
+        # Imported here first: in the threads of the guards, one could see a module that another has half imported.
+        return wandb_setup.singleton().settings
+    except Exception as error:
+        require(
+            config.mode != "online",
+            f"tracking.mode=online: wandb cannot be used: {first_line(error)}; tracking=none does not need it",
+        )
+        logger.warning("wandb cannot be used (%s), so only the local files are written", first_line(error))
+        return None
+
+
+def offline_reason(config: TrackingConfig, settings: wandb.Settings) -> str:
+    """Why the run is recorded offline; empty if it can go online."""
+    if config.mode == "offline":
+        return "tracking.mode=offline"
+    mode = os.environ.get("WANDB_MODE")
+    if config.mode == "auto" and mode in ("offline", "dryrun", "disabled"):
+        return f"WANDB_MODE={mode}"
+    problem = key_problem(settings)
+    require(
+        not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does not need a key"
+    )
+    return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} is not reachable")
+
+
+def wandb_id(run_id: str, group: str | None) -> str:
+    """Id of the W&B run. It depends on the group, because a run in two sweeps is recorded twice."""
+    if os.environ.get("WANDB_SWEEP_ID") and (assigned := os.environ.get("WANDB_RUN_ID")):
+        return assigned
+    return f"{run_id}-{hashlib.sha256(group.encode()).hexdigest()[:6]}" if group else run_id
+
+
+def open_run(config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> wandb.Run:
+    """Calls `wandb.init` after removing the folders of earlier attempts."""
+    import wandb
+
+    _remove_earlier_attempts(Path(arguments["dir"]), arguments["id"])
+    limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
+    settings = wandb.Settings(silent=True)
+    settings.update_from_dict(limits if config.collect else limits | _NOTHING_COLLECTED)
+    mode: Literal["online", "offline"] = "online" if online else "offline"
+    plain = json.loads(json.dumps(arguments["config"], default=str))
+    return wandb.init(**arguments | {"config": plain}, mode=mode, reinit="create_new", settings=settings)
+
+
+def _remove_earlier_attempts(directory: Path, run_id: str) -> None:
+    name = re.compile(rf"(offline-)?run-\d{{8}}_\d{{6}}-{re.escape(run_id)}(-offline)?(-\d+)?")
+    for folder in directory.glob("wandb/*run-*"):
+        if name.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def upload_hint(directory: str) -> str:
+    return f"To upload it later: wandb sync {directory}/wandb"

@@ -1,0 +1,211 @@
+"""W&B in trouble, with the real wandb client: service killed or stopped, server mute, lost or refusing, bad keys."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from subprocess import Popen
+
+import program
+import pytest
+from wandb_offline import messages, offline_runs, only_offline_run, start, update_row
+from wandb_standin import StandIn
+
+from warmup_lab.config.errors import ConfigError
+from warmup_lab.config.schema import TrackingConfig
+from warmup_lab.tracking import guard, wandb_run
+from warmup_lab.tracking import tracker as tracker_module
+from warmup_lab.tracking.tracker import Tracker
+
+NO_LONGER = "W&B no longer records this run ("
+
+
+def start_python(script: str, directory: Path) -> Popen[str]:
+    return program.start([sys.executable, "-W", "error", "-c", script, directory])
+
+
+def signal_service(tracker: Tracker, number: signal.Signals) -> None:
+    tracker._guard.call(lambda: os.kill(guard._service().pid, number))  # type: ignore[attr-defined]
+    time.sleep(1)
+
+
+# ------------------------------------------------------------------------------------------------------- the service
+
+
+def test_a_dead_service_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = start(tmp_path)
+    tracker.log(update_row(0))
+    signal_service(tracker, signal.SIGKILL)
+    for step in range(1, 200):
+        tracker.log(update_row(step))
+        time.sleep(0.001)
+    begin = time.monotonic()
+    tracker.finish({"status": "completed"})
+    assert time.monotonic() - begin < 5
+    (line,) = messages(caplog)
+    assert line.startswith(NO_LONGER)
+
+    start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})  # the next run of the sweep is recorded again
+    assert [found.steps for found in offline_runs(tmp_path, "b" * 12)] == [[0]]
+    assert len(messages(caplog)) == 1
+
+
+def test_a_service_that_does_not_respond_costs_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(tracker_module, "GRACE_SECONDS", 1.0)
+    tracker = start(tmp_path)
+    tracker.log(update_row(0))
+    signal_service(tracker, signal.SIGSTOP)
+    tracker.log(update_row(1))
+    begin = time.monotonic()
+    tracker.finish({})
+    assert time.monotonic() - begin < 8
+    assert messages(caplog) == [NO_LONGER + "it does not respond). The run continues; its local files are complete."]
+    start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})
+    assert [found.steps for found in offline_runs(tmp_path, "b" * 12)] == [[0]]
+
+
+DEAD_SERVICE = """
+import os, signal, sys, time
+from pathlib import Path
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking import TrackedRun, guard, start_tracker
+tracker = start_tracker(TrackingConfig(mode="offline"), TrackedRun("a", "n", Path(sys.argv[1]), {}, "g"))
+tracker._guard.call(lambda: os.kill(guard._service().pid, signal.SIGKILL))
+for step in range(100):
+    tracker.log({"step": step, "loss": 1.0})
+    time.sleep(0.01)
+tracker.finish({})
+"""
+
+
+def test_a_process_whose_service_died_exits_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_SERVICE", "3-1-unix-/of/a/parent/that/ended")  # must be ignored
+    process = start_python(DEAD_SERVICE, tmp_path)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert len(errors.splitlines()) == 1, errors
+
+
+def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "wandb").write_text("a file")
+    tracker = start(tmp_path, history=[update_row(0)])
+    tracker.finish({})
+    (line,) = messages(caplog)
+    assert line.startswith(NO_LONGER)
+
+
+# -------------------------------------------------------------------------------------------------------- the server
+
+
+@pytest.mark.parametrize("trouble", ["refuse", "mute"])
+def test_a_server_that_accepts_no_run_means_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 2.0)
+    with StandIn(**{trouble: True}) as standin:
+        standin.use(monkeypatch)
+        tracker = start(tmp_path, TrackingConfig(), history=[update_row(0), update_row(1)])
+        begin = time.monotonic()
+        tracker.finish({"status": "completed"})
+        assert time.monotonic() - begin < 10
+    (line,) = messages(caplog)
+    assert line.startswith("W&B is offline: ")
+    found = only_offline_run(tmp_path)
+    assert found.steps == [0, 1]
+    assert found.summary["status"] == "completed"
+
+
+def test_a_server_lost_during_the_run_costs_one_warning(
+    tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_run, "FINISH_SECONDS", 1.0)
+    tracker = start(tmp_path, TrackingConfig())
+    tracker.log(update_row(0))
+    while not server.operations:
+        time.sleep(0.05)
+    server.mute = True
+    begin = time.monotonic()
+    tracker.finish({})
+    assert time.monotonic() - begin < 10
+    assert len(messages(caplog)) == 1
+
+
+INTERRUPTED = """
+import signal, sys, time
+from pathlib import Path
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking import TrackedRun, start_tracker
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process of a shell ignores SIGINT
+tracker = start_tracker(TrackingConfig(), TrackedRun("0123456789ab", "n", Path(sys.argv[1]), {}, "g"))
+try:
+    print("started", flush=True)
+    for step in range(100_000):
+        tracker.log({"step": step, "loss": 1.0})
+        time.sleep(0.001)
+except KeyboardInterrupt:
+    begin = time.monotonic()
+    tracker.abandon()
+    print(time.monotonic() - begin)
+"""
+
+
+@pytest.mark.parametrize("mute", [False, True])
+def test_ctrl_c_ends_the_process_within_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mute: bool) -> None:
+    with StandIn(mute=mute) as standin:
+        standin.use(monkeypatch)
+        process = start_python(INTERRUPTED, tmp_path)
+        assert process.stdout
+        assert process.stdout.readline() == "started\n"
+        time.sleep(1.5)
+        os.killpg(process.pid, signal.SIGINT)
+        begin = time.monotonic()
+        seconds, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert errors == ""
+    assert float(seconds) < 5
+    assert time.monotonic() - begin < 8
+
+
+# ---------------------------------------------------------------------------------------------------------- API keys
+
+
+def test_without_a_key_the_run_is_offline_and_a_message_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    begin = time.monotonic()
+    tracker = start(tmp_path, TrackingConfig())
+    tracker.log(update_row(0))
+    tracker.finish({})
+    assert time.monotonic() - begin < 5
+    assert only_offline_run(tmp_path).steps == [0]
+    (line,) = messages(caplog)
+    assert line.startswith("W&B is offline: there is no API key")
+    assert line.endswith(f"wandb sync {tmp_path}/wandb")
+
+
+@pytest.mark.parametrize(("key", "reason"), [(None, "no API key"), ("short", "cannot be used")])
+def test_mode_online_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None, reason: str) -> None:
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    with pytest.raises(ConfigError, match=f"tracking.mode=online: .*{reason}.*tracking.mode=auto"):
+        start(tmp_path, TrackingConfig(mode="online"))
+
+
+def test_a_key_in_netrc_is_found(tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {server.url.removeprefix('http://')} login user password {'0123456789' * 4}\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.delenv("WANDB_API_KEY")
+    start(tmp_path, TrackingConfig(mode="online")).finish({})
+    assert len(server.runs) == 1

@@ -1,0 +1,112 @@
+"""The summary run of a sweep, with the real wandb client: offline and against a server on the loopback."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+from program import run
+from wandb_offline import OFFLINE, messages, only_offline_run, start, update_row
+from wandb_standin import StandIn
+
+from warmup_lab.config.schema import TrackingConfig
+from warmup_lab.tracking.summary import SummaryRun, log_summary_run
+
+TABLE = pd.DataFrame({"arm": ["w0", "w36"], "seed": [0, 1], "eval_loss": [0.5, math.nan], "error": [None, "it broke"]})
+SERIES: dict[str, dict[str, list[tuple[float, float | None]]]] = {
+    "roughness": {"warmuplinear lr0.001": [(0, 0.2), (36, 0.1)], "warmupcosine": [(18, 0.3), (36, None)]}
+}
+PICTURE = Image.new("RGB", (3, 2), (0, 114, 178))
+MEDIA = ("runs", "charts/roughness_table", "figures/oscillation")
+
+
+def log_summary(directory: Path, config: TrackingConfig) -> None:
+    figure = directory / "oscillation.png"
+    PICTURE.save(figure)
+    summary_run = SummaryRun(
+        name="ten_percent",
+        group="ten_percent",
+        directory=directory,
+        config={"study": "ten_percent"},
+        table=TABLE,
+        series=SERIES,
+        figures=[figure],
+        summary={"verdict": "inconclusive"},
+    )
+    log_summary_run(config, summary_run)
+
+
+def check_history(history: list[dict[str, Any]], read: Callable[[str], bytes]) -> None:
+    points = [{key: value for key, value in row.items() if key.startswith(("rough", "warm"))} for row in history]
+    assert [row for row in points if row][:3] == [
+        {"warmup_steps": 0, "roughness/warmuplinear lr0.001": 0.2},
+        {"warmup_steps": 18, "roughness/warmupcosine": 0.3},
+        {"warmup_steps": 36, "roughness/warmuplinear lr0.001": 0.1},
+    ]
+    exhibits = history[-1]
+    table = json.loads(read(exhibits["runs"]["path"]))
+    assert table == {"columns": list(TABLE), "data": [["w0", 0, 0.5, None], ["w36", 1, None, "it broke"]]}
+    chart = json.loads(read(history[0]["charts/roughness_table"]["path"]))
+    assert [line[1] for line in chart["data"]] == ["warmuplinear lr0.001", "warmuplinear lr0.001", "warmupcosine"]
+    with Image.open(io.BytesIO(read(exhibits["figures/oscillation"]["path"]))) as figure:
+        assert figure.convert("RGB").tobytes() == PICTURE.tobytes()
+
+
+def nested_media(row: dict[str, Any]) -> dict[str, Any]:
+    """An offline row in the form of an online one: `runs/path` becomes `path` inside `runs`."""
+    nested: dict[str, Any] = {}
+    for key, value in row.items():
+        name = next((name for name in MEDIA if name + "/" in key), None)
+        if name:
+            nested.setdefault(name, {})[key.removeprefix(name + "/")] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def test_summary_run_offline(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):  # a rebuilt report replaces the earlier summary run
+        log_summary(tmp_path, OFFLINE)
+    found = only_offline_run(tmp_path)
+    check_history(
+        [nested_media(row) for row in found.history], lambda path: (found.folder / "files" / path).read_bytes()
+    )
+    assert (found.run.job_type, found.run.run_group) == ("summary", "ten_percent")
+    assert found.summary["verdict"] == "inconclusive"
+    defined = [record.metric for record in found.records if record.HasField("metric")]
+    assert [(metric.glob_name, metric.step_metric) for metric in defined][:1] == [("roughness/*", "warmup_steps")]
+    assert messages(caplog) == []
+
+
+def test_summary_run_online(tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    log_summary(tmp_path, TrackingConfig())
+    found = next(received for run_id, received in server.runs.items() if run_id.startswith("summary"))
+    check_history(found.history, lambda path: found.files[path])
+    assert found.upserts[0]["jobType"] == "summary"
+    assert found.summary["verdict"] == "inconclusive"
+    assert found.exit_code == 0
+    assert messages(caplog) == []
+
+
+def test_tracking_none_has_no_summary_run(tmp_path: Path) -> None:
+    log_summary(tmp_path, TrackingConfig(kind="none"))
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_one_sync_uploads_all_offline_runs(tmp_path: Path, server: StandIn) -> None:
+    for run_id in ("a" * 12, "b" * 12):
+        start(tmp_path, run_id=run_id, history=[update_row(0), update_row(1)]).finish({})
+    log_summary(tmp_path, OFFLINE)
+    done = run([sys.executable, "-m", "wandb", "sync", "--yes", tmp_path / "wandb"], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0, done.stderr
+    received = {run_id.split("-")[0]: received for run_id, received in server.runs.items()}
+    assert set(received) >= {"a" * 12, "b" * 12, "summary"}
+    assert [row["_step"] for row in received["a" * 12].history] == [0, 1]

@@ -1,0 +1,157 @@
+"""How a W&B run is opened: what it collects, its id, online or offline. With the real wandb client."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import program
+import pytest
+import yaml
+from wandb_offline import RUN_ID, assert_anonymous, messages, offline_runs, only_offline_run, start, update_row
+from wandb_standin import StandIn
+
+from warmup_lab.config.schema import TrackingConfig
+from warmup_lab.tracking.wandb_run import wandb_id
+
+
+def test_nothing_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "a-secret-of-the-environment")
+    monkeypatch.chdir(program.ROOT)  # a git repository
+    tracker = start(tmp_path)
+    print("a line on the console")
+    tracker.log(update_row(0))
+    tracker.finish({})
+
+    assert capfd.readouterr() == ("a line on the console\n", "")
+    found = only_offline_run(tmp_path)
+    kinds = {record.WhichOneof("record_type") for record in found.records}
+    assert kinds == {"header", "run", "telemetry", "summary", "history", "exit"}
+    assert not found.run.HasField("git")
+    assert found.run.host in ("", "anon")
+    assert list((found.folder / "files").iterdir()) == []
+    assert_anonymous(next(found.folder.glob("*.wandb")).read_bytes())
+
+
+def test_the_same_run_in_two_sweeps_has_two_ids(tmp_path: Path) -> None:
+    for group in ("one", "two", None):
+        start(tmp_path, group=group).finish({})
+    assert len({found.run.run_id for found in offline_runs(tmp_path)}) == 3
+
+
+def test_the_id_of_an_agent_is_used_only_in_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "agent-0")
+    assert wandb_id("0123456789ab", None) == "0123456789ab"
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abcd1234")
+    assert wandb_id("0123456789ab", None) == "agent-0"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking import TrackedRun, start_tracker
+run = TrackedRun("0123456789ab", "warmupcosine-w36-s0", Path(sys.argv[1]), {}, "ten_percent")
+tracker = start_tracker(TrackingConfig(mode="offline"), run)
+for step in range(8):
+    tracker.log({"step": step, "loss": 9.0})
+tracker._guard.call(lambda: os.kill(os.getpid(), signal.SIGKILL))
+signal.pause()
+"""
+
+
+def test_a_resumed_run_is_recorded_from_the_start_and_the_killed_attempt_removed(tmp_path: Path) -> None:
+    killed = program.run([sys.executable, "-c", KILLED, tmp_path], timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    other = start(tmp_path, run_id="c" * 12)
+    other.finish({})
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
+
+    tracker = start(tmp_path, history=[update_row(step) for step in range(5)])
+    for step in range(5, 12):
+        tracker.log(update_row(step))
+    tracker.finish({})
+    runs = {found.run.run_id[:12]: found for found in offline_runs(tmp_path)}
+    assert len(runs) == 2
+    assert runs[RUN_ID].steps == list(range(12))
+    assert [row["loss"] for row in runs[RUN_ID].history] == [update_row(step)["loss"] for step in range(12)]
+
+
+def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("mode", ["auto", "online"])
+def test_an_unreachable_server_means_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    use(f"http://127.0.0.1:{closed_port()}", monkeypatch)
+    begin = time.monotonic()
+    tracker = start(tmp_path, TrackingConfig(mode=mode))
+    tracker.log(update_row(0))
+    tracker.finish({})
+    assert time.monotonic() - begin < 5
+    assert only_offline_run(tmp_path).steps == [0]
+    (line,) = messages(caplog)
+    assert "is not reachable" in line
+    warned = [record.name for record in caplog.records if record.levelno >= logging.WARNING]
+    assert warned == (["warmup_lab.tracking.tracker"] if mode == "online" else [])
+
+
+@pytest.mark.parametrize("name", ["WANDB_BASE_URL", "http_proxy"])
+def test_a_malformed_address_raises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    use("http://127.0.0.1:1", monkeypatch)
+    monkeypatch.setenv(name, "http://host:not-a-port")
+    start(tmp_path, TrackingConfig(), history=[update_row(0)]).finish({})
+
+
+@pytest.mark.parametrize(("mode", "num_runs"), [("offline", 1), ("disabled", 0)])
+def test_mode_auto_respects_wandb_mode(
+    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, mode: str, num_runs: int
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", mode)
+    start(tmp_path, TrackingConfig()).finish({})
+    assert len(offline_runs(tmp_path)) == num_runs
+    assert server.runs == {}
+
+
+NO_WANDB = """
+import sys
+sys.modules["wandb"] = None
+from pathlib import Path
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking import NullTracker, TrackedRun, start_tracker
+for kind in ("none", "wandb"):
+    tracker = start_tracker(TrackingConfig(kind=kind), TrackedRun("a", "n", Path(sys.argv[1]), {}))
+    assert isinstance(tracker, NullTracker)
+"""
+
+
+def test_without_wandb_nothing_is_recorded_and_one_warning_says_so(tmp_path: Path) -> None:
+    done = program.run([sys.executable, "-W", "error", "-c", NO_WANDB, tmp_path], timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("wandb cannot be used (")
+
+
+@pytest.mark.parametrize("name", ["wandb", "none"])
+def test_conf_has_exactly_the_fields_of_the_schema(name: str) -> None:
+    values = yaml.safe_load((program.ROOT / "conf" / "tracking" / f"{name}.yaml").read_text())
+    assert list(values) == [item.name for item in fields(TrackingConfig)]
+    assert TrackingConfig(**values) == TrackingConfig(kind=name)
