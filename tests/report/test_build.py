@@ -489,21 +489,19 @@ def test_as_a_user_names_a_folder_without_a_sweep(tmp_path):
 
 def test_wandb_gets_the_summary_run_of_a_sweep_and_only_then(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(
-        "warmup_lab.tracking.summary.log_summary_run", lambda *args, **named: calls.append((args, named))
-    )
+    monkeypatch.setattr("warmup_lab.tracking.summary.log_summary_run", lambda *args: calls.append(args))
     folder = make_sweep(tmp_path / "study", **ONE, seeds=2, ratios=(0.0, 0.1))
     report_sweep(folder, tracking=TrackingConfig(kind="none"))
     assert calls == []
     tracking = TrackingConfig(kind="wandb", mode="offline")
     found = report_sweep(folder, tracking=tracking)
-    (((given,), named),) = calls
+    ((given, run),) = calls
     assert given == tracking
-    assert (named["group"], named["directory"]) == ("study", folder)
-    assert len(named["table"]) == found["counts"]["runs"]
-    assert all(path.is_file() and path.suffix == ".png" for path in named["figures"])
-    assert named["summary"]["headline"] == found["headline"]
-    assert named["series"] == warmup_series(found)
+    assert (run.group, run.directory) == ("study", folder)
+    assert len(run.table) == found["counts"]["runs"]
+    assert all(path.is_file() and path.suffix == ".png" for path in run.figures)
+    assert run.summary["headline"] == found["headline"]
+    assert run.series == warmup_series(found)
 
 
 def test_the_series_of_a_metric_run_over_warmup_length(comparison):
