@@ -1,7 +1,7 @@
-"""What one run will do, settled before its first file is written: updates, warmup, device and identity.
+"""The plan of one run, made before the run writes its first file: number of updates, warmup, device and identity.
 
-`make_plan` joins the configuration with the data: it is here that a warmup is held against the number of updates, and
-the options of schedule and optimizer against the factories that take them.
+`make_plan` combines the configuration with the data. It checks the warmup against the number of updates, and the
+options of the schedule and the optimizer against the factories that take them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from warmup_lab.config import (
+    DEFAULT_WARMUP_RATIO,
     ConfigError,
     ModelConfig,
     PretrainedModel,
@@ -34,52 +35,53 @@ from warmup_lab.system import available_cores, resolve_device, resolve_precision
 from warmup_lab.tasks import Corpus, content_digest, load_corpus
 
 _NOT_IDENTITY = (
-    "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # how it is recorded, not what is run
+    "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # do not change what is trained
     "warmup_ratio", "warmup_steps", "warmup_epochs", "epochs", "max_steps",  # replaced by numbers of updates
 )  # fmt: skip
+"""Keys of the configuration that are not part of `run_id`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One run, resolved."""
+    """All that one run needs to know before it starts."""
 
     config: RunConfig
-    """What was asked for."""
+    """The configuration."""
     corpus: Corpus
-    """Its texts and labels."""
+    """The texts and labels of the task."""
     steps_per_epoch: int
-    """Optimizer updates an epoch."""
+    """Optimizer updates per epoch."""
     total_steps: int
-    """Optimizer updates in all."""
+    """Optimizer updates of the whole run."""
     warmup_steps: int
-    """Updates of warmup."""
+    """Updates of warmup, at most `total_steps`."""
     multiplier: Schedule
-    """Index of the update to learning rate / peak learning rate."""
+    """Maps the index of an update to learning rate / peak learning rate."""
     device: str
-    """As torch names it."""
+    """Device as torch names it, for example `cuda:0`."""
     precision: str
     """`fp32` or `bf16`."""
     num_threads: int
-    """Threads of the CPU."""
+    """CPU threads."""
     run_id: str
-    """First 12 hex digits of the SHA-256 of all that decides the outcome."""
+    """First 12 hex digits of the SHA-256 of everything that determines the result."""
     arm_id: str
-    """The same without the seed: runs of one arm differ in it alone."""
+    """The same without the seed. Runs of one arm differ only in the seed."""
 
     @property
     def name(self) -> str:
-        """What people call the run, such as `warmupcosine-w36-s0`, or `warmupcosine-sqrt-w36-s0`."""
+        """A readable name, for example `warmupcosine-w36-s0` or `warmupcosine-sqrt-w36-s0`."""
         shape = warmup_title(self.shape)
         return f"{self.config.scheduler.name}{f'-{shape}' if shape else ''}-w{self.warmup_steps}-s{self.config.seed}"
 
     @property
     def shape(self) -> str:
-        """The shape of the warmup, such as `polynomial(power=2)`; `none` without it, `own` for a scheduler's own."""
+        """Shape of the warmup, for example `polynomial(power=2)`; `none` if there is none, `own` if the scheduler's."""
         return self.multiplier.warmup.label if self.warmup_steps else "none"
 
     @property
-    def asked(self) -> str | None:
-        """The warmup as it was asked for, such as `10 %`; None where it was asked for in updates."""
+    def requested_warmup(self) -> str | None:
+        """Requested length of the warmup, for example `10 %`; None if it is a number of updates or cannot be set."""
         config = self.config
         if is_automatic(config.scheduler):
             return None
@@ -87,24 +89,24 @@ class Plan:
             return f"{config.warmup_epochs:g} epochs"
         if config.warmup_steps is not None or not has_warmup(config.scheduler.name):
             return None
-        return f"{100 * (0.1 if config.warmup_ratio is None else config.warmup_ratio):g} %"
+        ratio = DEFAULT_WARMUP_RATIO if config.warmup_ratio is None else config.warmup_ratio
+        return f"{100 * ratio:g} %"
 
-    def warmup_in_words(self) -> str:
-        """Such as `36 of 360 updates of warmup`; says so where the run ends before its warmup does."""
+    def describe_warmup(self) -> str:
+        """For example `36 of 360 updates of warmup`; warns if the run ends before its warmup."""
         shape = warmup_title(self.shape)
-        words = f"{self.warmup_steps} of {self.total_steps} updates of {f'{shape} ' if shape else ''}warmup"
-        whole = self.multiplier.warmup.warmup_steps
-        if whole <= self.total_steps:
-            return words
+        full_length = self.multiplier.warmup.warmup_steps
+        if full_length <= self.total_steps:
+            return f"{self.warmup_steps} of {self.total_steps} updates of {f'{shape} ' if shape else ''}warmup"
         factor = max(map(self.multiplier.warmup_factor, range(self.total_steps)))
         highest = max(map(self.multiplier, range(self.total_steps)))
         return (
-            f"{shape} warmup of {whole} updates in a run of {self.total_steps}, so the peak is never reached (the "
-            f"warmup comes to {100 * factor:.3g} % of it, and the lr with its decay to {100 * highest:.3g} % at most)"
+            f"{shape} warmup of {full_length} updates in a run of {self.total_steps}: the lr never reaches its peak "
+            f"(the warmup reaches {100 * factor:.3g} % of it, and the lr with its decay at most {100 * highest:.3g} %)"
         )
 
     def strategy(self) -> dict[str, Any]:
-        """What `result.json` says of how the run was trained; `warmup_ratio` is the share it came to."""
+        """The section `strategy` of `result.json`; `warmup_ratio` is the resulting share of the updates."""
         config = self.config
         return {
             "scheduler": config.scheduler.name,
@@ -122,9 +124,13 @@ class Plan:
 
 
 def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
-    """Reads the data and settles the run; raises `ConfigError` on whatever cannot be run.
+    """Reads the data and plans the run.
 
-    In a multirun `constantlr` crossed with warmups falls back to 0 updates of warmup, so that it can stand in a grid.
+    In a multirun, a scheduler without warmup (`constantlr`) ignores the requested warmup, so it can be part of a grid
+    over warmup lengths.
+
+    Raises:
+        ConfigError: the configuration cannot be run.
     """
     corpus = load_corpus(config.task)
     steps_per_epoch = num_steps_per_epoch(len(corpus.train), config.batch_size, config.grad_accumulation)
@@ -132,7 +138,7 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
     betas = check_options(config.optimizer).get("betas")
     multiplier = compose_schedule(
         config.scheduler,
-        warmup_steps=_asked_steps(config, steps_per_epoch, total_steps, multirun=multirun),
+        warmup_steps=_requested_steps(config, steps_per_epoch, total_steps, multirun=multirun),
         total_steps=total_steps,
         peak_lr=config.optimizer.lr,
         beta2=betas[1] if betas else None,
@@ -169,10 +175,10 @@ def _without(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _model_identity(model: ModelConfig) -> dict[str, Any]:
-    """The model's section, with the content of weights and tokenizer instead of their paths."""
+    """The model's section, with digests of weights and tokenizer instead of their paths."""
     values = _without(asdict(model), ("id",))
     if isinstance(model, PretrainedModel):
-        from warmup_lab.models import pretrained_folder  # transformers takes seconds to import
+        from warmup_lab.models import pretrained_folder  # here, because importing transformers takes seconds
 
         values["path"] = content_digest(pretrained_folder(model))
     elif values.get("tokenizer"):
@@ -181,32 +187,32 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
 
 
 def _scheduler_identity(config: SchedulerConfig, schedule: Schedule, warmup_steps: int) -> dict[str, Any]:
-    """Name and options, and the shape of the warmup where there is one and it is not the scheduler's own."""
+    """Name and options, and the shape of the warmup if there is one and it is not the default."""
     shaped = warmup_steps and has_warmup(config.name) and not uses_default_warmup(config)
     shape = {"warmup": schedule.warmup.label} if shaped else {}
     return {"name": config.name, "options": config.options} | shape
 
 
-def _asked_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, multirun: bool) -> int:
-    """Updates of warmup that the configuration asks for; 0 where scheduler or warmup leave no choice.
+def _requested_steps(config: RunConfig, steps_per_epoch: int, total_steps: int, *, multirun: bool) -> int:
+    """The requested updates of warmup; 0 if the scheduler has no warmup, or the warmup sets its own length.
 
-    Asking all the same is an error, but not in a multirun, so that such a scheduler can stand in a grid of lengths.
+    To request a length in these two cases is an error, except in a multirun, where they may be part of a grid.
     """
     scheduler = config.scheduler
     given = [key for key in ("warmup_ratio", "warmup_steps", "warmup_epochs") if getattr(config, key) is not None]
     if not has_warmup(scheduler.name):
         if not multirun and (config.asks_for_warmup or not uses_default_warmup(scheduler)):
             raise ConfigError(
-                f"scheduler={scheduler.name} has no warmup: use scheduler=warmupconstant, or ask for none"
+                f"scheduler={scheduler.name} has no warmup: use scheduler=warmupconstant, or request no warmup"
             )
         return 0
     if is_automatic(scheduler):
-        asked = [f"{key}={getattr(config, key)}" for key in given]
-        asked += ["scheduler.match=t_eff"] if scheduler.match == "t_eff" else []
-        if asked and not multirun:
+        lengths = [f"{key}={getattr(config, key)}" for key in given]
+        lengths += ["scheduler.match=t_eff"] if scheduler.match == "t_eff" else []
+        if lengths and not multirun:
             raise ConfigError(
-                f"scheduler.warmup={scheduler.warmup} takes its length from beta2, and {' and '.join(asked)} asks for "
-                "another: leave one of them out"
+                f"scheduler.warmup={scheduler.warmup} takes its length from beta2, and {' and '.join(lengths)} sets "
+                "another: remove one of them"
             )
         return 0
     return num_warmup_steps(config, steps_per_epoch=steps_per_epoch, total_steps=total_steps)

@@ -14,7 +14,6 @@ from warmup_lab.tasks.batches import (
     Examples,
     batch_indices,
     collate,
-    eval_batch_size,
     iterate_batches,
     label_entropy,
 )
@@ -91,10 +90,6 @@ def test_the_order_depends_on_seed_and_epoch_only():
     assert np.concatenate(batch_indices(100, 7, 1, 1)).tolist() == order[3]  # for every batch size
     assert [len(batch) for batch in batch_indices(100, 32, 0, 0)] == [32, 32, 32, 4]
     assert [batch.tolist() for batch in batch_indices(8, 3, 5, 2)] == [[6, 7, 0], [4, 2, 3], [1, 5]]
-
-
-def test_evaluation_batches_are_four_times_as_large() -> None:
-    assert eval_batch_size(8) == 32
 
 
 def test_label_entropy():

@@ -13,6 +13,7 @@ from .schema import OptimizerConfig as OptimizerConfig
 from .schema import RunConfig as RunConfig
 from .schema import SchedulerConfig as SchedulerConfig
 from .schema import TrackingConfig as TrackingConfig
+from .steps import DEFAULT_WARMUP_RATIO as DEFAULT_WARMUP_RATIO
 from .steps import ceil_share as ceil_share
 from .steps import num_steps_per_epoch as num_steps_per_epoch
 from .steps import num_warmup_steps as num_warmup_steps

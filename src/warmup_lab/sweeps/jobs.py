@@ -47,7 +47,7 @@ def check_cells(cells: Sequence[Sequence[str]], plan_cell: PlanCell) -> tuple[li
     for cell in cells:
         try:
             plan = plan_cell(cell)
-            jobs.append(Job(list(cell), plan.run_id, plan.name, plan.arm_id, plan.strategy(), plan.asked))
+            jobs.append(Job(list(cell), plan.run_id, plan.name, plan.arm_id, plan.strategy(), plan.requested_warmup))
         except ConfigError as error:
             problems.append(f"{' '.join(cell)}: {error}")
     if problems:

@@ -4,7 +4,6 @@ from .batches import Examples as Examples
 from .batches import Task as Task
 from .batches import batch_indices as batch_indices
 from .batches import collate as collate
-from .batches import eval_batch_size as eval_batch_size
 from .batches import iterate_batches as iterate_batches
 from .batches import label_entropy as label_entropy
 from .hub import hub_access as hub_access

@@ -91,11 +91,6 @@ def collate(examples: Examples, indices: NDArray[np.int64], pad_id: int) -> dict
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-def eval_batch_size(batch_size: int) -> int:
-    """Examples of one forward pass in evaluation, which needs no memory for gradients: 4 times the training's."""
-    return 4 * batch_size
-
-
 def iterate_batches(examples: Examples, batch_size: int, pad_id: int, collate: Collate = collate) -> Iterator[Batch]:
     """Batches of all examples, for evaluation. They are sorted by length, which saves padding."""
     order = np.argsort(examples.lengths, kind="stable")

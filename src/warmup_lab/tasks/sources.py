@@ -192,8 +192,8 @@ def _read_data_folder(config: HubTask, folder: Path) -> Corpus:
     tables = [read_table(path) for path in paths]
     # The configured column names are those of the hub. Files with other columns follow the format of task=files.
     label_column = config.label_column if config.label_column in tables[0] else "label"
-    asked = config.text_columns if set(config.text_columns or ()) <= set(tables[0]) else None
-    columns = text_columns(tables[0], asked, label_column, str(paths[0]))
+    requested = config.text_columns if set(config.text_columns or ()) <= set(tables[0]) else None
+    columns = text_columns(tables[0], requested, label_column, str(paths[0]))
     train, validation = (
         labelled(table, columns, label_column, str(path)) for table, path in zip(tables, paths, strict=True)
     )

@@ -63,7 +63,7 @@ def _describe(plan: Plan) -> str:
     config = plan.config
     return (
         f"{plan.name}: {config.task.title}, {config.model.title}, {config.optimizer.name}, "
-        f"peak lr {config.optimizer.lr:g}, {plan.warmup_in_words()}, "
+        f"peak lr {config.optimizer.lr:g}, {plan.describe_warmup()}, "
         f"{plan.device} {plan.precision}, {plan.num_threads} thread{'s' * (plan.num_threads > 1)}"
     )
 
