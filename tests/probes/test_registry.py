@@ -1,4 +1,4 @@
-"""The probes in the loop: they change nothing, survive an interruption, and cost no more than they say."""
+"""All probes in a run: they change nothing, survive an interruption, and keep to their stated cost."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ LAYERS = ("embeddings", "encoder.0", "head")
 COLUMNS = [
     "overshoot", "sharpness", "preconditioned_sharpness", "critical_lr", "critical_lr_degenerate",
     *(f"{family}/{layer}" for family in ("grad_norm", "update_ratio", "cka") for layer in LAYERS),
-]  # fmt: skip
+]  # fmt: skip  # fmt: skip
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize(
     ("optimizer", "keys"),
     [
@@ -39,8 +40,8 @@ COLUMNS = [
         ("adafactor", {}),
     ],
 )
-def test_all_probes_together_change_nothing_but_their_columns(tmp_path, optimizer, keys):
-    """Bit for bit, with dropout; nesterov momentum writes into the gradients."""
+def test_all_probes_together_change_only_their_columns(tmp_path, optimizer, keys):
+    """Bit for bit, with dropout. Nesterov momentum changes the gradients in place."""
     options = {"nesterov": True} if optimizer == "sgd" else {}
     plan = small_plan(max_steps=9, **keys)
     plan = make_plan(replace(plan.config, optimizer=OptimizerConfig(optimizer, 3e-3, options)))
@@ -52,37 +53,15 @@ def test_all_probes_together_change_nothing_but_their_columns(tmp_path, optimize
     assert [value is not None for value in columns["sharpness"]] == [step % 4 == 0 for step in range(9)]
     assert [value is not None for value in columns["critical_lr_degenerate"]] == [step % 3 == 0 for step in range(9)]
     adam = optimizer in ("adamw", "radam", "nadam")
-    probes_of_adam = [step in (4, 8) and adam for step in range(9)]  # at update 0 there is no second moment yet
-    assert [value is not None for value in columns["preconditioned_sharpness"]] == probes_of_adam
+    preconditioned = [step in (4, 8) and adam for step in range(9)]  # at update 0 there is no second moment yet
+    assert [value is not None for value in columns["preconditioned_sharpness"]] == preconditioned
     assert all(found is None or (rate is None) == (found == 1) for rate, found in zip(
         columns["critical_lr"], columns["critical_lr_degenerate"], strict=True))  # fmt: skip
 
 
-def test_probes_leave_every_state_as_it_was():
-    plan = small_plan(probe=ProbeConfig(1, 1, 1, 1, batch_size=16))
-    _, model, optimizer, probes = in_the_loop(plan)
-    task = tokenize(plan.corpus, plan.config.task, plan.config.model)
-    for step, batches in zip(range(3), loop.batches_of(plan, task, collate), strict=False):
-        torch.manual_seed(step)
-        optimizer.zero_grad()
-        model(**batches[0]).loss.backward()
-        before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()]))
-        state = torch.get_rng_state()
-        probes.before_update(step, batches, 1.0)
-        after = (model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()])
-        # Groups hold texts, which assert_close cannot compare.
-        assert after[1].pop("param_groups") == before[1].pop("param_groups")
-        torch.testing.assert_close(after, before, rtol=0, atol=0)
-        assert model.training
-        assert torch.equal(torch.get_rng_state(), state)
-        optimizer.step()
-        now = copy.deepcopy(model.state_dict())
-        probes.after_update()
-        torch.testing.assert_close(model.state_dict(), now, rtol=0, atol=0)
-
-
-def test_interrupted_and_resumed_the_probes_tell_the_same(tmp_path, monkeypatch):
-    """What they carry from one measurement to the next, and the outputs at the start, survive."""
+@pytest.mark.trains
+def test_a_resumed_run_has_the_same_probe_columns(tmp_path, monkeypatch):
+    """The memory of the probes and the outputs at the start survive the interruption."""
     plan = small_plan(probe=ALL, max_steps=14)
     whole = train(plan, tmp_path / "whole")[1].to_lists()
     monkeypatch.setattr(loop, "ProgressLine", stopping_line(7))
@@ -92,7 +71,8 @@ def test_interrupted_and_resumed_the_probes_tell_the_same(tmp_path, monkeypatch)
     assert train(plan, tmp_path / "resumed")[1].to_lists() == whole
 
 
-def test_a_run_that_diverges_does_so_with_all_probes(tmp_path):
+@pytest.mark.trains
+def test_a_run_diverges_in_the_same_way_with_all_probes(tmp_path):
     keys = {"lr": 1e30, "scheduler": "constantlr", "warmup_ratio": None, "max_grad_norm": None}
     result, trace = train(small_plan(probe=ProbeConfig(1, 1, 1, 1, batch_size=16), **keys), tmp_path)
     assert result["status"] == "diverged"
@@ -102,8 +82,9 @@ def test_a_run_that_diverges_does_so_with_all_probes(tmp_path):
     assert trace.array("loss").tobytes() == plain.array("loss").tobytes()
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("kind", ["preln", "pretrained"])
-def test_every_kind_of_model_has_its_layers(tmp_path, kind):
+def test_each_kind_of_model_has_layer_columns(tmp_path, kind):
     plan = small_plan(probe=ALL, max_steps=3)
     model = RandomModel("preln", num_layers=2, hidden_size=32)
     if kind == "pretrained":
@@ -116,8 +97,31 @@ def test_every_kind_of_model_has_its_layers(tmp_path, kind):
     assert np.isfinite(trace.array("sharpness")[0])
 
 
-def passes_of(model):
-    """Counts forward passes through the model."""
+def test_probes_restore_every_state():
+    plan = small_plan(probe=ProbeConfig(1, 1, 1, 1, batch_size=16))
+    _, model, optimizer, probes = in_the_loop(plan)
+    task = tokenize(plan.corpus, plan.config.task, plan.config.model)
+    for step, batches in zip(range(3), loop.batches_of(plan, task, collate), strict=False):
+        torch.manual_seed(step)
+        optimizer.zero_grad()
+        model(**batches[0]).loss.backward()
+        before = copy.deepcopy((model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()]))
+        state = torch.get_rng_state()
+        probes.before_update(step, batches, 1.0)
+        after = (model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()])
+        # Groups contain strings, which assert_close cannot compare.
+        assert after[1].pop("param_groups") == before[1].pop("param_groups")
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+        assert model.training
+        assert torch.equal(torch.get_rng_state(), state)
+        optimizer.step()
+        now = copy.deepcopy(model.state_dict())
+        probes.after_update()
+        torch.testing.assert_close(model.state_dict(), now, rtol=0, atol=0)
+
+
+def count_forward_passes(model):
+    """A list that grows by one item at each forward pass."""
     count = []
     model.register_forward_hook(lambda *_: count.append(1))
     return count
@@ -132,11 +136,11 @@ def passes_of(model):
         ("layers", 1),
     ],
 )
-def test_a_probed_update_takes_no_more_forward_passes_than_stated(name, most):
+def test_a_probed_update_takes_at_most_the_stated_forward_passes(name, most):
     plan = small_plan(probe=ProbeConfig(**{f"{name}_every": 2}))
     task, model, optimizer, probes = in_the_loop(plan)
     batches = [probe_batch(task, 8, seed=1, device="cpu")]
-    counted = passes_of(model)
+    counted = count_forward_passes(model)
     model(**batches[0]).loss.backward()
     for step in range(2):
         counted.clear()
@@ -147,16 +151,7 @@ def test_a_probed_update_takes_no_more_forward_passes_than_stated(name, most):
         assert step or counted
 
 
-def test_the_fixed_batch_depends_on_the_seed_alone():
-    task = in_the_loop(small_plan())[0]
-    first, again, other = (probe_batch(task, 40, seed=seed, device="cpu") for seed in (0, 0, 1))
-    torch.testing.assert_close(first, again, rtol=0, atol=0)
-    assert first["input_ids"].shape != other["input_ids"].shape or not first["input_ids"].equal(other["input_ids"])
-    assert len(first["labels"]) == 40
-    assert len(probe_batch(task, 1000, seed=0, device="cpu")["labels"]) == 160
-
-
-def test_a_probe_has_a_sensible_period():
+def test_a_period_below_1_is_refused():
     with pytest.raises(ConfigError, match="layers_every=0: must be at least 1"):
         ProbeConfig(layers_every=0)
     assert ProbeConfig(sharpness_every=3).wanted == {"sharpness": 3}

@@ -1,7 +1,7 @@
-"""What all probes share: what they see of a run, the fixed batch that some measure on, and leaving no mark.
+"""What all probes share: what they see of a run, the fixed batch, and helpers to measure on it.
 
-A probe reads the model before and after an update. Measuring on a fixed batch frees a number of the noise of batches:
-its examples are drawn once a seed, so all strategies at one seed are measured on the same ones.
+A probe reads the model before and after an update. Some probes measure on a fixed batch, so their numbers have no batch
+noise. Its examples depend on the seed only, so all strategies of one seed are measured on the same examples.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from warmup_lab.tasks import Batch, Task, collate
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a probe measures on, for a whole run."""
+class ProbeContext:
+    """What a probe sees of its run, for the whole run."""
 
     plan: Plan
     model: torch.nn.Module
@@ -32,54 +32,55 @@ class Setting:
     batch: Batch
     """The fixed batch: `probe.batch_size` training examples, padded."""
     memory: dict[str, Any] = field(default_factory=dict)
-    """What probes carry from one measurement to the next: plain data and tensors, which checkpoints keep."""
+    """What probes keep between measurements: plain data and tensors only, because checkpoints save it."""
 
     @property
     def weights(self) -> list[torch.nn.Parameter]:
-        """What is trained."""
+        """The trained weights."""
         return [weight for weight in self.model.parameters() if weight.requires_grad]
 
 
 @dataclass(frozen=True)
-class Update:
-    """An update about to be made: the gradients are there, clipped."""
+class PendingUpdate:
+    """An update just before the optimizer's step. The gradients are computed and clipped."""
 
     step: int
-    """Its 0-based index."""
+    """0-based index."""
     batches: Sequence[Batch]
-    """Its micro-batches, as `evaluation.loss_sum` takes them."""
+    """Its micro-batches, as `models.loss_sum` takes them."""
     grad_norm: float
-    """Global L2 norm of its gradient before clipping."""
+    """Global L2 norm of the gradient before clipping."""
 
 
 class Probe:
-    """An instrument: called around each update that it probes, it gives its columns of the trace.
+    """Measures around the updates that it probes, and returns its columns of the trace.
 
-    It may change nothing: weights, gradients, optimizer state, random state and mode are as they were when a call ends.
+    A probe must not change the run. After each call, weights, gradients, optimizer state, random state and train / eval
+    mode are as before.
     """
 
     columns: tuple[str, ...] = ()
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, context: ProbeContext) -> None:
+        self._context = context
 
-    def before_update(self, update: Update) -> None:
-        """Measures what has to be measured before the weights change."""
+    def before_update(self, update: PendingUpdate) -> None:
+        """Measures what must be measured before the weights change."""
 
     def after_update(self) -> Mapping[str, Number]:
-        """The columns; None where there is no number."""
+        """The value of each column; None if it is not defined."""
         raise NotImplementedError
 
 
 def probe_batch(task: Task, size: int, *, seed: int, device: str) -> Batch:
-    """`size` training examples, or all of them where there are fewer; a pure function of the seed."""
+    """`size` training examples, or all if there are fewer. A pure function of the seed."""
     order = probe_batch_rng(seed).permutation(len(task.train))
     return to_device(collate(task.train, order[:size], task.pad_id), device)
 
 
 @contextmanager
 def dropout_off(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, the mode of before outside."""
+    """Evaluation mode inside the block. The previous mode is restored after it."""
     was_training = model.training
     model.eval()
     try:
@@ -88,16 +89,17 @@ def dropout_off(model: torch.nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def logits_of_batch(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """`(B, num_classes)`, in float32 whatever the run's precision: rounding to bfloat16 would drown differences."""
+def batch_logits(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    """`(B, num_classes)`, in float32 for every precision of the run: bfloat16 rounding would hide small differences."""
     logits: torch.Tensor = model(**{key: value for key, value in batch.items() if key != "labels"}).logits
     return logits
 
 
 def mean_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of a fixed batch, nats, in float32."""
-    return F.cross_entropy(logits_of_batch(model, batch).float(), batch["labels"])
+    """Mean cross-entropy of a fixed batch, in nats, in float32."""
+    return F.cross_entropy(batch_logits(model, batch).float(), batch["labels"])
 
 
-def finite(value: float) -> float | None:
+def finite_or_none(value: float) -> float | None:
+    """`value`, or None if it is NaN or infinite."""
     return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What happens in each layer: its gradient, how far an update moves it, how its output has changed since the start."""
+"""Probe `layers`: for each layer, the gradient, the size of the update, and how far its output has changed."""
 
 from __future__ import annotations
 
@@ -8,46 +8,47 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from warmup_lab.probes.base import Probe, Setting, Update, dropout_off, finite, logits_of_batch
+from warmup_lab.probes.base import PendingUpdate, Probe, ProbeContext, batch_logits, dropout_off, finite_or_none
 from warmup_lab.runs import Number
 
 _FAMILIES = ("grad_norm", "update_ratio", "cka")
 
 
 class LayersProbe(Probe):
-    """Per layer: gradient norm, relative size of the update, and similarity of its output to that at the start.
+    """Per layer: gradient norm, relative size of the update, and similarity of the output to that at the start.
 
     Layers: `embeddings` (all before the blocks), `encoder.0`, `encoder.1`, ... (the transformer blocks), `head` (all
-    after them: pooler and classifier). Together they are all weights.
-    Formula: `grad_norm/<layer>`: L2 norm of the gradient of the layer's weights, before clipping; their squares sum to
-    `grad_norm` squared. `update_ratio/<layer>`: |w' - w| / |w| over the layer's weights, w' after this update, weight
-    decay included. `cka/<layer>`: linear centred kernel alignment, |Y'X|_F^2 / (|X'X|_F |Y'Y|_F), of the layer's output
-    on the fixed batch before this update (X) and before update 0 (Y), columns centred, a row a token, padding left out;
-    for `head` the logits, a row an example.
-    Unit: none but for `grad_norm`, nats over weight. Range: 0 and above; `cka` in [0, 1], 1 where the outputs are equal
-    but for rotation, scale and shift.
+    after them: pooler and classifier). Together they contain all weights.
+
+    Formula: `grad_norm/<layer>` is the L2 norm of the gradient of the layer's weights, before clipping. Its squares add
+    up to `grad_norm` squared. `update_ratio/<layer>` is |w' - w| / |w| over the layer's weights, with w' the weights
+    after this update, weight decay included. `cka/<layer>` is the linear centred kernel alignment,
+    |Y'X|_F^2 / (|X'X|_F |Y'Y|_F), of the layer's output on the fixed batch before this update (X) and before update 0
+    (Y). Columns are centred. Each row is a token, without padding; for `head`, each row is the logits of an example.
+    Unit: none, except nats per unit of weight for `grad_norm`. Range: 0 and above. `cka` is in [0, 1], and 1 if the
+    outputs differ only by rotation, scale and shift.
     Source: Kornblith et al. 2019, "Similarity of neural network representations revisited" (CKA).
     Values: `cka` is 1 at update 0; `update_ratio` is 0 at a rate of 0.
     Cost: 1 forward pass on the fixed batch, and a copy of the weights.
 
-    The probe must be made while the model has its initial weights: it takes down their outputs.
+    Create the probe while the model has its initial weights, because it stores their outputs.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self._layers = layers_of(setting.model)
+    def __init__(self, context: ProbeContext) -> None:
+        super().__init__(context)
+        self._layers = weights_by_layer(context.model)
         self.columns = tuple(f"{family}/{layer}" for family in _FAMILIES for layer in self._layers)
-        self._at_start = outputs_of(setting)
+        self._at_start = outputs_by_layer(context)
 
-    def before_update(self, update: Update) -> None:
-        gradients = {name: _norm([one.grad for one in weights]) for name, weights in self._layers.items()}
-        # The gradients are clipped: all by one factor, so their shares of the norm are what they were.
+    def before_update(self, update: PendingUpdate) -> None:
+        gradients = {name: _norm([weight.grad for weight in weights]) for name, weights in self._layers.items()}
+        # Clipping scales all gradients by one factor, so their shares of the norm are unchanged.
         whole = math.hypot(*gradients.values())
         unclip = update.grad_norm / whole if whole else 0.0
-        self._grad_norms = {name: finite(norm * unclip) for name, norm in gradients.items()}
-        self._before = {name: [one.detach().clone() for one in weights] for name, weights in self._layers.items()}
-        outputs = outputs_of(self._setting)
-        self._cka = {name: finite(linear_cka(output, self._at_start[name])) for name, output in outputs.items()}
+        self._grad_norms = {name: finite_or_none(norm * unclip) for name, norm in gradients.items()}
+        self._before = {name: [weight.detach().clone() for weight in weights] for name, weights in self._layers.items()}
+        outputs = outputs_by_layer(self._context)
+        self._cka = {name: finite_or_none(linear_cka(output, self._at_start[name])) for name, output in outputs.items()}
 
     def after_update(self) -> Mapping[str, Number]:
         ratios = {}
@@ -55,7 +56,7 @@ class LayersProbe(Probe):
             before = self._before[name]
             moved = _norm([now.detach() - then for now, then in zip(weights, before, strict=True)])
             size = _norm(before)
-            ratios[name] = finite(moved / size) if size else None
+            ratios[name] = finite_or_none(moved / size) if size else None
         del self._before
         families = zip(_FAMILIES, (self._grad_norms, ratios, self._cka), strict=True)
         return {f"{family}/{layer}": value for family, values in families for layer, value in values.items()}
@@ -66,16 +67,16 @@ def _norm(tensors: list[torch.Tensor | None] | list[torch.Tensor]) -> float:
     return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present))).item() if present else 0.0
 
 
-def blocks_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """The transformer blocks, with their name: the longest list of modules of one class, the outermost of them."""
+def transformer_blocks(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The transformer blocks and their name: the longest `ModuleList` with modules of one class."""
     lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    alike = [(name, module) for name, module in lists if len({type(one) for one in module}) == 1]
-    return max(alike, key=lambda pair: len(pair[1]))  # of equally long ones the first, which is the outermost
+    candidates = [(name, module) for name, module in lists if len({type(one) for one in module}) == 1]
+    return max(candidates, key=lambda pair: len(pair[1]))  # the first of the longest, which is the outermost
 
 
-def layers_of(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+def weights_by_layer(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trained weights of each layer, from input to output."""
-    prefix, blocks = blocks_of(model)
+    prefix, blocks = transformer_blocks(model)
     layers: dict[str, list[nn.Parameter]] = {"embeddings": []}
     layers |= {f"encoder.{index}": [] for index in range(len(blocks))} | {"head": []}
     reached = False
@@ -90,34 +91,34 @@ def layers_of(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return layers
 
 
-def outputs_of(setting: Setting) -> dict[str, torch.Tensor]:
-    """Each layer's output on the fixed batch, dropout off: `(tokens, width)` without padding, the logits for `head`."""
-    _, blocks = blocks_of(setting.model)
-    there = setting.batch["attention_mask"].bool()
-    found: dict[str, torch.Tensor] = {}
+def outputs_by_layer(context: ProbeContext) -> dict[str, torch.Tensor]:
+    """Output of each layer on the fixed batch, dropout off: `(tokens, width)` without padding; logits for `head`."""
+    _, blocks = transformer_blocks(context.model)
+    is_token = context.batch["attention_mask"].bool()
+    outputs: dict[str, torch.Tensor] = {}
 
-    def into_blocks(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
-        found["embeddings"] = (args[0] if args else kwargs["hidden_states"])[there]
+    def store_input(_: nn.Module, args: tuple[torch.Tensor, ...], kwargs: dict[str, torch.Tensor]) -> None:
+        outputs["embeddings"] = (args[0] if args else kwargs["hidden_states"])[is_token]
 
-    def out_of(name: str) -> Callable[..., None]:
-        def note(_: nn.Module, __: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
-            found[name] = (output if isinstance(output, torch.Tensor) else output[0])[there]
+    def output_hook(name: str) -> Callable[..., None]:
+        def store(_: nn.Module, __: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> None:
+            outputs[name] = (output if isinstance(output, torch.Tensor) else output[0])[is_token]
 
-        return note
+        return store
 
-    hooks = [blocks[0].register_forward_pre_hook(into_blocks, with_kwargs=True)]
-    hooks += [block.register_forward_hook(out_of(f"encoder.{index}")) for index, block in enumerate(blocks)]
+    hooks = [blocks[0].register_forward_pre_hook(store_input, with_kwargs=True)]
+    hooks += [block.register_forward_hook(output_hook(f"encoder.{index}")) for index, block in enumerate(blocks)]
     try:
-        with dropout_off(setting.model), torch.inference_mode():
-            logits = logits_of_batch(setting.model, setting.batch)
+        with dropout_off(context.model), torch.inference_mode():
+            logits = batch_logits(context.model, context.batch)
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: output.float() for name, output in found.items()} | {"head": logits.float()}
+    return {name: output.float() for name, output in outputs.items()} | {"head": logits.float()}
 
 
 def linear_cka(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Linear CKA of two outputs for the same rows, `(n, p)` and `(n, q)`; NaN where one of them is constant.
+    """Linear CKA of two outputs for the same rows, `(n, p)` and `(n, q)`; NaN if one of them is constant.
 
     >>> linear_cka(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[5.0], [3.0], [1.0]]))
     1.0

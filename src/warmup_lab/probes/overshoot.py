@@ -1,4 +1,4 @@
-"""Does an update raise the loss on its own batch?"""
+"""Probe `overshoot`: whether an update raises the loss on its own batch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Mapping
 import torch
 
 from warmup_lab.models import loss_sum
-from warmup_lab.probes.base import Probe, Update, dropout_off
+from warmup_lab.probes.base import PendingUpdate, Probe, dropout_off
 from warmup_lab.runs import Number
 
 
 class OvershootProbe(Probe):
-    """Whether an update raised the loss on its own batch, dropout off: the rate was above its critical value.
+    """Whether an update raised the loss on its own batch, with dropout off: the rate was above its critical value.
 
-    Free of batch noise, since before and after see the same examples.
-    Formula: 1 where the loss of the update's examples is higher after it (or not finite), else 0.
+    The measurement has no batch noise, because both losses are computed on the same examples.
+
+    Formula: 1 if the loss of the update's examples is higher after the update than before (or not finite), else 0.
     Cost: two forward passes on the update's batch.
     """
 
     columns = ("overshoot",)
 
-    def before_update(self, update: Update) -> None:
+    def before_update(self, update: PendingUpdate) -> None:
         self._batches = update.batches
         self._before = self._loss()
 
@@ -29,6 +30,6 @@ class OvershootProbe(Probe):
         return {"overshoot": float(not self._loss() <= self._before)}
 
     def _loss(self) -> float:
-        setting = self._setting
-        with dropout_off(setting.model), torch.inference_mode():
-            return sum(loss_sum(setting.model, batch, setting.plan.precision).item() for batch in self._batches)
+        context = self._context
+        with dropout_off(context.model), torch.inference_mode():
+            return sum(loss_sum(context.model, batch, context.plan.precision).item() for batch in self._batches)
