@@ -76,7 +76,7 @@ def test_warmuplinear_of_3600_updates_by_hand():
 
 
 def test_bertlinear_equals_the_decay_of_bert():
-    """google-research/bert, optimization.py: polynomial_decay of power 1 over all steps; a warmup replaces its start."""
+    """google-research/bert, optimization.py: polynomial_decay (power 1) over all steps; a warmup replaces the start."""
     schedule = make_schedule("bertlinear", warmup_steps=4, total_steps=10)
     expected = [0.0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
     assert [schedule(step) for step in range(10)] == pytest.approx(expected)
