@@ -1,8 +1,8 @@
 """How often the verdicts are wrong, on simulated sweeps whose truth is known.
 
-Every figure comes from the functions that a report calls. Run from anywhere; a few minutes on one core:
+All numbers come from the functions that a report calls. Run from anywhere; takes a few minutes on one core:
 
-    python tests/benchmarks/null_test.py            # 2,000 sweeps a row; writes results/null_test.json
+    python tests/benchmarks/null_test.py            # 2,000 sweeps per row; writes results/null_test.json
     python tests/benchmarks/null_test.py --sweeps 200 --no-write
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,9 +25,10 @@ import statsmodels
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from warmup_lab.comparison.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
+from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.selection import Method, compare_at_own_best_lr, smallest_warmup_as_good_as_best
 from warmup_lab.comparison.statistics import wilson
-from warmup_lab.comparison.verdicts import compare
+from warmup_lab.comparison.verdicts import Question
 
 RESULTS = Path(__file__).resolve().parent / "results" / "null_test.json"
 TOTAL_STEPS = 360
@@ -37,17 +38,16 @@ CHANGED = WARMUPS.index(0)
 SEEDS = 8
 
 Losses = NDArray[np.float64]
-Method = Literal["split", "every_arm"]
 Event = Callable[[np.random.Generator], bool]
 
 
 def normal(rng: np.random.Generator, *, arms: int, seeds: int) -> Losses:
-    """(arms, seeds): a seed's effect, shared by all arms, and a run's own; the differences have SD 0.02 sqrt(2)."""
+    """(arms, seeds): a seed effect shared by all arms, plus a run effect; differences have SD 0.02 sqrt(2)."""
     return 0.5 + 0.1 * rng.normal(size=(1, seeds)) + 0.02 * rng.normal(size=(arms, seeds))
 
 
 def skewed(rng: np.random.Generator, *, arms: int, seeds: int, sigma: float = 0.5) -> Losses:
-    """(arms, seeds): log-normal seed and run effects, multiplied; at sigma 0.5 each has skewness 1.75."""
+    """(arms, seeds): product of log-normal seed and run effects; at sigma 0.5 each has skewness 1.75."""
     return np.exp(sigma * rng.normal(size=(1, seeds)) + sigma * rng.normal(size=(arms, seeds)))
 
 
@@ -55,7 +55,7 @@ NORMAL_SD = 0.02 * math.sqrt(2)
 
 
 def skewed_sd(sigma: float = 0.5, factor: float = 1.0) -> float:
-    """SD of `factor` times one run's loss minus another's at the same seed, from the log-normal moments."""
+    """SD of `factor` times one run's loss minus another's at the same seed, from the moments of the log-normal."""
     second = math.exp(4 * sigma**2) * (1 + factor**2) - 2 * factor * math.exp(3 * sigma**2)
     return math.sqrt(second - skewed_mean(sigma, factor) ** 2)
 
@@ -66,7 +66,7 @@ def skewed_mean(sigma: float, factor: float) -> float:
 
 
 def table(losses: Losses, *, lr: float = 1e-3) -> pd.DataFrame:
-    """A row a run, as `results` makes it; arm i has `WARMUPS[i]` updates of warmup."""
+    """One row per run, with the columns that `read_runs` needs; arm i has `WARMUPS[i]` updates of warmup."""
     arms, seeds = losses.shape
     warmup = np.repeat(WARMUPS[:arms], seeds)
     return pd.DataFrame(
@@ -85,7 +85,7 @@ def table(losses: Losses, *, lr: float = 1e-3) -> pd.DataFrame:
 
 
 def verdicts(runs: pd.DataFrame, margin: float | None = None) -> list[str]:
-    return [verdict.value for verdict in compare(runs, metric="eval_loss", margin=margin).verdicts]
+    return [verdict.value for verdict in compare(runs, Question("eval_loss", margin=margin)).verdicts]
 
 
 def calls_any_different(rng: np.random.Generator, *, draw: Callable[..., Losses]) -> bool:
@@ -102,14 +102,14 @@ def finds_the_worse_arm(
 
 
 def calls_any_equivalent(rng: np.random.Generator, *, draw: Callable[..., Losses], shift: float) -> bool:
-    """All other arms lie exactly one margin above the reference, which is not within it."""
+    """All other arms are exactly one margin above the reference, which is not within the margin."""
     losses = draw(rng, arms=len(WARMUPS), seeds=SEEDS) + shift
     losses[REFERENCE] -= shift
     return bool({"equivalent", "different_within_margin"} & set(verdicts(table(losses), margin=shift)))
 
 
 def calls_any_failing(rng: np.random.Generator, *, seeds: int, paired: float) -> bool:
-    """Every run of every arm fails with probability 0.3 and then diverges with 0.5; `paired` of it by seed."""
+    """Every run fails with probability 0.3, a share `paired` of them by seed; a failed run diverges with 0.5."""
     shape = len(WARMUPS), seeds
     runs = table(normal(rng, arms=shape[0], seeds=seeds))
     shared = rng.random((1, seeds)) < 0.3
@@ -122,13 +122,13 @@ def calls_any_failing(rng: np.random.Generator, *, seeds: int, paired: float) ->
 def own_lr_verdicts(
     rng: np.random.Generator, draw: Callable[..., Losses], penalty: float = 0.0, shift: float = 0.0
 ) -> list[str]:
-    """Independent runs at three lrs, of which the outer two are worse by `penalty` in every arm, for 8 warmups."""
+    """Independent runs of 8 warmups at three lrs; the outer two lrs are worse by `penalty` in every arm."""
     lrs, parts = (3e-4, 1e-3, 3e-3), []
     losses = draw(rng, arms=len(lrs) * len(WARMUPS), seeds=SEEDS).reshape(len(lrs), len(WARMUPS), SEEDS)
     losses[:, CHANGED] += shift
     for lr, part, extra in zip(lrs, losses, (penalty, 0.0, penalty), strict=True):
         parts.append(table(part + extra, lr=lr))
-    found = compare_at_own_best_lr(pd.concat(parts, ignore_index=True), metric="eval_loss")
+    found = compare_at_own_best_lr(pd.concat(parts, ignore_index=True), Question("eval_loss"))
     values = {verdict.arm: verdict.value for verdict in found.comparison.verdicts}
     return [values[f"warmuplinear-w{steps}"] for steps in WARMUPS]
 
@@ -146,16 +146,16 @@ def finds_the_worse_arm_at_own_lr(
 
 
 def smallest_warmup(rng: np.random.Generator, *, method: Method, seeds: int, answer: int, margin: float) -> bool:
-    """No warmup is worse by exactly the margin, which is too much; all others are the same. Answers `answer`?"""
+    """Whether `answer` is found. No warmup is worse by exactly the margin, which is too much; all others are equal."""
     losses = normal(rng, arms=6, seeds=seeds)
     losses[CHANGED] += margin
-    (found,) = smallest_warmup_as_good_as_best(table(losses), metric="eval_loss", margin=margin, method=method)
+    (found,) = smallest_warmup_as_good_as_best(table(losses), Question("eval_loss", margin=margin), method=method)
     return found.warmup_steps == answer
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a share of sweeps has to keep to."""
+    """Limit of a share of sweeps."""
 
     limit: float
     is_ceiling: bool
@@ -173,7 +173,7 @@ FOUND = Bound(0.88, is_ceiling=False)
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: in what share of sweeps `event` happens; without a bound it is for information."""
+    """One line of the table: the share of sweeps in which `event` happens. Without a bound it is for information."""
 
     name: str
     event: Event
@@ -181,7 +181,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """The table: false alarms under several truths, and how often what is there is found."""
+    """The table: false alarms under several truths, and power."""
     two_sd, two_skewed_sd = 2 * NORMAL_SD, 2 * skewed_sd()
     proportional = brentq(lambda factor: skewed_mean(0.2, factor) / skewed_sd(0.2, factor) - 2, 1.01, 20)
     same, found, equal = calls_any_different, finds_the_worse_arm, calls_any_equivalent
@@ -259,7 +259,7 @@ def main() -> None:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     if not all(figures["kept"] for figures in measured):
-        raise SystemExit("a bound was missed")
+        raise SystemExit("a share is beyond its bound")
 
 
 if __name__ == "__main__":

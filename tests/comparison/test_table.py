@@ -1,4 +1,4 @@
-"""The table of a sweep's runs, read from folders whose content is known."""
+"""The table of runs, read from made-up folders."""
 
 import json
 
@@ -24,7 +24,7 @@ def sweep(folder):
     return read_sweep(folder)
 
 
-def test_the_table_has_a_row_a_run_and_its_columns_in_order(sweep):
+def test_the_table_has_one_row_per_run_and_ordered_columns(sweep):
     assert len(sweep.runs) == 2 * 2 * 4 * 6
     assert list(sweep.runs.columns[:15]) == [
         "run_id", "arm", "scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer",
@@ -36,7 +36,7 @@ def test_the_table_has_a_row_a_run_and_its_columns_in_order(sweep):
     )
 
 
-def test_settings_and_metrics_are_those_of_the_run_s_own_files(folder, sweep):
+def test_settings_and_metrics_are_those_of_the_result_files(folder, sweep):
     row = sweep.runs[(sweep.runs["scheduler"] == "warmupcosine") & (sweep.runs["warmup_steps"] == 12)].iloc[3]
     result = json.loads((folder / row["run_id"] / "result.json").read_text())
     assert row["seed"] == result["strategy"]["seed"] == 3
@@ -45,7 +45,7 @@ def test_settings_and_metrics_are_those_of_the_run_s_own_files(folder, sweep):
     assert row["arm"] == "warmupcosine-w12 (10 %) lr=0.001"
 
 
-def test_oscillation_is_computed_anew_from_the_traces(folder, sweep):
+def test_oscillation_is_recomputed_from_the_traces(folder, sweep):
     row = sweep.runs.iloc[0]
     path = folder / row["run_id"] / "result.json"
     assert row["whole/roughness"] == json.loads(path.read_text())["metrics"]["oscillation"]["whole"]["roughness"]
@@ -57,7 +57,7 @@ def test_oscillation_is_computed_anew_from_the_traces(folder, sweep):
     assert row["matched/roughness"] == roughness_at_matched_loss(trace["loss"], num_classes=2)
 
 
-def test_a_stale_number_in_a_result_does_not_reach_the_table(tmp_path):
+def test_oscillation_in_a_result_is_ignored(tmp_path):
     folder = make_sweep(tmp_path / "study", seeds=1)
     run_id = read_sweep(folder).runs["run_id"][0]
     path = folder / run_id / "result.json"
@@ -67,7 +67,7 @@ def test_a_stale_number_in_a_result_does_not_reach_the_table(tmp_path):
     assert read_sweep(folder).runs["whole/roughness"][0] < 1
 
 
-def test_only_learning_rate_and_loss_of_the_traces_are_kept(sweep):
+def test_only_lr_and_loss_of_the_traces_are_kept(sweep):
     assert len(sweep.traces) == len(sweep.runs)
     assert {tuple(trace) for trace in sweep.traces.values()} == {("lr", "loss")}
     assert all(trace["loss"].dtype == trace["lr"].dtype == np.float64 for trace in sweep.traces.values())
@@ -84,7 +84,7 @@ def test_a_diverged_run_has_its_trace_and_no_evaluation(sweep):
     assert np.isnan(loss[-1])
 
 
-def test_two_ratios_that_come_to_the_same_run_are_one_row_of_one_arm(tmp_path):
+def test_two_ratios_that_resolve_to_the_same_run_are_one_row_of_one_arm(tmp_path):
     folder = make_sweep(
         tmp_path / "study", schedulers=("warmuplinear",), ratios=(0.0, 0.02, 0.05), lrs=(1e-3,), total_steps=20
     )
@@ -100,21 +100,21 @@ def test_constantlr_crossed_with_warmups_is_one_arm(tmp_path):
     assert len(runs) == 6
 
 
-def test_what_else_varies_is_part_of_an_arm_s_name(tmp_path):
+def test_other_varied_settings_are_part_of_the_name_of_an_arm(tmp_path):
     folder = make_sweep(tmp_path / "study", lrs=(1e-3,), ratios=(0.1,), extra=("batch_size=16", "batch_size=32"))
     runs = read_sweep(folder).runs
     assert set(runs["setting"]) == {"batch_size=16", "batch_size=32"}
     assert "warmuplinear-w12 (10 %) batch_size=32" in set(runs["arm"])
 
 
-def test_arms_that_no_name_tells_apart_get_their_id(tmp_path):
+def test_arms_of_equal_name_get_their_id(tmp_path):
     folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), ratios=(0.1,), lrs=(1e-3, 1.0000001e-3))
     arms = read_sweep(folder).runs["arm"].unique()
     assert len(arms) == 2
     assert arms[1].startswith(arms[0])
 
 
-def test_runs_that_failed_or_left_nothing_are_errors_with_a_reason(tmp_path):
+def test_runs_with_an_error_or_without_a_result_are_errors_with_a_reason(tmp_path):
     def outcome(strategy):
         return [Outcome(), Outcome("error", error="RuntimeError: out of memory"), None][strategy["seed"] % 3]
 
@@ -126,19 +126,19 @@ def test_runs_that_failed_or_left_nothing_are_errors_with_a_reason(tmp_path):
     assert runs["failed_to_learn"].tolist()[:3] == [False, True, True]
 
 
-def test_columns_have_the_same_types_where_nothing_finished(tmp_path, sweep):
+def test_columns_have_the_same_types_if_no_run_finished(tmp_path, sweep):
     runs = read_sweep(make_sweep(tmp_path / "study", outcome=lambda _: None)).runs
     shared = list(runs.columns)
     assert runs.dtypes.tolist() == sweep.runs[shared].dtypes.tolist()
 
 
-def test_only_the_current_job_list_counts(tmp_path):
+def test_only_runs_of_the_current_job_list_are_read(tmp_path):
     make_sweep(tmp_path / "study", seeds=4)
     make_sweep(tmp_path / "study", seeds=2)
     assert set(read_sweep(tmp_path / "study").runs["seed"]) == {0, 1}
 
 
-def test_versions_of_all_runs_are_named(folder, tmp_path):
+def test_versions_of_all_runs_are_listed(folder, tmp_path):
     make_sweep(tmp_path / "study", seeds=1, lrs=(1e-3,))
     run_id = read_sweep(tmp_path / "study").runs["run_id"][0]
     path = tmp_path / "study" / run_id / "result.json"
@@ -166,6 +166,6 @@ def test_a_metric_of_one_result(folder, sweep, tmp_path):
         metric_of(result, "eval_los")
 
 
-def test_the_noise_of_a_seed_is_the_same_in_every_arm_of_the_fixture():
+def test_the_noise_of_a_seed_is_the_same_in_every_arm_of_a_made_up_sweep():
     first, second = ({"total_steps": 50, "seed": 4, "lr": lr} for lr in (1e-3, 3e-3))
     np.testing.assert_array_equal(learning_curve(first), learning_curve(second))

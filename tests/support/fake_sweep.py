@@ -1,10 +1,10 @@
-"""A sweep's folder as `train.py -m` leaves it, with outcomes that a test chooses; nothing is trained."""
+"""The folder of a sweep as `train.py -m` leaves it, with outcomes that a test chooses; nothing is trained."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,17 +24,20 @@ LN2 = float(np.log(2))
 
 @dataclass
 class Outcome:
-    """What a run is to come to."""
+    """The result of a run."""
 
     status: str = "completed"
     failed_to_learn: bool = False
     loss: np.ndarray | None = None
+    """Loss of each update; `learning_curve` by default."""
     metrics: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
+    overshoot: np.ndarray | None = None
+    """The overshoot probe's column of the trace, of the length of the loss."""
 
 
 def learning_curve(strategy: dict[str, Any], *, jitter: float = 0.05, floor: float = 0.2) -> np.ndarray:
-    """A loss that falls from chance to `floor` of it, with seeded noise; the same noise in every arm of a seed."""
+    """A loss that falls from chance to `floor` of chance; the noise depends on the seed only, not on the arm."""
     total = strategy["total_steps"]
     noise = np.random.default_rng(strategy["seed"]).standard_normal(total)
     step = np.arange(total)
@@ -59,7 +62,7 @@ def usual(strategy: dict[str, Any]) -> Outcome:
     return Outcome(loss=loss, metrics={"train_loss": 0.15, "eval_loss": eval_loss, "eval_accuracy": 1 - eval_loss / 2})
 
 
-def make_sweep(
+def make_sweep(  # many keywords: each is an axis of the sweep or a setting that one test needs
     directory: Path,
     *,
     schedulers: Sequence[str] = ("warmuplinear", "warmupcosine"),
@@ -72,21 +75,41 @@ def make_sweep(
     extra: Sequence[str] = (),
     summarised: bool = True,
 ) -> Path:
-    """Writes the folder; `outcome` says what a run comes to, None leaves it without a result.
+    """Writes the folder of a grid; `outcome` gives the result of each run, None leaves a run without a result.
 
-    `summarised=False` leaves oscillation out of `result.json`, which the report recomputes anyway.
+    `extra`: values of one more override. `summarised=False` leaves oscillation out of `result.json`; the report
+    recomputes it anyway.
     """
-    jobs = list(_jobs(schedulers, ratios, lrs, seeds, total_steps, extra))
+    jobs = [
+        make_job(scheduler, ratio, lr, seed, total_steps, note)
+        for scheduler in schedulers
+        for lr in lrs
+        for ratio in ratios
+        for note in extra or [""]
+        for seed in range(seeds)
+    ]
+    return write_sweep(directory, jobs, outcome, compare=compare, summarised=summarised)
+
+
+def write_sweep(
+    directory: Path,
+    jobs: Sequence[Job],
+    outcome: Callable[[dict[str, Any]], Outcome | None],
+    *,
+    compare: dict[str, Any] | None = None,
+    summarised: bool = True,
+) -> Path:
+    """Writes the folder of a sweep of these jobs; the other arguments are those of `make_sweep`."""
     for job in {job.run_id: job for job in jobs}.values():
         found = outcome(job.strategy)
         if found is not None:
             _write_run(directory / job.run_id, job, found, summarised)
-    stated = {"metric": "eval_loss", "reference": None, "margin": 0.02} | (compare or {})
+    schedulers = dict.fromkeys(job.strategy["scheduler"] for job in jobs)
     listing = {
         "schema": 1,
         "study": directory.name,
         "command": "python train.py -m " + " ".join(f"scheduler={name}" for name in schedulers),
-        "compare": stated,
+        "compare": {"metric": "eval_loss", "reference": None, "margin": 0.02} | (compare or {}),
         "jobs": [asdict(job) for job in jobs],
     }
     directory.mkdir(parents=True, exist_ok=True)
@@ -98,39 +121,32 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
-def _jobs(
-    schedulers: Sequence[str],
-    ratios: Sequence[float],
-    lrs: Sequence[float],
-    seeds: int,
-    total: int,
-    extra: Sequence[str],
-) -> Iterator[Job]:
-    for scheduler in schedulers:
-        for lr in lrs:
-            for ratio in ratios:
-                warmup = 0 if scheduler == "constantlr" else int(np.ceil(round(ratio * total, 9)))
-                asked = None if scheduler == "constantlr" else f"{100 * ratio:g} %"
-                for note in extra or [""]:
-                    for seed in range(seeds):
-                        strategy = {
-                            "scheduler": scheduler,
-                            "warmup_steps": warmup,
-                            "warmup_ratio": warmup / total,
-                            "total_steps": total,
-                            "optimizer": "adamw",
-                            "lr": lr,
-                            "seed": seed,
-                            "task": "synthetic",
-                            "model": "bert_tiny",
-                        }
-                        overrides = [f"scheduler={scheduler}", f"optimizer.lr={lr}", f"warmup_ratio={ratio}"]
-                        overrides += [note] if note else []
-                        arm = _digest(scheduler, warmup, lr, note)
-                        yield Job(
-                            [*overrides, f"seed={seed}"], _digest(arm, seed), f"{scheduler}-w{warmup}-s{seed}",
-                            arm, strategy, asked,
-                        )  # fmt: skip
+def make_job(scheduler: str, ratio: float, lr: float, seed: int, total_steps: int, note: str = "") -> Job:
+    """A job with this share of warmup; `note` is one more override."""
+    without_warmup = scheduler in ("constantlr", "exponentialramp")
+    warmup = 0 if without_warmup else int(np.ceil(round(ratio * total_steps, 9)))
+    strategy = {
+        "scheduler": scheduler,
+        "warmup_steps": warmup,
+        "warmup_ratio": warmup / total_steps,
+        "total_steps": total_steps,
+        "optimizer": "adamw",
+        "lr": lr,
+        "seed": seed,
+        "task": "synthetic",
+        "model": "bert_tiny",
+    }
+    overrides = [f"scheduler={scheduler}", f"optimizer.lr={lr}", f"warmup_ratio={ratio}"]
+    overrides += [note] if note else []
+    arm = _digest(scheduler, warmup, lr, note)
+    return Job(
+        [*overrides, f"seed={seed}"],
+        _digest(arm, seed),
+        f"{scheduler}-w{warmup}-s{seed}",
+        arm,
+        strategy,
+        None if without_warmup else f"{100 * ratio:g} %",
+    )
 
 
 @cache
@@ -139,8 +155,8 @@ def _multipliers(scheduler: str, warmup_steps: int, total_steps: int) -> np.ndar
     return np.array([multiplier(step) for step in range(total_steps)])
 
 
-def _write_trace(path: Path, loss: np.ndarray, lr: np.ndarray) -> None:
-    """As `StepTable.write`, but from whole columns: a sweep of 10,000 runs has 10 million rows."""
+def _write_trace(path: Path, loss: np.ndarray, lr: np.ndarray, overshoot: np.ndarray | None) -> None:
+    """As `StepTable.write`, but from whole columns, because a sweep of 10,000 runs has 10 million rows."""
     step = np.arange(len(loss))
     columns = {
         "step": step,
@@ -150,6 +166,8 @@ def _write_trace(path: Path, loss: np.ndarray, lr: np.ndarray) -> None:
         "grad_norm": np.ones(len(loss)),
     }
     assert tuple(columns) == TRACE_COLUMNS
+    if overshoot is not None:
+        columns["overshoot"] = overshoot.astype(np.float64)
     pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), path)
 
 
@@ -160,9 +178,11 @@ def _write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) ->
         loss = learning_curve(strategy) if outcome.loss is None else outcome.loss
         multipliers = _multipliers(strategy["scheduler"], strategy["warmup_steps"], strategy["total_steps"])
         lr = strategy["lr"] * multipliers[: len(loss)]
-        _write_trace(directory / "trace.parquet", loss, lr)
+        _write_trace(directory / "trace.parquet", loss, lr, outcome.overshoot)
         if summarised:
-            metrics["oscillation"] = summarise(loss, lr, num_classes=2, total_steps=strategy["total_steps"])
+            metrics["oscillation"] = summarise(
+                loss, lr, num_classes=2, overshoot=outcome.overshoot, total_steps=strategy["total_steps"]
+            )
     error = outcome.status == "error"
     result = {
         "schema": 1,

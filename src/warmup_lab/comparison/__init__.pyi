@@ -1,8 +1,10 @@
 from .build import build_comparison as build_comparison
-from .naming import kind_of as kind_of
+from .naming import kind_name as kind_name
+from .naming import several_lrs as several_lrs
 from .sentences import count as count
 from .statistics import Interval as Interval
 from .statistics import Rate as Rate
+from .statistics import log_median as log_median
 from .statistics import mean_interval as mean_interval
 from .statistics import wilson as wilson
 from .statistics import wilson_bounds as wilson_bounds

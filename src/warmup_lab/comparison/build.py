@@ -1,95 +1,99 @@
-"""What a sweep came to, in numbers and sentences: the content of `comparison.json`.
+"""The result of a sweep in numbers and sentences: the content of `comparison.json`.
 
-Whatever the report shows of more than one update is taken from here, so that the file holds every number of it.
+Whatever the report shows about more than one update is taken from here, so the file holds every number of the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.arms import ArmSummary, RunTable, read_runs
+from warmup_lab.comparison.arms import ArmSummary
 from warmup_lab.comparison.lr_jitter import jitter_section
-from warmup_lab.comparison.naming import family_name, resolve_reference
+from warmup_lab.comparison.naming import lr_group_of, resolve_reference, several_lrs, warmup_group_name
 from warmup_lab.comparison.paired_metrics import reference_arms, with_paired_metrics
-from warmup_lab.comparison.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best
-from warmup_lab.comparison.sentences import _summary
-from warmup_lab.comparison.statistics import MIN_PAIRS, Rate, mean_interval, wilson
+from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.run_table import RunTable, read_runs
+from warmup_lab.comparison.selection import Method, compare_at_own_best_lr, smallest_warmup_as_good_as_best
+from warmup_lab.comparison.statistics import MIN_PAIRS, Floats, Rate, mean_interval, wilson
+from warmup_lab.comparison.summary import summary_sentences
 from warmup_lab.comparison.table import Sweep
-from warmup_lab.comparison.verdicts import Comparison, compare
+from warmup_lab.comparison.verdicts import Comparison, Question
 from warmup_lab.metrics import (
     PAIRED_METRICS,
     ROUGHNESS,
     metric_columns,
-    metric_words,
     resolve_metric,
     smaller_is_better,
+    title_and_unit,
 )
+from warmup_lab.runs import is_finished
 from warmup_lab.system import to_json
 
 _SHOWN = ("train_", "eval_", "whole/", "matched/", "early/roughness")
+"""How the names of the metrics begin that the table of runs in the report shows."""
 
 
 def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The table of runs with `PAIRED_METRICS`, and what `comparison.json` holds.
+    """The table of runs with `PAIRED_METRICS`, and the content of `comparison.json`.
 
     Raises:
-        ConfigError: `compare.metric` or `compare.reference` names nothing there is.
+        ConfigError: `compare.metric` or `compare.reference` is unknown.
     """
-    stated = sweep.compare
-    metric = resolve_metric(stated["metric"], sweep.runs)
-    reference = resolve_reference(stated["reference"], list(sweep.runs["arm"].unique()))
-    references = reference_arms(sweep.runs, reference)
+    question = _question(sweep)
+    references = reference_arms(sweep.runs, question.reference)
     runs = with_paired_metrics(sweep, references)
-    if metric not in runs.columns:
-        runs.insert(len(runs.columns) - 2, metric, np.nan)
-    question = _Question(metric, smaller_is_better(metric), stated["margin"], reference)
-    primary = compare(runs, **question.arguments(), reference=reference)
-    others = [name for name in ROUGHNESS if name != metric and name in runs]
+    if question.metric not in runs.columns:
+        runs.insert(len(runs.columns) - 2, question.metric, np.nan)
+    primary = compare(runs, question)
+    secondary = [name for name in ROUGHNESS if name != question.metric and name in runs]
     parts = {
-        "primary": asdict(question) | dict(zip(("title", "unit"), metric_words(metric), strict=True)),
+        "primary": asdict(question) | dict(zip(("title", "unit"), title_and_unit(question.metric), strict=True)),
         "counts": _counts(runs, primary),
         "arms": _arms(runs, primary, references),
         "warmups": _warmups(runs),
         "smallest_warmup": _smallest_warmup(runs, question, primary),
         "own_best_lr": _own_best_lr(runs, question),
         "largest_lr": _largest_lr(primary.arms),
-        "oscillation": [_secondary(runs, name, reference) for name in others],
-        "runs": _run_rows(runs, metric),
+        "oscillation": [_secondary(runs, name, question.reference) for name in secondary],
+        "runs": _run_rows(runs, question.metric),
         "errors": runs.loc[runs["status"] == "error", ["run_id", "arm", "seed", "error"]].to_dict("records"),
     }
     jitter = jitter_section(sweep)
-    head = {"schema": 1, "study": sweep.directory.resolve().name}
-    head |= {"headline": jitter["headline"] if jitter else primary.headline}
+    head = {
+        "schema": 1,
+        "study": sweep.directory.resolve().name,
+        "headline": jitter["headline"] if jitter else primary.headline,
+        "summary": summary_sentences(parts, jitter),
+        "lr_jitter": jitter,
+    }
     tail = {
         "command": sweep.command,
         "example_overrides": sweep.jobs[0]["overrides"],
         "versions": sweep.versions,
         "seconds": float(runs["seconds"].sum()),
     }
-    return runs, to_json(head | {"summary": _summary(parts, jitter), "lr_jitter": jitter} | parts | tail)
+    return runs, to_json(head | parts | tail)
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What the sweep stated beforehand."""
+def _question(sweep: Sweep) -> Question:
+    """What the sweep states, with the metric and the reference by their full names."""
+    stated = sweep.compare
+    metric = resolve_metric(stated["metric"], sweep.runs)
+    reference = resolve_reference(stated["reference"], list(sweep.runs["arm"].unique()))
+    return Question(metric, smaller_is_better(metric), stated["margin"], reference)
 
-    metric: str
-    smaller_is_better: bool
-    margin: float | None
-    reference: str | None
 
-    def arguments(self) -> dict[str, Any]:
-        """As the functions of `verdicts` take them."""
-        return {"metric": self.metric, "smaller_is_better": self.smaller_is_better, "margin": self.margin}
+# ------------------------------------------------------------------------------------- runs, arms, warmups
 
 
 def _counts(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
-    finished = runs[runs["status"] != "error"]
+    """Numbers of runs, arms and seeds, failure rates, and the values of each setting."""
+    finished = runs[runs["status"].map(is_finished).astype(bool)]
     num_diverged = int((finished["status"] == "diverged").sum())
     num_failed = int((finished["failed_to_learn"].astype(bool) | (finished["status"] == "diverged")).sum())
     return {
@@ -104,19 +108,27 @@ def _counts(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
     }
 
 
+def _rate(rate: Rate) -> dict[str, Any]:
+    return rate.to_dict() | {"share": to_json(rate.share)}
+
+
 def _warmups(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Length and T_eff of every warmup there is, by shape, in updates; `asked` is what the length was asked as."""
+    """Length and T_eff of every warmup, in updates; `asked` is the length as it was asked for, such as `10 %`."""
     names = ["warmup", "warmup_steps", "t_eff", "warmup_asked", "total_steps"]
     known = runs.loc[runs["warmup"] != "none", names].dropna(subset="t_eff").drop_duplicates()
     rows: list[dict[str, Any]] = known.rename(columns={"warmup_asked": "asked"}).to_dict("records")  # type: ignore[assignment]
     return rows
 
 
-def _rate(rate: Rate) -> dict[str, Any]:
-    return rate.to_dict() | {"share": to_json(rate.share)}
+def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    settings = ["run_id", "arm", "seed", "status", "failed_to_learn"]
+    names = dict.fromkeys((metric, *metric_columns(runs)))
+    shown = [name for name in names if name == metric or name.startswith(_SHOWN) or name in PAIRED_METRICS]
+    rows: list[dict[str, Any]] = runs[[*settings, *shown]].to_dict("records")  # type: ignore[assignment]
+    return rows
 
 
-def _arms(runs: pd.DataFrame, primary: Comparison, references: dict[str, str]) -> list[dict[str, Any]]:
+def _arms(runs: pd.DataFrame, primary: Comparison, references: Mapping[str, str]) -> list[dict[str, Any]]:
     """Every arm with its verdict and, for every metric, its mean and its difference from its reference."""
     names = [arm.name for arm in primary.arms]
     metrics: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -140,46 +152,47 @@ def _numbers(table: RunTable, row: int, reference: int | None) -> dict[str, Any]
     found = {"num_runs": values.size, "mean": _mean(values), "interval": mean_interval(values)}
     if reference is None or reference == row:
         return found
-    ours, theirs = table.pairs(row, reference)
-    differences = ours - theirs
+    own, other = table.pairs(row, reference)
+    differences = own - other
     interval = mean_interval(differences)
     return found | {"num_pairs": differences.size, "difference": _mean(differences), "difference_interval": interval}
 
 
-def _mean(values: np.ndarray) -> float | None:
+def _mean(values: Floats) -> float | None:
     return float(values.mean()) if values.size else None
 
 
+# ------------------------------------------------------------------------------------- further comparisons
+
+
 def _secondary(runs: pd.DataFrame, metric: str, reference: str | None) -> dict[str, Any]:
-    """The verdicts on a metric that is not the primary one."""
-    found = compare(runs, metric=metric, smaller_is_better=smaller_is_better(metric), reference=reference)
+    """The verdicts on a metric that is not the primary one, without a margin."""
+    found = compare(runs, Question(metric, smaller_is_better(metric), reference=reference))
     verdicts = [verdict.to_dict() for verdict in found.verdicts]
-    return {"metric": metric, "title": metric_words(metric)[0], "headline": found.headline, "verdicts": verdicts}
+    return {"metric": metric, "title": title_and_unit(metric)[0], "headline": found.headline, "verdicts": verdicts}
 
 
-def _smallest_warmup(runs: pd.DataFrame, question: _Question, primary: Comparison) -> list[dict[str, Any]]:
-    """The smallest warmup as good as the best, for each set of arms that differ only in warmup."""
-    method: Literal["split", "every_arm"] = "split" if runs["seed"].nunique() >= 2 * MIN_PAIRS else "every_arm"
+def _smallest_warmup(runs: pd.DataFrame, question: Question, primary: Comparison) -> list[dict[str, Any]]:
+    """The smallest warmup as good as the best, for each group of arms that differ only in warmup length."""
+    method: Method = "split" if runs["seed"].nunique() >= 2 * MIN_PAIRS else "every_arm"
     arms = {arm.name: arm for arm in primary.arms}
     return [
         found.to_dict()
-        | {"family": family_name(arms[found.arms[-1]].to_dict(), arms.values())}
+        | {"family": warmup_group_name(arms[found.arms[-1]], primary.arms)}
         | {"warmup_percent": arms[found.arm].warmup_percent if found.arm else None}
-        for found in smallest_warmup_as_good_as_best(runs, **question.arguments(), method=method)
+        for found in smallest_warmup_as_good_as_best(runs, question, method=method)
     ]
 
 
-def _own_best_lr(runs: pd.DataFrame, question: _Question) -> dict[str, Any] | None:
-    """The comparison at each arm's own best lr; None where only one lr was tried."""
-    if runs["lr"].nunique() < 2:
+def _own_best_lr(runs: pd.DataFrame, question: Question) -> dict[str, Any] | None:
+    """The comparison at each arm's own best lr; None if only one lr was tried."""
+    if not several_lrs(runs["lr"]):
         return None
-    reference = question.reference and question.reference.partition(" ")[0]
+    question = replace(question, reference=question.reference and lr_group_of(question.reference))
     # An oscillation would choose the smallest lr, at which nothing oscillates and nothing is learned.
     by_quality = question.metric.startswith(("eval_", "train_")) or "eval_loss" not in runs
     try:
-        found = compare_at_own_best_lr(
-            runs, **question.arguments(), reference=reference, choose_by=None if by_quality else "eval_loss"
-        )
+        found = compare_at_own_best_lr(runs, question, choose_by=None if by_quality else "eval_loss")
     except ValueError as error:
         return {"headline": f"Arms at their own best lr were not compared: {error}.", "arms": [], "choices": []}
     arms = [
@@ -191,29 +204,20 @@ def _own_best_lr(runs: pd.DataFrame, question: _Question) -> dict[str, Any] | No
 
 
 def _largest_lr(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
-    """The largest lr at which every run learned, for each scheduler and warmup; empty where one lr was tried."""
-    families: dict[tuple[Any, ...], list[ArmSummary]] = {}
+    """The largest lr at which every run learned, for each scheduler and warmup; empty if only one lr was tried."""
+    groups: dict[tuple[Any, ...], list[ArmSummary]] = {}
     for arm in arms:
         key = (arm.scheduler, arm.warmup, arm.warmup_steps, arm.total_steps, arm.setting[-1])
-        families.setdefault(key, []).append(arm)
-    if all(len(family) < 2 for family in families.values()):
+        groups.setdefault(key, []).append(arm)
+    if all(len(group) < 2 for group in groups.values()):
         return []
     names = ("scheduler", "warmup", "warmup_steps", "total_steps", "setting")
-    return [dict(zip(names, key, strict=True)) | _largest(family) for key, family in families.items()]
+    return [dict(zip(names, key, strict=True)) | _largest(group) for key, group in groups.items()]
 
 
-def _largest(family: Sequence[ArmSummary]) -> dict[str, Any]:
-    tried = sorted(arm.lr for arm in family if arm.lr is not None and arm.failed.total)
-    good = [arm.lr for arm in family if arm.lr is not None and arm.failed.total and not arm.failed.count]
+def _largest(group: Sequence[ArmSummary]) -> dict[str, Any]:
+    """`at_edge`: the largest lr is the largest that was tried, so the limit may be higher."""
+    tried = sorted(arm.lr for arm in group if arm.lr is not None and arm.failed.total)
+    good = [arm.lr for arm in group if arm.lr is not None and arm.failed.total and not arm.failed.count]
     largest = max(good, default=None)
     return {"tried": tried, "lr": largest, "at_edge": bool(tried) and largest == tried[-1]}
-
-
-def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    settings = ["run_id", "arm", "seed", "status", "failed_to_learn"]
-    shown = [metric, *metric_columns(runs)]
-    kept = [
-        name for name in dict.fromkeys(shown) if name == metric or name.startswith(_SHOWN) or name in PAIRED_METRICS
-    ]
-    rows: list[dict[str, Any]] = runs[[*settings, *kept]].to_dict("records")  # type: ignore[assignment]
-    return rows

@@ -1,39 +1,43 @@
-"""Choosing by test: the smallest warmup that is as good as the best, and arms compared at their own best lr.
+"""Choices by test: the smallest warmup that is as good as the best, and arms compared at their own best lr.
 
-A choice made on the runs it is judged by flatters itself, so both choose on one half of the seeds and test on the
-other, or choose nothing.
+A choice looks too good on the runs that it was made on. So both choose on one half of the seeds and test on the other
+half, or make no choice at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.arms import Arm, RunTable, as_good_p, read_runs
-from warmup_lab.comparison.statistics import ALPHA, check_margin, holm, split_halves
-from warmup_lab.comparison.verdicts import (
-    PHRASES,
+from warmup_lab.comparison.arms import Arm, groups_over_length, groups_over_lr
+from warmup_lab.comparison.naming import lr_group_names
+from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.run_table import RunTable, read_runs
+from warmup_lab.comparison.sentences import (
     TOO_FEW_PAIRS,
-    Comparison,
-    Verdict,
-    compare,
     headline_sentence,
+    smallest_sentence,
+    smallest_unknown_sentence,
     ten_percent_subject,
+    withdrawn_sentence,
 )
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, equal_rates_p, holm, non_inferiority_p, split_halves
+from warmup_lab.comparison.verdicts import PHRASES, Comparison, Question, Verdict
+from warmup_lab.metrics import smaller_is_better
 from warmup_lab.system import JsonRecord
+
+Method = Literal["split", "every_arm"]
+
+# --------------------------------------------------------------------------------- the smallest good warmup
 
 
 @dataclass(frozen=True)
 class SmallestWarmup(JsonRecord):
-    """The smallest warmup, of arms that differ in nothing else, that is as good as the best; null with `reason`.
-
-    `best`: the arm chosen as best, null for `every_arm`. `p_holm`: each arm that was tested, in rising warmup.
-    """
+    """The smallest warmup that is as good as the best, of arms that differ only in the length of one warmup."""
 
     arms: tuple[str, ...]
     metric: str
@@ -41,110 +45,125 @@ class SmallestWarmup(JsonRecord):
     method: str
     sentence: str
     warmup_steps: int | None = None
+    """The answer in updates; None if there is none, for which `reason` is given."""
     arm: str | None = None
+    """The arm with that warmup."""
     reason: str | None = None
     best: str | None = None
+    """The arm chosen as the best; None for `every_arm`, which chooses none."""
     seeds_to_choose: tuple[int, ...] = ()
     seeds_to_test: tuple[int, ...] = ()
     p_holm: tuple[tuple[str, float | None], ...] = ()
+    """Each tested arm and its adjusted p, shortest warmup first."""
 
 
 def smallest_warmup_as_good_as_best(
-    runs: pd.DataFrame,
-    *,
-    metric: str,
-    smaller_is_better: bool = True,
-    margin: float | None = None,
-    method: Literal["split", "every_arm"] = "split",
+    runs: pd.DataFrame, question: Question, *, method: Method = "split"
 ) -> tuple[SmallestWarmup, ...]:
-    """For each set of arms that differ only in the length of one warmup: the smallest non-inferior to the best.
+    """For each group of arms that differ only in the length of one warmup: the smallest non-inferior to the best.
 
-    `split`: the best (fewest failures, then best mean) is chosen on half of the seeds; on the other half smaller
-    warmups are tested against it, and it against all others. That needs 12 seeds. `every_arm`: nothing is chosen;
-    a warmup passes if it is non-inferior to every other one, hence to the best, whichever that is (an intersection-
-    union test), on all seeds. That needs 6. Both: Holm over the warmups tested; an arm that reliably fails more
-    often does not pass, whatever its loss.
+    `split` chooses the best (fewest failures, then best mean) on half of the seeds. On the other half it tests the
+    smaller warmups against the best, and the best against all others. It needs 12 seeds. `every_arm` chooses nothing: a
+    warmup passes if it is non-inferior to every other one, and so to the best, whichever that is (an intersection-union
+    test, Berger 1982). It uses all seeds and needs 6.
+
+    Both apply Holm over the warmups tested. An arm that fails more often, by test, does not pass, whatever its loss.
+    The reference of `question` is not used.
     """
-    check_margin(margin)
-    table = read_runs(runs, metric)
-    families = _families_over_length(table)
-    blank = SmallestWarmup((), metric, margin, method, sentence="")
-    return tuple(_smallest(table, rows, blank, smaller_is_better) for rows in families.values())
+    table = read_runs(runs, question.metric)
+    return tuple(_smallest(table, rows, question, method) for rows in groups_over_length(table.arms))
 
 
-def _families_over_length(table: RunTable) -> dict[tuple[object, ...], list[int]]:
-    """Arms that differ only in the length of the warmup, in rising length; one without warmup is of every shape."""
-    arms = sorted(enumerate(table.arms), key=lambda item: item[1].warmup_steps)
-    shapes: dict[tuple[object, ...], dict[str, None]] = {}
-    for _, arm in arms:
-        shapes.setdefault(arm.same_but_warmup, {}).update({} if arm.warmup == "none" else {arm.warmup: None})
-    families: dict[tuple[object, ...], list[int]] = {}
-    for row, arm in arms:
-        own = [arm.warmup] if arm.warmup != "none" else list(shapes[arm.same_but_warmup]) or ["none"]
-        for shape in own:
-            families.setdefault((*arm.same_but_warmup, shape), []).append(row)
-    return families
-
-
-def _smallest(table: RunTable, rows: list[int], blank: SmallestWarmup, smaller_is_better: bool) -> SmallestWarmup:
-    """The answer for the arms `rows`, which stand in rising warmup; `blank` holds the question."""
-    split = blank.method == "split"
-    choose, test = split_halves(table.seeds) if split else ([], list(table.seeds))
-    best = table.at(choose).best(rows, smaller_is_better) if split else None
-    blank = replace(
-        blank,
-        arms=tuple(table.arms[row].name for row in rows),
+def _smallest(table: RunTable, rows: list[int], question: Question, method: Method) -> SmallestWarmup:
+    """The answer for the arms `rows`, which are ordered by the length of their warmup."""
+    choose, test = split_halves(table.seeds) if method == "split" else ([], list(table.seeds))
+    best = table.at(choose).best(rows, question.smaller_is_better) if method == "split" else None
+    blank = SmallestWarmup(
+        tuple(table.arms[row].name for row in rows),
+        question.metric,
+        question.margin,
+        method,
+        sentence="",
         best=None if best is None else table.arms[best].name,
         seeds_to_choose=tuple(choose),
         seeds_to_test=tuple(test),
     )
-    if len(rows) < 2:
-        return _unanswered(blank, "there is only one warmup to choose from")
-    warmups = {(table.arms[row].scheduler, table.arms[row].warmup_steps) for row in rows}
-    if len(warmups) < len(rows):
-        return _unanswered(blank, "arms of equal warmup differ in something no column shows: add one called 'setting'")
-    if blank.margin is None:
-        return _unanswered(blank, "no margin was stated, and 'as good as' is only said by test")
-    if split and (best is None or not table.at(choose).usable[best].any()):
-        return _unanswered(blank, "nothing learned at the seeds on which the best is chosen")
+    reason = _why_untestable(table.at(choose), rows, best, blank)
+    if reason is not None:
+        return _unanswered(blank, reason)
     tested = rows if best is None else rows[: rows.index(best) + 1]
-    rivals = {row: rows if best in (None, row) else [best] for row in tested}
-    p_holm = holm([as_good_p(table.at(test), row, rivals[row], blank.margin, smaller_is_better) for row in tested])
+    rivals = {row: rows if best is None or row == best else [best] for row in tested}
+    p_holm = holm([_as_good_p(table.at(test), row, rivals[row], question) for row in tested])
     blank = replace(blank, p_holm=tuple(zip((table.arms[row].name for row in tested), p_holm, strict=True)))
     for row, p in zip(tested, p_holm, strict=True):
         if p is not None and p < ALPHA:
             return _answered(blank, table.arms[row], p)
     if None in p_holm:
-        return _unanswered(blank, f"too few of the {len(test)} seeds to test on have both learned: {TOO_FEW_PAIRS}")
+        return _unanswered(blank, f"too few of the {len(test)} seeds to test on learned in both arms: {TOO_FEW_PAIRS}")
     return _unanswered(blank, f"no warmup is shown to be as good as the best, within {blank.margin:g}")
 
 
+def _why_untestable(chosen_on: RunTable, rows: list[int], best: int | None, blank: SmallestWarmup) -> str | None:
+    """Why the question has no answer before any test is made; `chosen_on`: the runs on which the best is chosen."""
+    if len(rows) < 2:
+        return "there is only one warmup to choose from"
+    if len({(chosen_on.arms[row].scheduler, chosen_on.arms[row].warmup_steps) for row in rows}) < len(rows):
+        return "arms of equal warmup differ in something no column shows: add a column called 'setting'"
+    if blank.margin is None:
+        return "no margin was stated, and 'as good as' requires a test"
+    if blank.method == "split" and (best is None or not chosen_on.usable[best].any()):
+        return "no run learned at the seeds on which the best is chosen"
+    return None
+
+
+def _as_good_p(table: RunTable, row: int, rivals: Sequence[int], question: Question) -> float | None:
+    """p that an arm is worse by the margin than one of its `rivals`; None if it cannot be tested against one of them.
+
+    The largest p over the rivals (an intersection-union test). Where the failure rates of the two differ by Boschloo's
+    test at 5 %, that decides: 1 if the arm fails more often, the p of the rates if it fails less often. Elsewhere it is
+    the p of `non_inferiority_p` over the seeds at which both learned.
+    """
+    assert question.margin is not None
+    p_values = []
+    for rival in rivals:
+        if rival == row:
+            continue
+        failed, other_failed = table.summary(row).failed, table.summary(rival).failed
+        p_failed = equal_rates_p(failed, other_failed)
+        pair = table.pairs(row, rival)
+        if p_failed is not None and p_failed < ALPHA:
+            p_values.append(1.0 if failed.share > other_failed.share else p_failed)
+        elif pair[0].size < MIN_PAIRS:
+            return None
+        else:
+            p = non_inferiority_p(*pair, margin=question.margin, smaller_is_better=question.smaller_is_better)
+            p_values.append(p)
+    return max(p_values)
+
+
 def _unanswered(blank: SmallestWarmup, reason: str) -> SmallestWarmup:
-    sentence = f"Which warmup is the smallest that is as good as the best on {blank.metric} is not known: {reason}."
-    return replace(blank, reason=reason, sentence=sentence)
+    return replace(blank, reason=reason, sentence=smallest_unknown_sentence(blank.metric, reason))
 
 
 def _answered(blank: SmallestWarmup, arm: Arm, p: float) -> SmallestWarmup:
     rival = f"the best, {blank.best}," if blank.best not in (None, arm.name) else "any other warmup"
-    sentence = (
-        f"{arm.warmup_steps} updates ({100 * arm.warmup_steps / arm.total_steps:.3g} %) is the smallest warmup shown "
-        f"to be as good as the best: on {blank.metric} {arm.name} is not worse than {rival} by {blank.margin:g} "
-        f"or more (Holm-adjusted p {p:.2g}, {len(blank.seeds_to_test)} seeds)."
-    )
+    evidence = f"Holm-adjusted p {p:.2g}, {len(blank.seeds_to_test)} seeds"
+    sentence = smallest_sentence(arm, rival, blank.metric, blank.margin, evidence)
     return replace(blank, warmup_steps=arm.warmup_steps, arm=arm.name, sentence=sentence)
+
+
+# ------------------------------------------------------------------------------------- each at its own lr
 
 
 @dataclass(frozen=True)
 class LearningRateChoice(JsonRecord):
-    """The lr that an arm does best with on either half of the seeds; each is used on the other half.
-
-    `at_edge`: one of them is the smallest or largest of several tried, so the arm's best may lie outside.
-    """
+    """The lr that an arm does best with on either half of the seeds; each is used on the other half."""
 
     arm: str
     tried: tuple[float | None, ...]
     chosen: tuple[float | None, float | None]
     at_edge: bool
+    """One of the two is the smallest or the largest of several tried, so the best lr may lie outside the grid."""
 
 
 @dataclass(frozen=True)
@@ -156,72 +175,55 @@ class OwnBestLr(JsonRecord):
     halves: tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def compare_at_own_best_lr(
-    runs: pd.DataFrame,
-    *,
-    metric: str,
-    smaller_is_better: bool = True,
-    reference: str | None = None,
-    margin: float | None = None,
-    choose_by: str | None = None,
-    choose_smaller_is_better: bool = True,
-) -> OwnBestLr:
+def compare_at_own_best_lr(runs: pd.DataFrame, question: Question, *, choose_by: str | None = None) -> OwnBestLr:
     """As `compare`, but an arm is a scheduler and a warmup, at the lr that did best on other seeds.
 
-    Warmup buys a larger usable lr, which no fixed lr shows. Cross-fitted: either half of the seeds (`split_halves`)
-    uses the lr with the fewest failures, then the best mean, of the other half. The choice is itself a chance, and
-    one that a t-test over the seeds does not see: alone it calls equal arms different in up to 1 of 5 sweeps. So a
-    verdict must also be reached at either half's choice over all seeds; else it is `inconclusive`.
+    Warmup raises the largest usable lr, which a comparison at a fixed lr cannot show. The choice is cross-fitted: each
+    half of the seeds (`split_halves`) uses the lr with the fewest failures, then the best mean, on the other half. A
+    t-test over the seeds does not see that the choice itself is random: alone it calls equal arms different in up to 1
+    of 5 sweeps. So a verdict must also be reached with the choice of either half over all seeds, or it is
+    `inconclusive`.
 
-    `choose_by`: the metric that chooses, by default `metric`; state it where `metric` is an oscillation, or the least
-    lr wins. `reference`: an arm as named in `choices`. ValueError where arms differ in something no column shows.
+    `choose_by` is the metric that chooses, by default that of `question`. Give it where that is an oscillation, or the
+    smallest lr wins. `question.reference` is an arm as named in `choices`.
+
+    Raises:
+        ValueError: arms differ in something no column shows, or the reference is unknown.
     """
-    table = read_runs(runs, choose_by or metric)
-    smaller = smaller_is_better if choose_by is None else choose_smaller_is_better
+    chooser = choose_by or question.metric
+    table = read_runs(runs, chooser)
+    smaller = question.smaller_is_better if choose_by is None else smaller_is_better(chooser)
     halves = split_halves(table.seeds)
-    families = _families_over_lr(table)
-    picks = {name: [table.at(half).best(rows, smaller) for half in halves] for name, rows in families.items()}
-    if reference is not None and reference not in families:
-        raise ValueError(f"no arm is called {reference!r}; the arms are: {', '.join(families)}")
+    grouped = groups_over_lr(table.arms)
+    groups = dict(zip(lr_group_names([table.arms[rows[0]] for rows in grouped]), grouped, strict=True))
+    picks = {name: [table.at(half).best(rows, smaller) for half in halves] for name, rows in groups.items()}
+    if question.reference is not None and question.reference not in groups:
+        raise ValueError(f"no arm is called {question.reference!r}; the arms are: {', '.join(groups)}")
     used: list[dict[int, Sequence[int]]] = [{1: halves[0], 0: halves[1]}, {0: table.seeds}, {1: table.seeds}]
     tables = [_at_own_lr(runs, table, picks, seeds_of_half) for seeds_of_half in used]
-    if reference is not None and any(reference not in set(own["arm"]) for own in tables):
+    if question.reference is not None and any(question.reference not in set(own["arm"]) for own in tables):
         # No run of the reference finished on one of the halves, so no lr can be chosen for it.
-        reference, tables = None, [runs[:0]] * 3
-    question = partial(compare, metric=metric, smaller_is_better=smaller_is_better, reference=reference, margin=margin)
-    crossed, *either = map(question, tables)
+        question, tables = replace(question, reference=None), [runs[:0]] * 3
+    crossed, *either = (compare(own, question) for own in tables)
     verdicts = tuple(_agreed(verdict, either) for verdict in crossed.verdicts)
-    headline = headline_sentence(reference or ten_percent_subject(crossed.arms, verdicts), verdicts, metric)
-    comparison = replace(crossed, verdicts=verdicts, headline=f"With every warmup at its own best lr: {headline}")
-    choices = tuple(_choice(table, name, rows, picks[name]) for name, rows in families.items())
+    subject = question.reference or ten_percent_subject(crossed.arms, verdicts)
+    headline = f"With every warmup at its own best lr: {headline_sentence(subject, verdicts, question.metric)}"
+    choices = tuple(_choice(table, name, rows, picks[name]) for name, rows in groups.items())
+    comparison = replace(crossed, verdicts=verdicts, headline=headline)
     return OwnBestLr(comparison, choices, (tuple(halves[0]), tuple(halves[1])))
-
-
-def _families_over_lr(table: RunTable) -> dict[str, list[int]]:
-    """Arms that differ only in lr, in rising lr, under the name of what they share."""
-    families: dict[tuple[str, ...], list[int]] = {}
-    for row in sorted(range(len(table.arms)), key=lambda row: table.arms[row].lr or 0.0):
-        arm = table.arms[row]
-        key = (f"{arm.schedule}-w{arm.warmup_steps}", f"of {arm.total_steps}", *arm.setting)
-        twin = next((other for other in families.get(key, []) if table.arms[other].lr == arm.lr), None)
-        if twin is not None:
-            raise ValueError(f"no column tells {table.arms[twin].name} from {arm.name}: add one called 'setting'")
-        families.setdefault(key, []).append(row)
-    short = len({key[0] for key in families}) == len(families)
-    return {key[0] if short else " ".join(key): rows for key, rows in families.items()}
 
 
 def _at_own_lr(
     runs: pd.DataFrame, table: RunTable, picks: dict[str, list[int | None]], used: dict[int, Sequence[int]]
 ) -> pd.DataFrame:
-    """The runs of each family at the lr it picked on half h, at the seeds `used[h]`; lr no longer names an arm."""
+    """The runs of each group at the lr that it picked on half h, at the seeds `used[h]`; lr no longer names an arm."""
     names, seeds = runs["arm"].to_numpy(dtype=object), runs["seed"].to_numpy()
     labels = np.full(len(runs), None, dtype=object)
-    for family, rows in picks.items():
+    for group, rows in picks.items():
         for half, at in used.items():
             row = rows[half]
             if row is not None:
-                labels[(names == table.arms[row].name) & np.isin(seeds, at)] = family
+                labels[(names == table.arms[row].name) & np.isin(seeds, at)] = group
     return runs.assign(arm=labels, lr=np.nan)[pd.notna(labels)]
 
 
@@ -231,8 +233,7 @@ def _agreed(verdict: Verdict, others: Sequence[Comparison]) -> Verdict:
     if verdict.value not in PHRASES or verdict.value == "inconclusive" or found == [verdict.value] * len(others):
         return verdict
     reason = f"it depends on which half of the seeds chooses the lr ({verdict.value}, {' and '.join(map(str, found))})"
-    sentence = f"{verdict.arm} {PHRASES['inconclusive'][0]} {verdict.reference}: {reason}."
-    return replace(verdict, value="inconclusive", reason=reason, sentence=sentence)
+    return replace(verdict, value="inconclusive", reason=reason, sentence=withdrawn_sentence(verdict, reason))
 
 
 def _choice(table: RunTable, name: str, rows: Sequence[int], picks: Sequence[int | None]) -> LearningRateChoice:

@@ -1,92 +1,14 @@
-"""The sentences of a report."""
+"""The wording of verdicts, headlines and choices."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-# -------------------------------------------------------------------------------------------- in sentences
+from warmup_lab.comparison.arms import Arm, ArmSummary
+from warmup_lab.comparison.statistics import MIN_PAIRS, PairedTest
+from warmup_lab.comparison.verdicts import AS_GOOD, FAVOURABLE, PHRASES, UNFAVOURABLE, Verdict
 
-
-def _summary(parts: dict[str, Any], jitter: dict[str, Any] | None) -> list[str]:
-    """Plain sentences under the headline: what was compared, what failed, what the smallest good warmup is.
-
-    A sweep of ramps asks where the loss jitters, and compares no warmups.
-    """
-    if jitter:
-        return [*jitter["sentences"], _what_was_run(parts["counts"]), _what_failed(parts["counts"])]
-    sentences = [
-        _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
-        _what_failed(parts["counts"]),
-        *_smallest_sentences(parts["smallest_warmup"]),
-    ]
-    if parts["own_best_lr"]:
-        sentences.append(parts["own_best_lr"]["headline"])
-    return sentences
-
-
-def _what_was_run(counts: dict[str, Any]) -> str:
-    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
-    runs = f"{count(counts['runs'], 'run')} of {used}, {_listed(counts['total_steps'])} updates each"
-    return f"{runs}, at {count(counts['seeds'], 'seed')}."
-
-
-def _what_was_compared(parts: dict[str, Any]) -> str:
-    counts, primary = parts["counts"], parts["primary"]
-    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
-    updates = f"{_listed(counts['total_steps'])} updates each"
-    pairs = sorted({arm["verdict"]["test"]["num_pairs"] for arm in parts["arms"] if arm["verdict"]["test"]})
-    paired = f", {pairs[0]} to {pairs[-1]} pairs a comparison" if len(pairs) > 1 else ""
-    paired = f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
-    margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
-    better = "smaller" if primary["smaller_is_better"] else "larger"
-    return (
-        f"{count(counts['runs'], 'run')} of {used}, {updates}: {count(counts['arms'], 'arm')} at "
-        f"{count(counts['seeds'], 'seed')}{paired}. "
-        f"Stated beforehand: {primary['title']} ({better} is better), {margin}."
-    )
-
-
-def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
-    """A sentence on how warmups of several shapes compare in length and in T_eff; '' for a single shape.
-
-    Equal means within one update, the finest that a whole number of updates can be set.
-    """
-    by_asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for one in warmups:
-        by_asked.setdefault((one["asked"], one["total_steps"]), []).append(one)
-    several = [group for group in by_asked.values() if len({one["warmup"] for one in group}) > 1]
-    shapes = list(dict.fromkeys(one["warmup"] for one in warmups))
-    if len(shapes) < 2:
-        return ""
-    spans = [_span([one["t_eff"] for one in group]) for group in several]
-    held = [shape for shape in shapes if any(one["warmup"] == shape for group in several for one in group)]
-    apart = [f"{one['warmup']} (T_eff {one['t_eff']:.4g})" for one in warmups if one["warmup"] not in held]
-    but = f" Not among them: {_listed(apart)}." if held and apart else ""
-    held = held or shapes
-    of = f" Warmups of {len(held)} shapes ({_listed(held)})"
-    if not several:
-        return f"{of} were held equal in nothing: no length was asked of two of them."
-    if all(max(t) - min(t) <= 1 for t in ([one["t_eff"] for one in group] for group in several)):
-        what = f"T_eff, what they hold back in all, at {'; '.join(spans)} updates"
-    elif all(len({one["warmup_steps"] for one in group}) == 1 for group in several):
-        lengths = "; ".join(str(group[0]["warmup_steps"]) for group in several)
-        what = f"length, at {lengths} updates, and differ in T_eff, what they hold back: {'; '.join(spans)} updates"
-    else:
-        lengths = "; ".join(_span([one["warmup_steps"] for one in group]) for group in several)
-        return (
-            f"{of} were held equal in neither length ({lengths} updates) nor T_eff ({'; '.join(spans)} updates).{but}"
-        )
-    return f"{of} were held equal in {what}.{but}"
-
-
-def _span(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.4g}", f"{max(values):.4g}"
-    return low if low == high else f"{low} to {high}"
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values))
+TOO_FEW_PAIRS = f"a test needs {MIN_PAIRS}"
 
 
 def count(number: int, noun: str) -> str:
@@ -94,28 +16,121 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _what_failed(counts: dict[str, Any]) -> str:
-    failed, diverged, errors = counts["failed"], counts["diverged"], counts["errors"]
-    said = f"{failed['count']} of {count(failed['total'], 'finished run')} failed to learn"
-    said += f", {diverged['count']} of them by diverging" if diverged["count"] else ""
-    said = "Every finished run learned" if failed["total"] and not failed["count"] else said
-    said = said if failed["total"] else "No run finished"
-    return said + (
-        f"; {count(errors, 'run')} did not finish and count{'s' * (errors == 1)} for nothing." if errors else "."
+# ---------------------------------------------------------------------------------------------- one arm
+
+
+def verdict_sentence(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, metric: str) -> str:
+    """The verdict on a tested arm, its reason if it is inconclusive, and the numbers behind it."""
+    parts = [
+        *([verdict.reason] if verdict.reason else []),
+        *_difference(verdict, metric),
+        *_rates(verdict, arm, reference),
+    ]
+    missing = arm.num_without_metric, reference.num_without_metric
+    if any(missing):
+        parts.append(f"{metric} is missing in {missing[0]} of its runs that learned and in {missing[1]} of the other's")
+    return f"{arm.name} {PHRASES[verdict.value][0]} {reference.name}: {'; '.join(parts)}."
+
+
+def _difference(verdict: Verdict, metric: str) -> list[str]:
+    """The mean difference with the interval and the p-value that belong to the verdict; empty without pairs."""
+    test = verdict.test
+    if test is None or test.difference is None:
+        return []
+    level, interval, p = 95, test.interval_95, verdict.p_holm
+    if verdict.value in AS_GOOD:
+        level, interval, p = 90, test.interval_90, verdict.p_equivalent_holm
+    text = f"{metric} {test.difference:+.3g}"
+    if interval is not None:
+        text += f" ({level} % interval {interval[0]:+.3g} to {interval[1]:+.3g}, {count(test.num_pairs, 'pair')}"
+        text += ")" if p is None else f", Holm-adjusted p {p:.2g})"
+    return [text]
+
+
+def _rates(verdict: Verdict, arm: ArmSummary, reference: ArmSummary) -> list[str]:
+    """How often the two arms failed and diverged, where one of them did and the rates were tested."""
+    parts = []
+    for word, p, rate, other in (
+        ("failed to learn", verdict.p_failed_holm, arm.failed, reference.failed),
+        ("diverged", verdict.p_diverged_holm, arm.diverged, reference.diverged),
+    ):
+        if rate.count + other.count and p is not None:
+            counts = f"{word} in {rate.count} of {rate.total} runs against {other.count} of {other.total}"
+            parts.append(f"{counts} (Holm-adjusted p {p:.2g})")
+    return parts
+
+
+def reason_undecided(test: PairedTest, margin: float | None) -> str:
+    """Why a verdict is inconclusive."""
+    if test.num_pairs < MIN_PAIRS:
+        return f"both learned at {count(test.num_pairs, 'seed')}, and {TOO_FEW_PAIRS}"
+    if margin is None:
+        return "no difference was found, and equivalence cannot be tested without a margin"
+    return f"neither a difference nor equivalence within {margin:g} was found"
+
+
+def withdrawn_sentence(verdict: Verdict, reason: str) -> str:
+    """The sentence of a verdict that became inconclusive."""
+    return f"{verdict.arm} {PHRASES['inconclusive'][0]} {verdict.reference}: {reason}."
+
+
+def untested_sentence(arm: str, why_no_reference: str | None) -> str:
+    """The sentence on an arm without a reference, or on one that is itself the reference (None)."""
+    if why_no_reference is not None:
+        return f"{arm} has no reference: {why_no_reference}."
+    return f"{arm} is the reference."
+
+
+# -------------------------------------------------------------------------------------------- all arms
+
+
+def ten_percent_subject(arms: Sequence[ArmSummary], verdicts: Sequence[Verdict]) -> str:
+    """'10 % warmup', or the lengths that took its place."""
+    used = {verdict.reference for verdict in verdicts}
+    references = [arm for arm in arms if arm.name in used]
+    exact = all(arm.warmup_steps == -(-arm.total_steps // 10) for arm in references)
+    shares = {"10" if exact else f"{arm.warmup_percent:.3g}" for arm in references} or {"10"}
+    return f"{' or '.join(sorted(shares))} % warmup"
+
+
+def headline_sentence(subject: str, verdicts: Sequence[Verdict], metric: str) -> str:
+    """One sentence on the reference, `subject`: the claim first, then the number of arms with each verdict."""
+    values = [verdict.value for verdict in verdicts if verdict.value in PHRASES]
+    if not values:
+        reasons = sorted({verdict.reason for verdict in verdicts if verdict.reason}) or ["there is no other arm"]
+        return f"Nothing can be concluded about {subject}: {'; '.join(reasons)}."
+    counts = [f"{values.count(value)} {PHRASES[value][1]}" for value in PHRASES if value in values]
+    alone = sum(verdict.value == "no_reference" for verdict in verdicts)
+    counts += [f"and {alone} more without a reference"] if alone else []
+    others = count(len(values), "other arm")
+    return f"{subject} {_claim(verdicts, values)}: of {others}, on {metric}, {', '.join(counts)}."
+
+
+def _claim(verdicts: Sequence[Verdict], values: Sequence[str]) -> str:
+    preferable = [verdict.arm for verdict in verdicts if verdict.value in FAVOURABLE]
+    if preferable:
+        return f"is not the best choice here ({', '.join(preferable[:3])}{' ...' * (len(preferable) > 3)})"
+    if all(value in UNFAVOURABLE for value in values):
+        return "is better than every other arm"
+    if all(value in AS_GOOD for value in values):
+        return "is as good as every other arm"
+    if all(value == "inconclusive" for value in values):
+        return "is neither confirmed nor refuted"
+    return "is beaten by no other arm" + (", as far as is known" if "inconclusive" in values else "")
+
+
+# --------------------------------------------------------------------------------- the smallest good warmup
+
+
+def smallest_sentence(arm: Arm, rival: str, metric: str, margin: float | None, evidence: str) -> str:
+    """The smallest warmup that is as good as the best; `rival` is what it was tested against."""
+    return (
+        f"{arm.warmup_steps} updates ({100 * arm.warmup_steps / arm.total_steps:.3g} %) is the smallest warmup shown "
+        f"to be as good as the best: on {metric}, {arm.name} is not worse than {rival} by {margin:g} or more "
+        f"({evidence})."
     )
 
 
-def _smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
-    """One sentence for one set of arms; for several, those with the same answer together."""
-    if len(found) == 1:
-        return [found[0]["sentence"]]
-    answers: dict[str, list[str]] = {}
-    for one in (one for one in found if len(one["arms"]) > 1):
-        share = f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)" if one["arm"] else ""
-        answers.setdefault(share or f"not known ({one['reason']})", []).append(one["family"])
-    said = [f"{answer} for {_shortened(families)}" for answer, families in answers.items()]
-    return [f"Smallest warmup shown to be as good as the best: {'; '.join(said)}."] if said else []
-
-
-def _shortened(names: Sequence[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+def smallest_unknown_sentence(metric: str, reason: str) -> str:
+    """The sentence where no smallest warmup can be named."""
+    return f"The smallest warmup that is as good as the best on {metric} is not known: {reason}."

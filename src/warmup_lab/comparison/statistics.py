@@ -1,12 +1,12 @@
-"""Tests and intervals on arrays. Formulas are scipy's and statsmodels'.
+"""Tests, intervals and rates of arrays of numbers, and how p-values are adjusted within a family.
 
-The arrays come from the table of runs, in `arms`; what may be concluded is in `verdicts`.
+Formulas are those of scipy and statsmodels. What the numbers mean for an arm is decided in `pairwise` and `selection`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,12 +21,17 @@ Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 ALPHA = 0.05
+"""Level of every test, after adjustment."""
 MIN_PAIRS = 6
+"""Fewest pairs for a test. With 5, the smallest two-sided p of a sign test is 2^(1 - 5) = 0.0625."""
+
+
+# ----------------------------------------------------------------------------------------------- rates
 
 
 @dataclass(frozen=True)
 class Rate(JsonRecord):
-    """`count` of `total` runs; `low` to `high` is the 95 % Wilson interval of the share, null without runs."""
+    """`count` of `total` runs; `low` to `high` is the 95 % Wilson interval of the share, None without runs."""
 
     count: int
     total: int
@@ -39,33 +44,12 @@ class Rate(JsonRecord):
         return self.count / self.total if self.total else math.nan
 
 
-@dataclass(frozen=True)
-class PairedTest(JsonRecord):
-    """An arm minus its reference over the seeds at which both learned, in the metric's unit.
-
-    `interval_95` belongs to `p_value` (two-sided), `interval_90` to `p_equivalent` (TOST at 5 %). Intervals need
-    2 pairs, p-values `MIN_PAIRS`; else null. `exact`: all differences are equal, so that a t-test has no scale
-    and a sign test took its place.
-    """
-
-    num_pairs: int
-    difference: float | None = None
-    interval_95: Interval | None = None
-    interval_90: Interval | None = None
-    p_value: float | None = None
-    p_equivalent: float | None = None
-    exact: bool = False
-
-
-def check_margin(margin: float | None) -> None:
-    """ValueError unless `margin` is null or a positive, finite number."""
-    if margin is not None and not (math.isfinite(margin) and margin > 0):
-        raise ValueError(f"margin={margin}: must be positive, in the unit of the metric, or left out")
-
-
 @lru_cache(maxsize=4096)
 def wilson(count: int, total: int) -> Rate:
-    """`count` of `total` with its 95 % Wilson score interval."""
+    """`count` of `total` with the 95 % Wilson score interval of its share (Wilson 1927; `proportion_confint`).
+
+    With p = count / n and z = 1.96: (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n).
+    """
     if total == 0:
         return Rate(count, total, None, None)
     low, high = proportion_confint(count, total, alpha=ALPHA, method="wilson")
@@ -76,7 +60,7 @@ def wilson(count: int, total: int) -> Rate:
 def wilson_bounds(count: int, total: int, *, confidence: float) -> Interval:
     """One-sided Wilson bounds of a share: it is above the first, or below the second, each with that confidence.
 
-    The two ends of the two-sided score interval at `2 * confidence - 1` (Wilson 1927). 0 and 1 without a trial.
+    They are the ends of the two-sided score interval at `2 * confidence - 1` (Wilson 1927); 0 and 1 if `total` is 0.
     """
     if total == 0:
         return 0.0, 1.0
@@ -84,8 +68,37 @@ def wilson_bounds(count: int, total: int, *, confidence: float) -> Interval:
     return float(low), float(high)
 
 
+@lru_cache(maxsize=4096)
+def rates_differ_p(count: int, total: int, other_count: int, other_total: int) -> float:
+    """Two-sided p of Boschloo's exact test that two failure rates are equal; 1 where none or all failed.
+
+    On each side, Boschloo's test keeps its level as Fisher's does and is uniformly more powerful (Boschloo 1970), which
+    matters with a handful of seeds. scipy doubles the smaller side. The paired alternative, McNemar's test, only sees
+    the seeds at which the arms disagree: with 8 of them its smallest p is 0.008, which does not pass a Holm step over 7
+    arms. Paired runs tend to fail together, so the unpaired test is conservative.
+    """
+    if count + other_count in (0, total + other_total):
+        return 1.0
+    # The samples are the columns: unlike Fisher's test, this one depends on the orientation of the table.
+    table = [[count, other_count], [total - count, other_total - other_count]]
+    return float(stats.boschloo_exact(table).pvalue)
+
+
+def equal_rates_p(rate: Rate, other: Rate) -> float | None:
+    """`rates_differ_p` of two rates; None if one of them has no runs."""
+    if rate.total == 0 or other.total == 0:
+        return None
+    return rates_differ_p(rate.count, rate.total, other.count, other.total)
+
+
+# --------------------------------------------------------------------------------------- means and medians
+
+
 def mean_interval(values: Floats, confidence: float = 0.95) -> Interval | None:
-    """t-interval of the mean of `values` (n,), finite numbers; null for n < 2, a point where they are equal."""
+    """Student's t-interval of the mean of `values` (n,), which are finite, in their unit.
+
+    mean +- t(n - 1) SD / sqrt(n). None for n < 2; a single point where all values are equal.
+    """
     if values.size < 2:
         return None
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(values.size)
@@ -99,11 +112,57 @@ def _t_interval(confidence: float, degrees_of_freedom: int) -> Interval:
     return float(low), float(high)
 
 
-def paired_test(first: Floats, second: Floats, *, margin: float | None = None) -> PairedTest:
-    """`first` minus `second`, both (n,) and finite, entry i of each from one seed: t-test and TOST.
+def log_median(values: Iterable[float | None]) -> float | None:
+    """exp(median(log x)) of positive numbers, in their unit; None counts as infinite.
 
-    Equal to `scipy.stats.ttest_rel` and `statsmodels.stats.weightstats.ttost_paired`, which are one-sample
-    tests of the differences.
+    Of an even number of values it is the geometric mean of the middle two. None if the median is infinite, or if there
+    are no values.
+
+    >>> log_median([1.0, 100.0, None]), log_median([1.0, None]), log_median([])
+    (100.0, None, None)
+    """
+    logs = [math.inf if value is None else math.log(value) for value in values]
+    if not logs:
+        return None
+    with np.errstate(invalid="ignore"):
+        middle = float(np.median(logs))
+    return math.exp(middle) if math.isfinite(middle) else None
+
+
+# ------------------------------------------------------------------------------------------ paired tests
+
+
+@dataclass(frozen=True)
+class PairedTest(JsonRecord):
+    """An arm minus its reference over the seeds at which both learned, in the metric's unit."""
+
+    num_pairs: int
+    difference: float | None = None
+    """Mean difference; None without pairs."""
+    interval_95: Interval | None = None
+    """Belongs to `p_value`. Intervals need 2 pairs."""
+    interval_90: Interval | None = None
+    """Belongs to `p_equivalent`: it lies within the margin exactly where TOST rejects at 5 %."""
+    p_value: float | None = None
+    """Two-sided p of no difference. p-values need `MIN_PAIRS` pairs."""
+    p_equivalent: float | None = None
+    """p of TOST; None without a margin."""
+    exact: bool = False
+    """All differences are equal, so a t-test has no scale and a sign test replaced it."""
+
+
+def check_margin(margin: float | None) -> None:
+    """ValueError unless `margin` is None or a positive, finite number."""
+    if margin is not None and not (math.isfinite(margin) and margin > 0):
+        raise ValueError(f"margin={margin}: must be positive and in the unit of the metric, or left out")
+
+
+def paired_test(first: Floats, second: Floats, *, margin: float | None = None) -> PairedTest:
+    """t-test and TOST of `first` minus `second`, both (n,) and finite; entry i of each comes from one seed.
+
+    t = mean / (SD / sqrt(n)) with n - 1 degrees of freedom. TOST (Schuirmann 1987) takes the larger of the one-sided p
+    against a mean of `-margin` or less and of `margin` or more. Equal to `scipy.stats.ttest_rel` and
+    `statsmodels.stats.weightstats.ttost_paired`, which are one-sample tests of the differences.
     """
     differences = first - second
     if differences.size == 0:
@@ -122,7 +181,10 @@ def paired_test(first: Floats, second: Floats, *, margin: float | None = None) -
 
 
 def non_inferiority_p(first: Floats, second: Floats, *, margin: float, smaller_is_better: bool) -> float:
-    """One-sided paired p, against `first` (n,) being worse than `second` (n,) by `margin` or more on average."""
+    """One-sided paired p that `first` (n,) is worse than `second` (n,) by `margin` or more on average.
+
+    Half of `paired_test`'s TOST. A small p says that `first` is not worse by as much as the margin.
+    """
     worse_by = first - second if smaller_is_better else second - first
     return _mean_p(worse_by, margin, "less", _float_noise(first, second))
 
@@ -134,8 +196,8 @@ def _float_noise(first: Floats, second: Floats) -> float:
 def _mean_p(differences: Floats, bound: float, alternative: str, noise: float) -> float:
     """p that the mean is `bound`: t-test, or sign test where the differences vary by no more than `noise`.
 
-    Differences of accuracies, which are multiples of 1/n, do coincide; with no spread a t-test would be certain
-    after two seeds. The sign test's least p for n equal differences is 2 ** (1 - n), or 2 ** -n one-sided.
+    Differences of accuracies are multiples of 1/n and can all coincide. Without spread, a t-test would be certain after
+    two seeds. The sign test's smallest p for n equal differences is 2^(1 - n), or 2^-n one-sided.
     """
     if np.ptp(differences) > noise:
         return float(stats.ttest_1samp(differences, bound, alternative=alternative).pvalue)
@@ -145,34 +207,16 @@ def _mean_p(differences: Floats, bound: float, alternative: str, noise: float) -
     return float(stats.binomtest(above, above + below, alternative=alternative).pvalue)
 
 
-@lru_cache(maxsize=4096)
-def rates_differ_p(count: int, total: int, other_count: int, other_total: int) -> float:
-    """Boschloo's exact two-sided p that two failure rates are equal; 1 where none or all failed.
-
-    On either side Boschloo's test keeps its level as Fisher's does and is uniformly more powerful, which matters with
-    a handful of seeds; scipy doubles the smaller side. The paired test (McNemar) sees only the seeds at which the
-    arms disagree: with 8 of them its least p is 0.008, which no Holm step over 7 arms lets through. That paired runs
-    tend to fail together makes the unpaired test conservative, never liberal.
-    """
-    if count + other_count in (0, total + other_total):
-        return 1.0
-    # Columns are the two samples: for this test, unlike for Fisher's, the orientation matters.
-    table = [[count, other_count], [total - count, other_total - other_count]]
-    return float(stats.boschloo_exact(table).pvalue)
-
-
-def equal_rates_p(rate: Rate, other: Rate) -> float | None:
-    """`rates_differ_p` of two rates; null where one is of no runs."""
-    if rate.total == 0 or other.total == 0:
-        return None
-    return rates_differ_p(rate.count, rate.total, other.count, other.total)
+# --------------------------------------------------------------------------------- families of tests, seeds
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm-adjusted p-values over the tests that took place; null stays null and is not counted.
+    """p-values of one family, adjusted by Holm (1979); None is a test that was not made and is not counted.
 
-    Its slow twin, held equal to it by a test, is statsmodels' `multipletests(p_values, method="holm")`, which ends in
-    a full `gc.collect()`: 20 ms a call, more with torch loaded, against 0.01 ms here.
+    The i-th smallest of m p-values (i = 0 ...) times m - i, made non-decreasing and capped at 1.
+
+    statsmodels' `multipletests(p_values, method="holm")` gives the same, as a test checks, but ends in a full
+    `gc.collect()`: 20 ms a call, more with torch loaded, against 0.01 ms here.
     """
     tested = np.array([p for p in p_values if p is not None])
     order = np.argsort(tested)
@@ -185,7 +229,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def split_halves(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
     """Seeds to choose on, and seeds to test on: every other one in rising order; the larger half tests.
 
-    Fixed before any result is seen. 0..4 gives [1, 3] and [0, 2, 4].
+    The split depends on the seed numbers alone, so no result can influence it. 0..4 gives [1, 3] and [0, 2, 4].
     """
     ordered = sorted(set(seeds))
     return ordered[1::2], ordered[::2]

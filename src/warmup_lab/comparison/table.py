@@ -1,8 +1,9 @@
-"""Reading what runs left: is one finished, what did it come to, and a sweep as one table."""
+"""A sweep's folder as one table of runs, with their traces."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,57 +12,63 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from warmup_lab.comparison.naming import _asked, _settings, arm_names
+from warmup_lab.comparison.naming import arm_names, asked_warmups, varied_settings
 from warmup_lab.config import ConfigError
 from warmup_lab.metrics import roughness_at_matched_loss, summarise
-from warmup_lab.runs import FINISHED, flat_metrics, read_result
-
-# ------------------------------------------------------------------------------------------ a sweep's table
+from warmup_lab.runs import flat_metrics, is_finished, read_result
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
 _FIRST = ("run_id", "arm", *_STRATEGY, "warmup", "t_eff", "warmup_asked", "setting", "status", "failed_to_learn")
 _LAST = ("error", "seconds")
+_UNREAD = ("step", "epoch", "grad_norm")
+"""Columns of a trace that no report needs. It needs `lr`, `loss` and those of the probes."""
+_UNFINISHED: dict[str, Any] = {
+    "status": "error",
+    "error": "interrupted, or not started: it left no result",
+    "metrics": {},
+    "speed": {},
+}
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as its folder tells it."""
+    """A sweep, read from its folder."""
 
     directory: Path
-    """Where it lies."""
+    """The folder."""
     jobs: list[dict[str, Any]]
     """The current job list, as in `sweep.json`."""
     compare: dict[str, Any]
-    """What it states beforehand: `metric`, `reference`, `margin`."""
+    """What the sweep states before it runs: `metric`, `reference`, `margin`."""
     command: str
-    """The command that made it."""
+    """The command that started it."""
     runs: pd.DataFrame
-    """A row a run; see `read_sweep`."""
+    """One row per run; see `read_sweep`."""
     traces: dict[str, Trace]
     """`lr`, `loss` and the probes' columns of each run that has a trace, by run id."""
     versions: dict[str, str]
-    """What the runs were made with; several versions of one package stand side by side."""
+    """Version of each package that the runs used; several versions are separated by commas."""
 
 
 def read_sweep(directory: Path) -> Sweep:
-    """The runs of the current job list, whatever else lies in the folder.
+    """The runs of the current job list; other runs in the folder are ignored.
 
     Oscillation is recomputed from the traces, so a better definition needs no retraining. Columns of `runs`: `run_id`,
     `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`, `warmup`,
     `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for
-    every oscillation metric, `matched/roughness`, `error`, and at the end `seconds`, the only one that differs between
-    two same sweeps.
+    every oscillation metric, `matched/roughness`, `error`, and last `seconds`, the only one that differs between two
+    equal sweeps.
 
     Raises:
-        ConfigError: no sweep lies in `directory`.
+        ConfigError: there is no sweep in `directory`.
     """
     path = directory / "sweep.json"
     if not path.exists():
         raise ConfigError(f"{directory} holds no sweep.json: name the folder of a multirun, such as runs/ten_percent")
     listing = json.loads(path.read_text(encoding="utf-8"))
     jobs = listing["jobs"]
-    arms, asked, settings = arm_names(jobs), _asked(jobs), _settings(jobs)
+    arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)
     rows, traces, results = [], {}, []
     for run_id, job in {job["run_id"]: job for job in jobs}.items():
         result, trace = read_result(directory / run_id) or _UNFINISHED, _read_trace(directory / run_id)
@@ -73,16 +80,8 @@ def read_sweep(directory: Path) -> Sweep:
     return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
 
 
-_UNFINISHED: dict[str, Any] = {
-    "status": "error",
-    "error": "interrupted, or not started: it left no result",
-    "metrics": {},
-    "speed": {},
-}
-
-
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The rows with their columns in the promised order, and of the same type whatever the runs came to."""
+    """The rows as a table whose columns have the documented order, and the same types whatever the results are."""
     runs = pd.DataFrame(rows)
     metrics = [name for name in runs.columns if name not in (*_FIRST, *_LAST)]
     numbers = [*metrics, "t_eff", "seconds"]
@@ -91,39 +90,17 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return runs[[*_FIRST, *metrics, *_LAST]]
 
 
-def _versions(results: list[dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, dict[str, None]] = {}
-    for result in results:
-        for name, version in result.get("versions", {}).items():
-            found.setdefault(name, {})[version] = None
-    return {name: ", ".join(values) for name, values in found.items()}
-
-
-_NOT_READ = ("step", "epoch", "grad_norm")
-"""Columns of a trace that nothing in a report needs; the others are `lr`, `loss` and those of the probes."""
-
-
-def _read_trace(directory: Path) -> Trace:
-    path = directory / "trace.parquet"
-    if not path.is_file():
-        return {}
-    with pq.ParquetFile(path) as file:
-        names = [name for name in file.schema_arrow.names if name not in _NOT_READ]
-        table = file.read(columns=names)
-    return {name: table.column(name).to_numpy() for name in names}
-
-
 def _row(job: dict[str, Any], result: dict[str, Any], trace: Trace) -> dict[str, Any]:
-    finished = result["status"] in FINISHED and bool(trace)
+    has_oscillation = is_finished(result["status"]) and bool(trace)
     return {
         "run_id": job["run_id"],
         **{name: job["strategy"][name] for name in _STRATEGY},
-        "warmup": job["strategy"].get("warmup", "linear"),  # sweeps of older versions do not say it
+        "warmup": job["strategy"].get("warmup", "linear"),  # sweeps of older versions do not record it
         "t_eff": job["strategy"].get("t_eff"),
         "status": result["status"],
         "failed_to_learn": result.get("failed_to_learn") is not False,
         **{key: value for key, value in result["metrics"].items() if key != "oscillation"},
-        **(_oscillation(trace, result["num_classes"], job["strategy"]["total_steps"]) if finished else {}),
+        **(_oscillation(trace, result["num_classes"], job["strategy"]["total_steps"]) if has_oscillation else {}),
         "error": result["error"],
         "seconds": result["speed"].get("seconds"),
     }
@@ -136,3 +113,22 @@ def _oscillation(trace: Trace, num_classes: int, total_steps: int) -> dict[str, 
     )
     matched = roughness_at_matched_loss(loss, num_classes=num_classes)
     return {**flat_metrics({"oscillation": summary}), "matched/roughness": matched}
+
+
+def _read_trace(directory: Path) -> Trace:
+    """The columns of `trace.parquet`, (updates,) each; empty without a trace."""
+    path = directory / "trace.parquet"
+    if not path.is_file():
+        return {}
+    with pq.ParquetFile(path) as file:
+        names = [name for name in file.schema_arrow.names if name not in _UNREAD]
+        table = file.read(columns=names)
+    return {name: table.column(name).to_numpy() for name in names}
+
+
+def _versions(results: Sequence[dict[str, Any]]) -> dict[str, str]:
+    found: dict[str, dict[str, None]] = {}
+    for result in results:
+        for name, version in result.get("versions", {}).items():
+            found.setdefault(name, {})[version] = None
+    return {name: ", ".join(values) for name, values in found.items()}

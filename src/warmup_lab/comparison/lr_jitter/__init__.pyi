@@ -1,9 +1,9 @@
-from .advice import MULTIPLES as MULTIPLES
 from .advice import fraction as fraction
 from .onset import MIN_PROBES as MIN_PROBES
 from .onset import MIN_SEEDS as MIN_SEEDS
 from .onset import MIN_UPDATES as MIN_UPDATES
 from .onset import find_onset as find_onset
-from .onset import over_seeds as over_seeds
+from .onset import median_jitter_lr as median_jitter_lr
 from .onset import round_to_digits as round_to_digits
 from .section import jitter_section as jitter_section
+from .survival import MULTIPLES as MULTIPLES

@@ -1,10 +1,10 @@
-"""The learning rate from where the loss starts to jitter, read off a ramp: pure functions of a run's columns.
+"""The learning rate at which the loss starts to jitter, read off ramps: functions of a run's columns.
 
-A ramp raises the lr by the same factor at every update. After each probed update the overshoot probe says whether the
-loss on the same batch rose. Far below the critical lr that happens at some low rate (momentum, dropout, float noise);
-the jitter starts where it happens more often than that, by a one-sided Wilson bound.
+A ramp raises the lr by the same factor at every update. After each probed update, the overshoot probe records whether
+the loss on the same batch rose. Far below the critical lr that happens at some low rate (momentum, dropout, float
+noise). The jitter starts where it happens more often than that, by a one-sided Wilson bound.
 
-The ramp is itself a warmup: the lr found here is one that was reached slowly, not one to start a run with.
+The ramp is itself a warmup: the lr found here was reached slowly and is not one to start a run with.
 """
 
 from __future__ import annotations
@@ -16,39 +16,40 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from warmup_lab.comparison import wilson_bounds
+from warmup_lab.comparison import log_median, wilson_bounds
 from warmup_lab.system import JsonRecord
 
 MIN_UPDATES = 200
-"""Updates of a ramp: with fewer, a window of a tenth holds too few to tell a rate of 0.3 from 0."""
+"""Fewest updates of a ramp. With fewer, a window of a tenth is too small to tell a rate of 0.3 from 0."""
 MIN_PROBES = 100
-"""Probed updates of a ramp: with windows of 10, only a rate of 0.5 is surely seen over a low-lr rate of 0."""
+"""Fewest probed updates of a ramp. With this many, windows hold 10, which reliably show only a rate of 0.5 over 0."""
 MIN_SEEDS = 5
-"""Ramps whose median and range are worth the name."""
+"""Fewest ramps that have a median and a range."""
 LOW_SHARE = 0.25
 """Share of the planned probes, in one piece, whose overshoots make the low-lr rate."""
 WINDOW_SHARE = 0.1
 """Probed updates of a window as a share of all planned ones: a tenth of the ramp's decades, however long it is."""
 CONFIDENCE = 0.995
-"""One-sided confidence of either bound. Hundreds of overlapping windows are looked at, each against the calmest quarter
-so far, so at 95 % up to 63 % of ramps raise a false alarm, at 99 % up to 13 %, at 99.5 % up to 5.3 % (400, 400 and 1000
-ramps simulated at each constant rate from 0.01 to 0.8 and 200 to 1000 updates; tests/test_jitter.py repeats some)."""
+"""One-sided confidence of either bound. Hundreds of overlapping windows are tested, each against the calmest quarter so
+far, so at 95 % up to 63 % of ramps raise a false alarm, at 99 % up to 13 %, and at 99.5 % up to 5.3 % (400, 400 and
+1000 ramps simulated at each constant rate from 0.01 to 0.8 and 200 to 1000 updates;
+tests/comparison/lr_jitter/test_onset.py repeats some)."""
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Onset(JsonRecord):
-    """Where the jitter starts in one ramp."""
+    """The start of the jitter in one ramp."""
 
     lr: float | None
-    """The rate of the first overshoot in the first window that stands out; null where there is none."""
+    """The rate of the first overshoot in the first window that stands out; None if no window does."""
     step: int | None
     """Its update."""
     window_lr: tuple[float, float] | None
     """The first and last rate of that window: the jitter starts within it."""
     window_count: int
-    """Overshoots in that window; without one, the most in any window."""
+    """Overshoots in that window. If no window stands out, the most in any window."""
     window_size: int
     """Probed updates in a window."""
     window_lower: float | None
@@ -60,22 +61,25 @@ class Onset(JsonRecord):
     low_upper: float
     """One-sided upper Wilson bound of the low-lr rate."""
     last_lr: float
-    """The rate of the last update: no jitter up to here where `lr` is null and `unknown` is not set."""
+    """The rate of the last update. There is no jitter up to here if `lr` and `unknown` are None."""
     unknown: str | None
-    """Why nothing can be said of this ramp; null where something can."""
+    """Why nothing can be concluded from this ramp; None if something can."""
 
 
 def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int) -> Onset:
-    """The first lr at which overshoot is above its low-lr rate.
+    """The first lr at which the rate of overshoots is above its low-lr rate.
 
-    `overshoot` and `lr` have shape (T,), T at most `total_steps` (fewer where the ramp diverged): 1 where the loss on
-    the same batch rose, 0 where not, NaN where not probed. A window of a tenth of the planned probes slides over the
-    ramp. It stands out when the lower bound of its rate exceeds the upper bound of the low-lr rate, both one-sided
-    Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the calmest quarter of the ramp before the window: near
-    lr 0 updates may raise the loss as often as not (float noise, or momentum from other batches before anything is
-    learned), which is no jitter. A step from 0 to 0.3 half-way through 300 updates is found in every ramp, in the
-    median 2 updates late, in 9 of 10 at most 10; one from 0 to 0.2 in 99 %, 9 and 60 late (simulated). The jitter
-    starts at the first overshoot of the first window that stands out.
+    `overshoot` and `lr` have shape (T,), with T at most `total_steps` (fewer if the ramp diverged). `overshoot` is 1
+    where the loss on the same batch rose, 0 where it did not, and NaN where it was not probed.
+
+    A window of a tenth of the planned probes slides over the ramp. It stands out if the lower bound of its rate exceeds
+    the upper bound of the low-lr rate, both one-sided Wilson bounds at `CONFIDENCE`. The low-lr rate is that of the
+    calmest quarter of the ramp before the window: near lr 0, updates may raise the loss as often as not (float noise,
+    or momentum from other batches before anything is learned), which is no jitter. The jitter starts at the first
+    overshoot of the first window that stands out.
+
+    Power (simulated): a step from 0 to 0.3 half-way through 300 updates is found in every ramp, in the median 2 updates
+    late and in 9 of 10 at most 10; a step from 0 to 0.2 is found in 99 %, 9 and 60 updates late.
 
     >>> column = [0.0] * 150 + [1.0] * 50
     >>> find_onset(column, [1e-5 * 1.05**t for t in range(200)], total_steps=200).step
@@ -90,7 +94,7 @@ def find_onset(overshoot: npt.ArrayLike, lr: npt.ArrayLike, *, total_steps: int)
     last_lr = float(rates[-1]) if rates.size else math.nan
     counts, calmest = _windows(probed, size, quarter)
     if not counts.size:
-        why = "the ramp diverged before one window after its first quarter was full: start it lower"
+        why = "the ramp diverged before the first window after its first quarter was full: start it lower"
         return Onset(None, None, None, 0, size, None, 0, quarter, 1.0, last_lr, why)
     needed = {int(low): _least_count(size, int(low), quarter) for low in np.unique(calmest)}
     found = np.flatnonzero(counts >= np.array([needed[int(low)] for low in calmest]))
@@ -118,7 +122,7 @@ def _windows(probed: Floats, size: int, quarter: int) -> tuple[Counts, Counts]:
 
 
 def _least_count(size: int, low: int, quarter: int) -> int:
-    """The fewest overshoots of `size` that stand out over `low` of `quarter`; `size` + 1 where even all do not."""
+    """The fewest overshoots of `size` that stand out over `low` of `quarter`; `size` + 1 if even all do not."""
     upper = wilson_bounds(low, quarter, confidence=CONFIDENCE)[1]
     lowers = (wilson_bounds(count, size, confidence=CONFIDENCE)[0] for count in range(size + 1))
     return next((count for count, lower in enumerate(lowers) if lower > upper), size + 1)
@@ -127,7 +131,7 @@ def _least_count(size: int, low: int, quarter: int) -> int:
 def _why_unknown(low: int, quarter: int) -> str:
     return (
         f"the loss rose after {low} of {quarter} updates even in the calmest quarter, so no window could stand out: "
-        "start the ramp lower, or higher if it is so low that float noise decides"
+        "start the ramp lower, or higher if it is so low that float noise dominates"
     )
 
 
@@ -135,38 +139,37 @@ def _why_unknown(low: int, quarter: int) -> str:
 
 
 @dataclass(frozen=True)
-class JitterRate(JsonRecord):
+class JitterLr(JsonRecord):
     """The lr at which the jitter starts, over the seeds."""
 
     median: float | None
-    """On a logarithmic scale, two digits; a seed without jitter counts as above the ramp's end."""
+    """On a logarithmic scale, two digits. A seed without jitter counts as above the end of the ramp."""
     low: float | None
     """The smallest of the seeds."""
     high: float | None
-    """The largest of those that have one."""
+    """The largest of the seeds that have one."""
     num_seeds: int
-    """Ramps of which something can be said."""
+    """Ramps from which something can be concluded."""
     num_never: int
     """Those of them without jitter."""
     num_unknown: int
-    """Ramps of which nothing can be said."""
+    """Ramps from which nothing can be concluded."""
     reason: str | None
     """Why there is no median."""
 
 
-def over_seeds(onsets: Sequence[Onset]) -> JitterRate:
-    """Median and range of the onsets; no median with fewer than `MIN_SEEDS`, or where half of them or more have none.
+def median_jitter_lr(onsets: Sequence[Onset]) -> JitterLr:
+    """Median and range of the onsets; no median with fewer than `MIN_SEEDS`, or if half of them or more have no jitter.
 
     >>> one = find_onset([0.0] * 150 + [1.0] * 50, [1e-5 * 1.05**t for t in range(200)], total_steps=200)
-    >>> over_seeds([one] * 5).median
+    >>> median_jitter_lr([one] * 5).median
     0.015
     """
     known = [onset for onset in onsets if onset.unknown is None]
     found = sorted(onset.lr for onset in known if onset.lr is not None)
     num_never = len(known) - len(found)
-    with np.errstate(invalid="ignore"):
-        middle = float(np.median([*np.log(found), *[math.inf] * num_never])) if known else math.inf
-    median = round_to_digits(math.exp(middle)) if math.isfinite(middle) else None
+    middle = log_median(onset.lr for onset in known)
+    median = round_to_digits(middle) if middle is not None else None
     reason = None
     if len(known) < MIN_SEEDS:
         median = None
@@ -178,11 +181,11 @@ def over_seeds(onsets: Sequence[Onset]) -> JitterRate:
             f"{min(onset.last_lr for onset in known):.2g}: ramp higher, with a larger optimizer.lr"
         )
     low, high = (found[0], found[-1]) if found else (None, None)
-    return JitterRate(median, low, high, len(known), num_never, len(onsets) - len(known), reason)
+    return JitterLr(median, low, high, len(known), num_never, len(onsets) - len(known), reason)
 
 
 def round_to_digits(value: float, digits: int = 2) -> float:
-    """The rate as it is written on a command line.
+    """The rate as it is written on a command line, with `digits` significant digits.
 
     >>> round_to_digits(0.0041389), round_to_digits(12345.0)
     (0.0041, 12000.0)
@@ -190,12 +193,12 @@ def round_to_digits(value: float, digits: int = 2) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def binned(
+def bin_by_lr(
     overshoot: npt.ArrayLike, loss: npt.ArrayLike, lr: npt.ArrayLike, edges: Sequence[float]
 ) -> list[tuple[int, int, float | None]]:
-    """Overshoots, probed updates and the median loss between each two `edges` of the lr, for charts.
+    """Number of overshoots, number of probed updates, and median loss between each two `edges` of the lr.
 
-    All three columns have shape (T,).
+    All three columns have shape (T,). The median is None without a finite loss.
     """
     column, losses = np.asarray(overshoot, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     place = np.searchsorted(edges, np.asarray(lr, dtype=np.float64), side="right") - 1

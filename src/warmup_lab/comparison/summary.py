@@ -1,0 +1,123 @@
+"""The plain sentences under the headline of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from warmup_lab.comparison.sentences import count
+
+_MAX_NAMES = 6
+"""Names in one list; the others are counted."""
+
+
+def summary_sentences(parts: dict[str, Any], jitter: dict[str, Any] | None) -> list[str]:
+    """What was compared, what failed, and the smallest good warmup; `parts` as in `comparison.json`.
+
+    A sweep of ramps asks where the loss jitters and compares no warmups.
+    """
+    if jitter:
+        return [*jitter["sentences"], _what_was_run(parts["counts"]), _what_failed(parts["counts"])]
+    sentences = [
+        _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
+        _what_failed(parts["counts"]),
+        *_smallest_sentences(parts["smallest_warmup"]),
+    ]
+    if parts["own_best_lr"]:
+        sentences.append(parts["own_best_lr"]["headline"])
+    return sentences
+
+
+def _runs(counts: dict[str, Any]) -> str:
+    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
+    return f"{count(counts['runs'], 'run')} of {used}, {_listed(counts['total_steps'])} updates each"
+
+
+def _what_was_run(counts: dict[str, Any]) -> str:
+    return f"{_runs(counts)}, at {count(counts['seeds'], 'seed')}."
+
+
+def _what_was_compared(parts: dict[str, Any]) -> str:
+    counts, primary = parts["counts"], parts["primary"]
+    pairs = sorted({arm["verdict"]["test"]["num_pairs"] for arm in parts["arms"] if arm["verdict"]["test"]})
+    paired = f", {pairs[0]} to {pairs[-1]} pairs a comparison" if len(pairs) > 1 else ""
+    paired = f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
+    margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
+    better = "smaller" if primary["smaller_is_better"] else "larger"
+    return (
+        f"{_runs(counts)}: {count(counts['arms'], 'arm')} at {count(counts['seeds'], 'seed')}{paired}. "
+        f"Stated in advance: {primary['title']} ({better} is better), {margin}."
+    )
+
+
+def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
+    """A sentence on how warmups of several shapes compare in length and in T_eff; '' for a single shape.
+
+    T_eff is the sum of 1 - warmup factor over the updates: what the warmup holds back. Warmups that were asked for with
+    the same length are compared. Equal means within one update, because a length is a whole number of updates.
+    """
+    by_asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for one in warmups:
+        by_asked.setdefault((one["asked"], one["total_steps"]), []).append(one)
+    groups = [group for group in by_asked.values() if len({one["warmup"] for one in group}) > 1]
+    shapes = list(dict.fromkeys(one["warmup"] for one in warmups))
+    if len(shapes) < 2:
+        return ""
+    if not groups:
+        return f" Warmups of {len(shapes)} shapes ({_listed(shapes)}) are not matched: no two were asked for alike."
+    held = [shape for shape in shapes if any(one["warmup"] == shape for group in groups for one in group)]
+    apart = [f"{one['warmup']} (T_eff {one['t_eff']:.4g})" for one in warmups if one["warmup"] not in held]
+    others = f" Not matched: {_listed(apart)}." if apart else ""
+    return f" Warmups of {len(held)} shapes ({_listed(held)}) {_matched_in(groups)}.{others}"
+
+
+def _matched_in(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Whether the warmups of each group are equal in T_eff, in length, or in neither."""
+    spans = "; ".join(_span([one["t_eff"] for one in group], ".4g") for group in groups)
+    if all(max(t) - min(t) <= 1 for t in ([one["t_eff"] for one in group] for group in groups)):
+        return f"have equal T_eff (updates held back in all): {spans}"
+    lengths = "; ".join(_span([one["warmup_steps"] for one in group], "d") for group in groups)
+    if all(len({one["warmup_steps"] for one in group}) == 1 for group in groups):
+        return f"have equal length ({lengths} updates) but different T_eff (updates held back in all): {spans}"
+    return f"differ both in length ({lengths} updates) and in T_eff (updates held back in all): {spans}"
+
+
+def _what_failed(counts: dict[str, Any]) -> str:
+    failed, diverged, errors = counts["failed"], counts["diverged"], counts["errors"]
+    if not failed["total"]:
+        text = "No run finished"
+    elif not failed["count"]:
+        text = "Every finished run learned"
+    else:
+        text = f"{failed['count']} of {count(failed['total'], 'finished run')} failed to learn"
+        text += f", {diverged['count']} of them by diverging" if diverged["count"] else ""
+    left_out = (
+        f"; {count(errors, 'run')} did not finish and {'is' if errors == 1 else 'are'} excluded" if errors else ""
+    )
+    return f"{text}{left_out}."
+
+
+def _smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
+    """The sentence of a single group of arms; for several groups, one sentence that gathers equal answers."""
+    if len(found) == 1:
+        return [found[0]["sentence"]]
+    answers: dict[str, list[str]] = {}
+    for one in (one for one in found if len(one["arms"]) > 1):
+        share = f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)" if one["arm"] else ""
+        answers.setdefault(share or f"not known ({one['reason']})", []).append(one["family"])
+    parts = [f"{answer} for {_shortened(names)}" for answer, names in answers.items()]
+    return [f"Smallest warmup shown to be as good as the best: {'; '.join(parts)}."] if parts else []
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _span(values: Sequence[float], spec: str) -> str:
+    low, high = f"{min(values):{spec}}", f"{max(values):{spec}}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,191 @@
+"""The section `lr_jitter` of made-up sweeps whose jitter, survivors and losses are planted."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from fake_sweep import LN2, Outcome, learning_curve, make_job, make_sweep, write_sweep
+
+from warmup_lab.comparison.build import build_comparison
+from warmup_lab.comparison.lr_jitter.section import jitter_section
+from warmup_lab.comparison.lr_jitter.survival import MULTIPLES
+from warmup_lab.comparison.statistics import wilson
+from warmup_lab.comparison.table import read_sweep
+
+T = 200
+TOP_LR = 0.1
+SEEDS = 5
+STARTS = (118, 120, 125, 130, 140)
+"""The first update of each seed that raises the loss; from there on every update does."""
+
+
+def lr_at(step: int) -> float:
+    """The ramp's lr: four decades up to `TOP_LR`, equally spaced on a logarithmic scale."""
+    return TOP_LR * 1e-4 ** (1 - step / (T - 1))
+
+
+JITTER_LR = float(f"{lr_at(125):.2g}")
+"""Median of the seeds, two digits."""
+SURVIVORS = {"cold": (5, 4, 3, 0, 0), "warmed": (5, 5, 5, 2, 0)}
+"""Seeds that survive each multiple of the jitter lr: seeds 0 to n - 1."""
+SCHEDULERS = {"constantlr": "cold", "warmupconstant": "warmed"}
+
+
+def eval_loss(start: str, multiple: float, seed: int) -> float:
+    return 0.5 - 0.05 * multiple + 0.01 * seed + (0.001 * seed if start == "warmed" else 0.0)
+
+
+def ramp(strategy: dict, starts=STARTS) -> Outcome:
+    start = starts[strategy["seed"]]
+    return Outcome(loss=learning_curve(strategy), overshoot=np.arange(T) >= (T if start is None else start))
+
+
+def constant(strategy: dict) -> Outcome:
+    start = SCHEDULERS[strategy["scheduler"]]
+    multiple = min(MULTIPLES, key=lambda known: abs(math.log(strategy["lr"] / JITTER_LR / known)))
+    if strategy["seed"] < SURVIVORS[start][MULTIPLES.index(multiple)]:
+        return Outcome(metrics={"eval_loss": eval_loss(start, multiple, strategy["seed"])})
+    if strategy["seed"] == 4:  # one of the failures is a divergence
+        return Outcome("diverged", True, np.append(np.full(20, LN2), np.nan))
+    return Outcome("completed", True, np.full(T, LN2), {"eval_loss": LN2})
+
+
+def outcome(strategy: dict) -> Outcome:
+    return ramp(strategy) if strategy["scheduler"] == "exponentialramp" else constant(strategy)
+
+
+def ramps() -> list:
+    return [make_job("exponentialramp", 0, TOP_LR, seed, T) for seed in range(SEEDS)]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    constants = [
+        make_job(scheduler, 0.1, float(f"{multiple * JITTER_LR:.3g}"), seed, T)
+        for multiple in MULTIPLES
+        for scheduler in SCHEDULERS
+        for seed in range(SEEDS)
+    ]
+    return read_sweep(write_sweep(tmp_path_factory.mktemp("sweep") / "study", [*ramps(), *constants], outcome))
+
+
+@pytest.fixture(scope="module")
+def section(sweep):
+    return jitter_section(sweep)
+
+
+def test_every_ramp_has_its_planted_onset(section):
+    assert [found["seed"] for found in section["ramps"]] == list(range(SEEDS))
+    assert [found["step"] for found in section["ramps"]] == list(STARTS)
+    assert [found["lr"] for found in section["ramps"]] == pytest.approx([lr_at(step) for step in STARTS])
+
+
+def test_the_jitter_lr_is_the_median_with_the_range_of_the_seeds(section):
+    found = section["jitter_lr"]
+    assert found["median"] == JITTER_LR
+    assert (found["low"], found["high"]) == pytest.approx((lr_at(118), lr_at(140)))
+    assert (found["num_seeds"], found["num_never"], found["num_unknown"], found["reason"]) == (5, 0, 0, None)
+
+
+def test_every_trial_has_its_planted_survivors(section):
+    found = {(trial["start"], trial["multiple"]): trial for trial in section["trials"]}
+    assert found.keys() == {(start, multiple) for start in SURVIVORS for multiple in MULTIPLES}
+    for (start, multiple), trial in found.items():
+        survivors = list(range(SURVIVORS[start][MULTIPLES.index(multiple)]))
+        losses = [eval_loss(start, multiple, seed) for seed in survivors]
+        assert trial["survived"] == wilson(len(survivors), SEEDS).to_dict()
+        assert (trial["survivors"], trial["tried"]) == (survivors, list(range(SEEDS)))
+        assert trial["warmup_steps"] == (0 if start == "cold" else 20)
+        assert trial["share"] == len(survivors) / SEEDS
+        assert trial["eval_loss_mean"] == (pytest.approx(np.mean(losses)) if losses else None)
+    assert [trial["lr"] for trial in section["trials"]] == sorted(trial["lr"] for trial in section["trials"])
+
+
+def test_the_largest_rates_and_the_gain(section):
+    """All cold runs survive 1/4, all warmed runs survive 1 times the jitter lr: seeds 0 to 2 cold survive it too."""
+    assert section["largest_lr"]["cold"] == {"lr": float(f"{0.25 * JITTER_LR:.3g}"), "at_edge": False}
+    assert section["largest_lr"]["warmed"] == {"lr": JITTER_LR, "at_edge": False}
+    found = section["gain"]
+    assert found["ratio"] == pytest.approx(4, rel=0.01)
+    assert found["bound"] is None
+    # Warmed against cold, in multiples: seeds 0 and 1 have 2 and 1, seed 2 has 1 twice, seed 3 has 1 and 1/2, seed 4
+    # has 1 and 1/4.
+    assert (found["seeds_larger"], found["seeds_equal"], found["seeds_smaller"]) == (4, 1, 0)
+    assert found["p_value"] == 0.125  # 2 / 2**4
+
+
+def test_the_recommendation_is_half_of_the_jitter_lr_with_the_warmup_that_cold_runs_lacked(section):
+    found = section["recommendation"]
+    assert found["lr"] == float(f"{0.5 * JITTER_LR:.3g}")
+    assert (found["multiple"], found["warmup_steps"]) == (0.5, 20)
+    assert "only 4 of 5 cold runs survived" in found["warmup_reason"]
+    assert section["headline"] == (
+        f"Recommended: lr {found['lr']:.3g} with a warmup of 20 updates. "
+        f"The loss starts to jitter at lr {JITTER_LR:.2g}."
+    )
+    assert {found["lr_reason"], found["warmup_reason"], section["gain"]["sentence"]} <= set(section["sentences"])
+
+
+def test_the_curves_count_the_planted_overshoots(section):
+    for seed in (None, *range(SEEDS)):
+        rows = [row for row in section["curves"] if row["seed"] == seed]
+        starts = STARTS if seed is None else STARTS[seed : seed + 1]
+        assert sum(row["overshoots"] for row in rows) == sum(T - start for start in starts)
+        assert sum(row["probed"] for row in rows) == T * len(starts)
+        for row in rows:
+            rate = wilson(row["overshoots"], row["probed"])
+            assert (row["low"], row["high"]) == (rate.low, rate.high)
+
+
+def test_the_ramps_break_where_their_traces_say(section, sweep):
+    onset_lr = sweep.runs[sweep.runs["scheduler"] == "exponentialramp"]["whole/onset_lr"]
+    expected = [None if math.isnan(lr) else lr for lr in onset_lr]
+    assert section["ramp_break_lr"]["seeds"] == expected
+    assert [found["break_lr"] for found in section["ramps"]] == expected
+
+
+def test_the_section_is_plain_json_and_gives_the_sweep_its_headline(section, sweep):
+    json.dumps(section, allow_nan=False)
+    _, comparison = build_comparison(sweep)
+    assert comparison["lr_jitter"] == section
+    assert comparison["headline"] == section["headline"]
+    assert comparison["summary"][: len(section["sentences"])] == section["sentences"]
+
+
+def test_a_ramp_that_diverges_breaks_at_its_last_lr(tmp_path):
+    def diverges(strategy: dict) -> Outcome:
+        loss = np.append(learning_curve(strategy)[:150], np.nan)
+        return Outcome("diverged", True, loss, overshoot=np.arange(151) >= 120)
+
+    found = jitter_section(read_sweep(write_sweep(tmp_path / "study", ramps(), diverges)))
+    assert found["ramp_break_lr"]["seeds"] == pytest.approx([lr_at(150)] * SEEDS)
+    assert found["ramp_break_lr"]["median"] == pytest.approx(lr_at(150))
+
+
+def test_ramps_without_jitter_have_no_recommendation(tmp_path):
+    folder = write_sweep(tmp_path / "study", ramps(), lambda strategy: ramp(strategy, (None,) * SEEDS))
+    found = jitter_section(read_sweep(folder))
+    assert (found["jitter_lr"]["median"], found["jitter_lr"]["num_never"]) == (None, SEEDS)
+    assert found["recommendation"]["lr"] is None
+    assert found["trials"] == []
+    assert "did not start to jitter up to lr 0.1" in found["headline"]
+
+
+def test_ramps_without_a_run_at_a_constant_rate_are_not_confirmed(tmp_path):
+    found = jitter_section(read_sweep(write_sweep(tmp_path / "study", ramps(), ramp)))
+    assert found["jitter_lr"]["median"] == JITTER_LR
+    assert "no run at a constant rate has confirmed the jitter lr" in found["headline"]
+
+
+def test_there_is_no_section_with_ramps_up_to_different_rates(tmp_path):
+    steeper = [make_job("exponentialramp", 0, 2 * TOP_LR, seed, T) for seed in range(SEEDS)]
+    assert jitter_section(read_sweep(write_sweep(tmp_path / "study", [*ramps(), *steeper], ramp))) is None
+
+
+def test_there_is_no_section_without_the_overshoot_probe(tmp_path):
+    assert jitter_section(read_sweep(write_sweep(tmp_path / "study", ramps(), lambda _: Outcome()))) is None
+
+
+def test_there_is_no_section_in_a_sweep_over_warmups(tmp_path):
+    assert jitter_section(read_sweep(make_sweep(tmp_path / "study", seeds=1))) is None
