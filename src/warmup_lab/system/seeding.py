@@ -28,9 +28,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 RUN_SEED_OFFSET = 0
@@ -138,6 +137,8 @@ def preserved_random_state(device: str = "cpu") -> Iterator[None]:
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
+    import numpy as np
+
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 

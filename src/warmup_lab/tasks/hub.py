@@ -29,9 +29,9 @@ def hub_access() -> Iterator[bool]:
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE
-    asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    set_offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     # The libraries read the environment variable only once, when imported. After that they read this constant.
-    constants.HF_HUB_OFFLINE = before or asked or not reachable(constants.ENDPOINT)
+    constants.HF_HUB_OFFLINE = before or set_offline or not reachable(constants.ENDPOINT)
     try:
         yield not constants.HF_HUB_OFFLINE
     finally:
