@@ -1,4 +1,4 @@
-"""The configuration of a cell is, to the letter, the one that Hydra composes."""
+"""`CellLoader` gives exactly the configuration that Hydra composes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CELLS = (
 
 @pytest.fixture
 def loaders():
-    """Hydra's own, ours, and the configuration of the multirun."""
+    """Hydra's loader, ours, and the configuration of the multirun."""
     register_experiments(ROOT / "experiments")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
@@ -51,11 +51,11 @@ def loaders():
         yield loader, CellLoader(loader), loader.load_configuration("config", given, run_mode=RunMode.MULTIRUN)
 
 
-def test_a_cell_is_composed_as_hydra_composes_it(loaders):
-    hydras, ours, multirun = loaders
+def test_a_cell_has_the_configuration_of_hydra(loaders):
+    hydra_loader, ours, multirun = loaders
     for cell in CELLS:
-        expected = hydras.load_sweep_config(multirun, cell)
-        for _ in range(2):  # the second one is a copy
+        expected = hydra_loader.load_sweep_config(multirun, cell)
+        for _ in range(2):  # the second time from the copy
             found = ours.load_sweep_config(multirun, cell)
             assert OmegaConf.to_yaml(found) == OmegaConf.to_yaml(expected), cell
             assert pickle.dumps(OmegaConf.to_container(found)) == pickle.dumps(OmegaConf.to_container(expected))
@@ -63,28 +63,28 @@ def test_a_cell_is_composed_as_hydra_composes_it(loaders):
             assert OmegaConf.is_readonly(found.hydra) == OmegaConf.is_readonly(expected.hydra)
 
 
-def test_cells_that_differ_in_values_are_composed_once(loaders, monkeypatch):
-    hydras, ours, multirun = loaders
+def test_cells_that_differ_only_in_values_are_composed_once(loaders, monkeypatch):
+    hydra_loader, ours, multirun = loaders
     composed = []
-    original = type(hydras).load_configuration
+    original = type(hydra_loader).load_configuration
     monkeypatch.setattr(
-        type(hydras), "load_configuration", lambda *args, **rest: composed.append(1) or original(*args, **rest)
+        type(hydra_loader), "load_configuration", lambda *args, **rest: composed.append(1) or original(*args, **rest)
     )
     for scheduler in ("warmuplinear", "warmupcosine"):
         for seed in range(5):
             words = [f"scheduler={scheduler}", f"seed={seed}", "optimizer=sgd", f"optimizer.lr={0.1 * seed}"]
             cell = ours.load_sweep_config(multirun, words)
-            cell.seed = -1  # a launcher may write into what it got
+            cell.seed = -1  # a launcher may change the configuration
     assert len(composed) == 2
     assert ours.load_sweep_config(multirun, [*words[:1], "seed=3", *words[2:]]).seed == 3
     assert len(composed) == 2
 
 
 @pytest.mark.parametrize("bad", ["optimzer.lr=3", "seed.x=3", "task.nonsense=1", "scheduler=nope", "seed=[1"])
-def test_errors_are_hydras(bad, loaders):
-    hydras, ours, multirun = loaders
+def test_errors_are_those_of_hydra(bad, loaders):
+    hydra_loader, ours, multirun = loaders
     messages = []
-    for loader in (hydras, ours, ours):
+    for loader in (hydra_loader, ours, ours):
         with pytest.raises(Exception) as caught:  # noqa: PT011  # whatever Hydra raises
             loader.load_sweep_config(multirun, [bad])
         messages.append((type(caught.value), str(caught.value)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from hydra.types import HydraContext
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from packaging.version import Version
-from program import ROOT, SMALL, start
+from program import ROOT, SMALL, SMALL_MODEL, start_train_py
 
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.plan import Plan
@@ -101,14 +100,10 @@ class TestStackedLauncherInBatches(BatchedSweeperTestSuite): ...
 class TestStackedLauncherIntegration(IntegrationTestSuite): ...
 
 
-# ------------------------------------------------------------------------------------------- sweeps of `train.py`
+# ----------------------------------------------------------------------------------------------- sweeps of train.py
 
-GRID = (*SMALL, "device=cpu", "-m", "model.num_layers=1", "model.hidden_size=32", "model.dropout=0", "eval_every=null",
+GRID = (*SMALL, "device=cpu", "-m", *SMALL_MODEL, "model.dropout=0", "eval_every=null",
         "study=try", "hydra/launcher=stacked")  # fmt: skip
-
-
-def command(*args: str) -> list[str]:
-    return [sys.executable, str(ROOT / "train.py"), *args]
 
 
 def plan_of(*args: str) -> Plan:
@@ -124,6 +119,7 @@ def logs(folder: Path) -> dict[str, str]:
     return {path.parent.name: path.read_text() for path in folder.glob("runs/try/*/train.log")}
 
 
+@pytest.mark.trains
 def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(train_py, tmp_path):
     """Three adamw runs are stacked; one of them cannot write its trace. Three radam runs are trained alone.
 
@@ -155,12 +151,13 @@ def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(
     assert "6 finished already, 0 to train" in third.stderr
 
 
+@pytest.mark.trains
 def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_of_single_runs(train_py, tmp_path):
     """SIGKILL leaves the periodic checkpoints. Ctrl-C saves a checkpoint of every run."""
     grid = (*GRID, "epochs=12", "checkpoint_every=5", "seed=range(3)")  # 60 updates
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
         had = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/try/*/checkpoint/state.pt")}
-        process = start(command(*grid), cwd=tmp_path)
+        process = start_train_py(*grid, cwd=tmp_path)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             paths = list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))
@@ -216,6 +213,7 @@ def test_fastest_sets_up_the_launcher_of_its_choice(name, options, class_name):
         assert launcher.joblib["n_jobs"] == 3
 
 
+@pytest.mark.trains
 def test_fastest_prints_its_choice_and_trains_every_run(train_py, tmp_path):
     done = train_py(*GRID[:-1], "epochs=1", "seed=range(2)", "hydra/launcher=fastest")
     assert done.returncode == 0, done.stderr

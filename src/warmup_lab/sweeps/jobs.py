@@ -57,7 +57,10 @@ def check_cells(cells: Sequence[Sequence[str]], plan_cell: PlanCell) -> tuple[li
 
 
 def unique_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """The first job of each run."""
+    """The first job of each run, in the order of the last job of each run.
+
+    Stacked runs with dropout draw masks that depend on this order, so it must not change.
+    """
     return list({job.run_id: job for job in reversed(jobs)}.values())[::-1]
 
 

@@ -1,0 +1,30 @@
+"""The progress line of a sweep."""
+
+import os
+import time
+
+from fake_plans import plan_cell, write_result
+
+from warmup_lab.sweeps.jobs import check_cells
+from warmup_lab.sweeps.progress import SweepProgress
+
+IDS = ("completed", "diverged", "error", "running", "waiting", "started_earlier")
+
+
+def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
+    jobs, _ = check_cells([[f"id={run_id}"] for run_id in IDS], plan_cell)
+    progress = SweepProgress(jobs, tmp_path, num_done=2)
+    assert progress.line() == "2 done, 0 running, 6 left, 0 failed"
+    for status in IDS[:3]:
+        write_result(tmp_path / status, status)
+    for run_id in ("running", "started_earlier"):
+        composed = tmp_path / run_id / ".hydra" / "config.yaml"
+        composed.parent.mkdir(parents=True)
+        composed.touch()
+    os.utime(composed, (0, time.time() - 3600))  # by an earlier sweep that was interrupted
+    counts, _, rest = progress.line().partition(", 0 s to go")
+    assert counts == "5 done, 1 running, 2 left"
+    assert rest == ", 1 diverged, 1 failed"
+    with progress:
+        pass
+    assert capsys.readouterr().err.startswith("5 done")

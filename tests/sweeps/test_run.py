@@ -1,0 +1,100 @@
+"""Running a sweep with made-up plans and a launcher that only writes results."""
+
+import pytest
+from fake_plans import plan_cell, write_result
+
+from warmup_lab.config.errors import ConfigError
+from warmup_lab.sweeps.run import run_sweep
+
+
+class Batches:
+    """A cell source with fixed batches."""
+
+    def __init__(self, *batches):
+        self.batches = [[list(cell) for cell in batch] for batch in batches]
+        self.told = []
+
+    def ask(self):
+        return self.batches.pop(0) if self.batches else []
+
+    def tell(self, results):
+        self.told.append([result and result["status"] for result in results])
+
+
+class Sweep:
+    """One sweep in a folder. `statuses` are the outcomes of runs; others complete, and `None` leaves no result."""
+
+    def __init__(self, folder, **statuses):
+        self.folder, self.statuses = folder, statuses
+        self.launched, self.reported = [], []
+
+    def launch(self, batch, first_number):
+        self.launched.append((batch, first_number))
+        for overrides in batch:
+            run_id = overrides[0].removeprefix("id=")
+            status = self.statuses.get(run_id, "completed")
+            if isinstance(status, BaseException):
+                raise status
+            if status:
+                write_result(self.folder / run_id, status)
+
+    def run(self, source):
+        failed = run_sweep(source, plan_cell, self.launch, self.folder, lambda *given: self.reported.append(given))
+        return [job.run_id for job in failed]
+
+
+def test_identical_cells_are_launched_once_and_failed_jobs_returned(tmp_path, capsys):
+    sweep = Sweep(tmp_path, b="error", c=None, d="diverged")
+    source = Batches([["id=a"], ["id=a", "x=1"], ["id=b"], ["id=c"], ["id=d"]])
+    assert sweep.run(source) == ["b", "c"]
+    assert sweep.launched == [([["id=a"], ["id=b"], ["id=c"], ["id=d"]], 0)]
+    assert source.told == [["completed", "completed", "error", None, "diverged"]]
+    assert [folder for folder, _ in sweep.reported] == [tmp_path]
+    assert "5 cells, 4 different runs (identical cells are trained once), 4 to train" in capsys.readouterr().err
+
+
+def test_finished_runs_are_skipped_and_errors_retried(tmp_path, capsys):
+    write_result(tmp_path / "a")
+    write_result(tmp_path / "b", "error")
+    sweep = Sweep(tmp_path)
+    assert sweep.run(Batches([["id=a"], ["id=b"]])) == []
+    assert sweep.launched == [([["id=b"]], 0)]
+    assert "2 cells, 1 finished already, 1 to train" in capsys.readouterr().err
+
+
+def test_a_sweep_with_nothing_to_train_is_reported(tmp_path):
+    write_result(tmp_path / "a")
+    sweep = Sweep(tmp_path)
+    sweep.run(Batches([["id=a"]]))
+    assert (sweep.launched, len(sweep.reported)) == ([], 1)
+
+
+def test_force_trains_finished_runs_again(tmp_path):
+    write_result(tmp_path / "a")
+    sweep = Sweep(tmp_path)
+    sweep.run(Batches([["id=a", "force=true"]]))
+    assert len(sweep.launched) == 1
+
+
+def test_batches_are_numbered_on_and_the_job_list_grows(tmp_path):
+    sweep = Sweep(tmp_path)
+    source = Batches([["id=a"], ["id=b"]], [["id=c"]])
+    sweep.run(source)
+    assert [first_number for _, first_number in sweep.launched] == [0, 2]
+    assert source.told == [["completed", "completed"], ["completed"]]
+    assert (tmp_path / "sweep.json").read_text().count('"run_id"') == 3
+
+
+def test_an_invalid_cell_of_the_first_batch_stops_before_anything_is_written(tmp_path):
+    sweep = Sweep(tmp_path / "sweep")
+    with pytest.raises(ConfigError, match="1 of 2 cells cannot be run"):
+        sweep.run(Batches([["id=a"], ["id=bad"]]))
+    assert (sweep.launched, sweep.reported) == ([], [])
+    assert not sweep.folder.exists()
+
+
+def test_an_interrupted_sweep_is_reported(tmp_path):
+    sweep = Sweep(tmp_path, b=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(Batches([["id=a"], ["id=b"]]))
+    assert len(sweep.reported) == 1
