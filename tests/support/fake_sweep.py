@@ -62,7 +62,7 @@ def usual(strategy: dict[str, Any]) -> Outcome:
     return Outcome(loss=loss, metrics={"train_loss": 0.15, "eval_loss": eval_loss, "eval_accuracy": 1 - eval_loss / 2})
 
 
-def make_sweep(  # many keywords: each is an axis of the sweep or a setting that one test needs
+def make_sweep(  # noqa: PLR0913  each keyword is an axis of the sweep, or a setting that one test needs
     directory: Path,
     *,
     schedulers: Sequence[str] = ("warmuplinear", "warmupcosine"),
