@@ -76,7 +76,7 @@ def _weights(points: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = np.full(len(points), 2.0)
     weights[1::2] = 4.0
     weights[[0, -1]] = 1.0
-    return weights * (points[1] - points[0]) / 3
+    return np.asarray(weights * (points[1] - points[0]) / 3)
 
 
 def _solve(points: NDArray[np.float64], density: NDArray[np.float64], step: float, root: float, target: float) -> float:

@@ -48,7 +48,7 @@ def trend_test(values: Floats) -> Trend | None:
     num_levels = values.shape[1]
     if num_levels < 2:
         return None
-    complete = ~np.isnan(values).any(axis=1)  # (strata, seeds)
+    complete = np.asarray(~np.isnan(values).any(axis=1))  # (strata, seeds)
     ranks = stats.rankdata(np.nan_to_num(values), axis=1) - (num_levels + 1) / 2
     summed = np.where(complete[:, None], ranks, 0.0).sum(axis=0).T  # (seeds, levels)
     informative = summed[(np.abs(summed) > 1e-9).any(axis=1)]
