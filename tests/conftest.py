@@ -71,3 +71,9 @@ def _runner(train_py: TrainPy, folder: Path) -> TrainPy:
         return train_py(*args, cwd=cwd, **(env or {}))
 
     return run
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps in this process write no PNG and SVG files, which take seconds to render."""
+    monkeypatch.setattr("warmup_lab.report.build.save_figure", lambda *_: None)

@@ -73,7 +73,7 @@ def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, number):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "of 10000; the same command goes on from there" in errors
+    assert "of 10000; the same command resumes there" in errors
     assert "Traceback" not in errors
 
 
@@ -123,7 +123,7 @@ FILES = ("task=files", "task.train_file=train.tsv")
         (["optimiser.lr=1"], "unknown key optimiser; did you mean 'optimizer'?"),
         (["+scheduler.num_cycles=2"], "unknown key scheduler.num_cycles"),
         (["warmup_ratio=-0.1"], "warmup_ratio=-0.1: must not be negative"),
-        (["warmup_ratio=1.5"], "warmup_ratio=1.5: must lie in [0, 1]"),
+        (["warmup_ratio=1.5"], "warmup_ratio=1.5: must be in [0, 1]"),
         (["warmup_ratio=much"], "warmup_ratio=much: must be of type"),
         (["warmup_ratio=nan"], "warmup_ratio=nan"),
         (["warmup_steps=-1"], "warmup_steps=-1: must not be negative"),

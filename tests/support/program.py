@@ -46,7 +46,7 @@ def train_py_here(*args: str, cwd: Path, **environment: str) -> subprocess.Compl
 
 @contextlib.contextmanager
 def own_logging() -> Iterator[None]:
-    """Restores the root logger afterwards: Hydra replaces its handlers by ones that write to the streams of one test."""
+    """Restores the root logger: Hydra replaces its handlers by ones that write to the streams of one test."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
