@@ -1,4 +1,4 @@
-"""Trains one classifier under one warmup strategy, or with -m a grid of them. `python train.py --help` says how."""
+"""Trains one classifier with one warmup strategy or, with -m, a grid of strategies. See `python train.py --help`."""
 
 import sys
 
@@ -13,7 +13,7 @@ except ModuleNotFoundError as error:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def train(config: DictConfig) -> float | None:
-    """One run; what it returns is told to a sweeper."""
+    """Trains one run and returns its metric for the sweeper."""
     return cli.run(config)
 
 

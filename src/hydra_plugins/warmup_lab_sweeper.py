@@ -1,7 +1,7 @@
-"""`hydra/sweeper=grid` (the default here), `optuna` and `lr_jitter`: cells checked first, a report at the end.
+"""Hydra's sweepers `grid` (the default of `train.py`), `optuna` and `lr_jitter`.
 
-hydra-optuna-sweeper 1.3.0 holds optuna below 3 and dies on an objective that is NaN, as that of a diverged run; so
-the search is our own few lines on today's optuna.
+All check every cell before training the first one, and write a report at the end. `optuna` is our own because
+hydra-optuna-sweeper 1.3.0 requires optuna below 3 and fails on an objective of NaN, which a diverged run has.
 """
 
 # No `from __future__ import annotations`: Hydra 1.3 reads the types of these dataclasses at run time.
@@ -12,35 +12,42 @@ from hydra.core.config_store import ConfigStore
 from hydra.plugins.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from warmup_lab.sweeps.sweepers import CheckedSweeper
+    from warmup_lab.sweeps import CheckedSweeper
 
 
 @dataclass
 class GridConfig:
-    """Keys of `hydra.sweeper` for the grid."""
+    """Keys of `hydra.sweeper` for `grid`."""
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.GridSweeper"
     params: dict[str, Any] | None = field(default_factory=dict)
+    """Overrides of the sweep, such as `seed: range(6)`. The command line takes precedence."""
 
 
 @dataclass
 class OptunaConfig:
-    """Keys of `hydra.sweeper` for the search."""
+    """Keys of `hydra.sweeper` for `optuna`."""
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.OptunaSweeper"
     n_trials: int = 20
+    """Number of runs."""
     batch_size: int = 1
+    """Number of runs to start at the same time."""
     direction: str = "minimize"
+    """`minimize` or `maximize` the metric `objective`."""
     seed: int = 0
+    """Seed of the search."""
     params: dict[str, Any] | None = field(default_factory=dict)
+    """Overrides of the sweep, such as `optimizer.lr: interval(1e-4, 1e-2)`. The command line takes precedence."""
 
 
 @dataclass
 class JitterConfig:
-    """Keys of `hydra.sweeper` for the lr from where the loss starts to jitter."""
+    """Keys of `hydra.sweeper` for `lr_jitter`."""
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.JitterSweeper"
     params: dict[str, Any] | None = field(default_factory=dict)
+    """Overrides of the sweep, such as `seed: range(5)`. The command line takes precedence."""
 
 
 for name, node in (("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter", JitterConfig)):
@@ -48,7 +55,7 @@ for name, node in (("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter",
 
 
 class _LazySweeper(Sweeper):
-    """Hands over to the real sweeper once a multirun starts: Hydra imports this module at every start."""
+    """Delegates to a sweeper imported when a multirun starts, since Hydra imports this module at every start."""
 
     def __init__(self, **options: Any) -> None:
         self._options = options
@@ -56,36 +63,36 @@ class _LazySweeper(Sweeper):
     def _make(self) -> "CheckedSweeper":
         raise NotImplementedError
 
-    def setup(self, **surroundings: Any) -> None:
+    def setup(self, **context: Any) -> None:
         self._sweeper = self._make()
-        self._sweeper.setup(**surroundings)
+        self._sweeper.setup(**context)
 
     def sweep(self, arguments: list[str]) -> None:
         self._sweeper.sweep(arguments)
 
 
 class GridSweeper(_LazySweeper):
-    """Every combination of comma-separated values, ranges and choices."""
+    """Trains every combination of comma-separated values, ranges and choices."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.sweeps.sweepers import GridMultirun
+        from warmup_lab.sweeps import GridMultirun
 
         return GridMultirun(**self._options)
 
 
 class OptunaSweeper(_LazySweeper):
-    """A search by Optuna for the best value of `objective`."""
+    """Searches for the best value of the metric `objective` with Optuna."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.sweeps.sweepers import OptunaMultirun
+        from warmup_lab.sweeps import OptunaMultirun
 
         return OptunaMultirun(**self._options)
 
 
 class JitterSweeper(_LazySweeper):
-    """Ramps, then constant rates around the lr from where the loss of the ramps starts to jitter."""
+    """Finds the lr at which the loss starts to jitter with ramps, then trains at constant rates around it."""
 
     def _make(self) -> "CheckedSweeper":
-        from warmup_lab.sweeps.sweepers import JitterMultirun
+        from warmup_lab.sweeps import JitterMultirun
 
         return JitterMultirun(**self._options)
