@@ -1,0 +1,10 @@
+from .launchers import JobGroup as JobGroup
+from .launchers import LauncherChoice as LauncherChoice
+from .launchers import LauncherSetup as LauncherSetup
+from .launchers import fastest_launcher as fastest_launcher
+from .launchers import launch as launch
+from .launchers import stackable_groups as stackable_groups
+from .sweepers import CheckedSweeper as CheckedSweeper
+from .sweepers import GridMultirun as GridMultirun
+from .sweepers import JitterMultirun as JitterMultirun
+from .sweepers import OptunaMultirun as OptunaMultirun
