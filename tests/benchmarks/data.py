@@ -1,4 +1,4 @@
-"""The texts that benchmarks train on: the real ones where `WARMUP_LAB_DATA` has them, else made-up ones as long."""
+"""The texts that benchmarks train on: real ones if `WARMUP_LAB_DATA` has them, else made-up ones of equal length."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-# Tokens of the training examples with the tokenizer of bert_tiny, [CLS] and [SEP] included: minimum, 5 %, ..., maximum.
-# Measured on 6,000 sentences of SST-2 and on all of RTE, cut to 128 as the model does.
+# Tokens of the training examples with the tokenizer of bert_tiny, including [CLS] and [SEP]: minimum, 5 %, ...,
+# maximum. Measured on 6,000 sentences of SST-2 and on all of RTE, truncated to 128 tokens as for the model.
 LENGTHS = {
     "sst2": (3, 4, 4, 5, 5, 6, 6, 7, 8, 9, 10, 11, 12, 14, 15, 17, 20, 22, 26, 32, 63),
     "rte": (13, 30, 35, 39, 42, 45, 48, 51, 54, 57, 59, 62, 66, 72, 79, 92, 112, 128, 128, 128, 128),
@@ -19,7 +19,7 @@ _COLUMNS = {"sst2": ("sentence", "label"), "rte": ("index", "sentence1", "senten
 _NUM_TRAIN = {"sst2": 6000, "rte": 2490}
 _NUM_VALIDATION = {"sst2": 872, "rte": 277}
 _SYLLABLES = [first + second for first in "bdfgklmnprstvz" for second in "aeiou"]
-_NUM_WORDS = 6000  # fill the vocabulary, of which the embedding is as large as with the real texts
+_NUM_WORDS = 6000  # enough to fill the vocabulary, so the embedding is as large as with the real texts
 
 
 def is_real() -> bool:
@@ -30,16 +30,16 @@ def is_real() -> bool:
 
 @contextmanager
 def texts(out: Path) -> Iterator[str]:
-    """Within it `task=sst2` and `task=rte` can be trained on; yields what they are, `real` or `made up`.
+    """Inside the block `task=sst2` and `task=rte` have data. Yields `real` or `made up, ...`.
 
-    Made-up texts have the lengths of the real ones and as many classes; they are written to `<out>/data`.
+    Made-up texts have the lengths and the number of classes of the real ones. They are written to `<out>/data`.
     """
     before = os.environ.get("WARMUP_LAB_DATA")
     real = is_real()
     folder = Path(str(before)).expanduser() if real else out / "data"
     for task in () if real else LENGTHS:
         _make_up(task, folder / task)
-    os.environ["WARMUP_LAB_DATA"] = str(folder.resolve())  # processes of other folders read it, too
+    os.environ["WARMUP_LAB_DATA"] = str(folder.resolve())  # also read by processes in other folders
     try:
         yield "real" if real else "made up, with the lengths of the real ones"
     finally:
@@ -61,7 +61,7 @@ def _make_up(task: str, folder: Path) -> None:
 
 
 def _example(task: str, index: int, words: list[str], rng: np.random.Generator) -> list[str]:
-    """Words of even frequency; the first is of the half of `words` that the label says, nine times in ten."""
+    """Words of equal frequency. In nine of ten examples the first word is from the half of `words` of the label."""
     label = index % 2
     length = round(float(np.interp(rng.random(), np.linspace(0, 1, 21), LENGTHS[task])))
     special = 2 if task == "sst2" else 3

@@ -1,10 +1,11 @@
-"""The report of 1,000 and of 10,000 runs of 1,000 updates each: seconds and peak memory, whole processes.
+"""Time and peak memory of the report of 1,000 and of 10,000 runs of 1,000 updates each, as whole processes.
 
     python tests/benchmarks/report.py              # 5 rounds of both sizes
 
-The sweeps are made up (`tests/fake_sweep.py`) and written once, before any clock starts. Ten times the runs are twice
-the schedules, twice the warmup lengths and two and a half times the seeds. A round is `python -m warmup_lab.report`
-for either size, start to exit: it writes `results.parquet`, `comparison.json`, `report.html` and the figures.
+The sweeps are made up (`tests/support/fake_sweep.py`) and written once, before any clock starts. The large sweep has
+twice the schedules, twice the warmup lengths and 2.5 times the seeds of the small one. A round runs
+`python -m warmup_lab.report` on both, from start to exit. It writes `results.parquet`, `comparison.json`,
+`report.html` and the figures.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MAX_SECONDS, MAX_MB = 180.0, 2000.0
 
 
 def make(folder: Path, *, times: int, quick: bool) -> Path:
-    """A sweep of 1,000 runs, or of 10,000 where `times` is 10; `quick`: of 4 short ones, or of 16 where it is 2."""
+    """A sweep of 1,000 runs, or of 10,000 if `times` is 10. With `quick`: of 4 short runs, or of 16 if `times` is 2."""
     if quick:
         shape = {"schedulers": SCHEDULERS[:times], "ratios": (0.0, 0.1), "lrs": LRS[1:2], "seeds": 2 * times}
         return make_sweep(folder, **shape, total_steps=40, summarised=False)
@@ -43,12 +44,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     options = parser.parse_args(words)
     rounds, sizes = (1, (1, 2)) if options.quick else (options.rounds, (1, 10))
-    peaks: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folders = {}
         for times in sizes:
             folder = make(Path(scratch) / f"study{times}", times=times, quick=options.quick)
             folders[f"{sum(path.is_dir() for path in folder.iterdir()):,} runs"] = folder
+
+        peaks: dict[str, list[float]] = {name: [] for name in folders}
 
         def side(name: str) -> Callable[[int], float]:
             def once(_: int) -> float:
@@ -56,7 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
                     (folders[name] / written).unlink(missing_ok=True)
                 shutil.rmtree(folders[name] / "figures", ignore_errors=True)
                 done = timing.whole_process([sys.executable, "-m", "warmup_lab.report", folders[name]], folders[name])
-                peaks.setdefault(name, []).append(done.peak_mb)
+                peaks[name].append(done.peak_mb)
                 return done.seconds
 
             return once
@@ -65,26 +67,24 @@ def main(words: Sequence[str] | None = None) -> None:
         checks = {f"{name} are all in the report": _complete(folder, name) for name, folder in folders.items()}
         pages = {name: (folder / "report.html").stat().st_size / 1e6 for name, folder in folders.items()}
     small, big = folders
-    growth = _number(big) / _number(small)
-    rows = [
-        _row(f"report of {big}", "s", seconds[big], seconds[small], small, growth),
-        _row(f"peak memory, {big}", "MB", peaks[big], peaks[small], small, growth),
-    ]
+    growth = _num_runs(big) / _num_runs(small)
+    rows = [_row(f"report of {big}", "s", seconds, growth), _row(f"peak memory, {big}", "MB", peaks, growth)]
     settings = {"updates": 40 if options.quick else 1000, "rounds": rounds, "growth_of_runs": growth, "page_mb": pages}
     settings |= {"limits": {"seconds": MAX_SECONDS, "mb": MAX_MB}}
     timing.write("report", rows, options.out, settings=settings, checks=checks, threads="auto")
 
 
-def _row(what: str, unit: str, big: list[float], small: list[float], name: str, growth: float) -> timing.Row:
-    """Cost grows no faster than the runs: (big / small) / growth is at most 1."""
-    ratio = timing.Spread.of([one / other / growth for one, other in zip(big, small, strict=True)])
+def _row(what: str, unit: str, costs: dict[str, list[float]], growth: float) -> timing.Row:
+    """The cost must not grow faster than the number of runs: (big / small) / growth is at most 1."""
+    (small, small_costs), (big, big_costs) = costs.items()
+    ratios = [one / other / growth for one, other in zip(big_costs, small_costs, strict=True)]
     return timing.Row(
-        "report", what, unit, timing.Spread.of(big), timing.Spread.of(small), name, ratio,
-        f"cost / cost / {growth:g}", limit=1.0,
+        "report", what, unit, timing.Spread.of(big_costs), timing.Spread.of(small_costs), small,
+        timing.Spread.of(ratios), f"{big} / {growth:g} times {small}", limit=1.0,
     )  # fmt: skip
 
 
-def _number(name: str) -> int:
+def _num_runs(name: str) -> int:
     return int(name.partition(" ")[0].replace(",", ""))
 
 
@@ -95,7 +95,7 @@ def _complete(folder: Path, name: str) -> dict[str, object]:
         "results.parquet": pq.read_metadata(folder / "results.parquet").num_rows,
     }
     whole = (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
-    return {"ok": whole and set(numbers.values()) == {_number(name)}, "numbers": numbers}
+    return {"ok": whole and set(numbers.values()) == {_num_runs(name)}, "numbers": numbers}
 
 
 if __name__ == "__main__":

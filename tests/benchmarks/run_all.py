@@ -1,10 +1,10 @@
-"""All benchmarks one after another, and one table at the end: what `make bench` runs.
+"""Runs all benchmarks one after another and prints one table. `make bench` runs this.
 
     python tests/benchmarks/run_all.py                    # 40 minutes on two cores
     python tests/benchmarks/run_all.py --only step study
-    python tests/benchmarks/run_all.py --quick            # to see that all of them run
+    python tests/benchmarks/run_all.py --quick            # checks that all of them run
 
-Writes `<out>/<name>.json` a benchmark, `<out>/all.json`, and `<out>/all.md`: the machine and the table as Markdown.
+Writes `<out>/<name>.json` for each benchmark, `<out>/all.json`, and `<out>/all.md` with the machine and the table.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import timing
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("start", "step", "tracking", "study", "packed", "report")
+NAMES = ("start", "step", "tracking", "study", "stacked", "report")
 NO_GPU = (
-    "packed: stacked runs need a GPU, and there is none here. On a machine with one, torch and transformers suffice: "
-    "python tests/benchmarks/packed.py"
+    "stacked: skipped, because this machine has no GPU. On a machine with one, torch and transformers are enough: "
+    "python tests/benchmarks/stacked.py"
 )
 
 
@@ -32,8 +32,8 @@ def has_gpu() -> bool:
 
 
 def run(name: str, options: Any) -> dict[str, Any] | None:
-    """What the benchmark left; None where it failed or cannot run here."""
-    if name == "packed" and not has_gpu():
+    """The content of `<name>.json`; without rows if the benchmark failed, None if it cannot run on this machine."""
+    if name == "stacked" and not has_gpu():
         print(NO_GPU)
         return None
     command = [sys.executable, str(HERE / f"{name}.py"), "--out", str(options.out)]
@@ -51,7 +51,7 @@ def run(name: str, options: Any) -> dict[str, Any] | None:
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """The machine in a line, and the rows of all benchmarks in one table."""
+    """One line on the machine, and one table with the rows of all benchmarks."""
     about = next((result["machine"] for result in results if "machine" in result), timing.machine())
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if version)
     rows = [row for result in results for row in result.get("rows", [])]
@@ -63,7 +63,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.set_defaults(rounds=None)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="some of the benchmarks")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="benchmarks to run")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     results = [found for name in NAMES if name in options.only and (found := run(name, options))]

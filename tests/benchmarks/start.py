@@ -1,10 +1,10 @@
-"""How long `train.py` takes to start, against importing torch and transformers alone; whole processes.
+"""Start-up time of `train.py`, compared with importing torch and transformers alone. Times are of whole processes.
 
     python tests/benchmarks/start.py
 
-`first update`: `train.py` on the embedded task with one update, from the command to the end of the process, the
-evaluation of 8 sentences and all files of the run included. Data and vocabulary lie in the cache, after one untimed
-start of everything.
+`first update` is `train.py` on the embedded task with one update. It is timed from the command to the end of the
+process, including the evaluation on 8 sentences and all files of the run. Each command is run once untimed first, so
+data and vocabulary are in the cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import timing
 TRAIN = [sys.executable, timing.TRAIN]
 ONE_UPDATE = ["max_steps=1", "task.num_validation=8", "tracking=none", "eval_every=null"]
 COMMANDS = {
-    "import torch, transformers": [sys.executable, "-c", "import torch, transformers"],
+    "import of torch and transformers": [sys.executable, "-c", "import torch, transformers"],
     "import of what a model needs": [sys.executable, "-c", "from transformers import BertForSequenceClassification"],
     "--help": [*TRAIN, "--help"],
     "--cfg job": [*TRAIN, "--cfg", "job"],
@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
         names = [name for name in COMMANDS if not (options.quick and name == MODEL)]
         sides = {name: side(name, Path(folder)) for name in names}
         if not options.quick:
-            timing.say("once everything untimed, to fill caches")
+            timing.say("each command once untimed, to fill the caches")
             for warm in sides.values():
                 warm(0)
         found = timing.alternate(sides, rounds)
@@ -54,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
         for name in ("--help", "--cfg job")
     ]
     rows += [
-        timing.compared("start", "to the first update", "s", found["first update"], found[peer], peer)
+        timing.compared("start", "until the first update", "s", found["first update"], found[peer], peer)
         for peer in (PLAIN, MODEL)
         if peer in found
     ]

@@ -1,4 +1,4 @@
-"""Seconds an update: this project's loop against the barest PyTorch loop and against `transformers.Trainer`.
+"""Time of an update: this project's loop compared with a bare PyTorch loop and with `transformers.Trainer`.
 
     python tests/benchmarks/step.py              # a few minutes; one thread
     python tests/benchmarks/step.py --threads 2 --tasks sst2
@@ -6,16 +6,16 @@
 All sides train bert_tiny from the same initial weights on the same examples in the same order, with the same fused
 AdamW, weight-decay groups, clipping and learning rates, in float32 on the CPU.
 
-- `ours`: `trainer.train` as it is, trace on, tracking none. Its own clock, `speed.seconds`, starts before the first
-  batch is made and stops after the evaluation at the end, which is cut to 8 examples.
-- `bare loop`: the tensors of this project's own batches, and nothing that training does not need: no trace, no record,
-  no seed an update. The loss is read once an update, since a loop that never looks cannot be called training.
-- `bare loop, padded`: the same over batches padded to their longest example, as people write it.
+- `ours`: `training.loop.train` with its trace and without tracking. Timed by its own clock, `speed.seconds`, which
+  starts before the first batch is made and stops after the final evaluation on 8 examples.
+- `bare loop`: the batches of this project and only what training needs: no trace, no result, no seed for each update.
+  It reads the loss once an update, because people look at the loss.
+- `bare loop, padded`: the same with batches padded to their longest example, which is how most loops are written.
 - `Trainer`: examples tokenised beforehand, `DataCollatorWithPadding`, no worker processes, no evaluation, no saving, no
-  logging, no progress bar; its own `train_runtime`, which starts after its set-up.
+  logging, no progress bar. Timed by its own `train_runtime`, which starts after its set-up.
 
-Timed with the model's dropout of 0.1, where each side draws its own masks: the mean loss over all updates has to agree
-within 0.05 nats. Before that, untimed and with dropout 0, the loss of every single update has to agree within 1e-3.
+The timed runs use the model's dropout of 0.1. Each side draws its own masks, so the mean loss over all updates must
+agree within 0.05 nats. Before that, untimed and with dropout 0, the loss of every update must agree within 1e-3.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ SAME_UPDATE, SAME_RUN = 1e-3, 0.05
 
 @dataclass(frozen=True)
 class Timed:
-    """What one side made of the updates."""
+    """The timed updates of one side."""
 
     seconds: float
-    """An update."""
+    """Per update."""
     losses: list[float]
-    """Of each update; of `Trainer` without logging, their mean alone."""
+    """Of each update, or only their mean for `Trainer` without logging."""
 
     @property
     def mean_loss(self) -> float:
@@ -59,12 +59,12 @@ class Timed:
 
 
 def batches_of(plan: Plan, task: Task, model: torch.nn.Module, *, padded: bool = False) -> Iterator[list[Batch]]:
-    """The micro-batches of each update: as the loop has them, or padded to their longest example."""
+    """The micro-batches of each update, as in the loop or padded to their longest example."""
     return loop.batches_of(plan, task, collate if padded else collate_for(model))
 
 
 def plan_of(task: str, *, updates: int, threads: int, dropout: float) -> Plan:
-    """The run, evaluated at the end alone and there on 8 examples."""
+    """A run that is evaluated only at the end, on 8 examples."""
     plan = compose_plan(
         [f"task={task}", "task.limit=6000", "model=bert_tiny", f"model.dropout={dropout}", f"max_steps={updates}",
          f"num_threads={threads}", "tracking=none", "eval_every=null", "device=cpu", "precision=fp32"]
@@ -115,7 +115,7 @@ def adamw(model: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def transformers_trainer(plan: Plan, task: Task, *, logged: bool = False) -> Timed:
-    """`logged`: the loss of every update is logged, which costs time."""
+    """`logged` logs the loss of every update, which costs time."""
     import transformers
 
     torch.set_num_threads(plan.num_threads)
@@ -141,7 +141,7 @@ def transformers_trainer(plan: Plan, task: Task, *, logged: bool = False) -> Tim
 
 
 def examples_of(task: Task) -> list[dict[str, Any]]:
-    """The tokenised training examples as plain lists in memory, which a collator pads fastest."""
+    """The tokenised training examples as lists in memory, which the collator pads fastest."""
     train = task.train
     return [
         {
@@ -155,7 +155,7 @@ def examples_of(task: Task) -> list[dict[str, Any]]:
 
 
 def ordered_trainer(plan: Plan, num_examples: int) -> type:
-    """A `Trainer` that takes the examples in this project's order, so that losses can be compared."""
+    """A `Trainer` with this project's order of the examples, so that losses can be compared."""
     import transformers
 
     class Order(torch.utils.data.Sampler[int]):
@@ -174,14 +174,14 @@ def ordered_trainer(plan: Plan, num_examples: int) -> type:
             return Order()
 
         def log(self, logs: dict[str, float], *_: Any) -> None:
-            """As it is, but nothing is printed."""
+            """As in `Trainer`, but prints nothing."""
             self.state.log_history.append({**logs, "step": self.state.global_step})
 
     return OrderedTrainer
 
 
 def quiet() -> Any:
-    """Without what `Trainer` prints at the end."""
+    """Suppresses what `Trainer` prints at the end."""
     import contextlib
     import io
 
@@ -192,7 +192,7 @@ def quiet() -> Any:
 
 
 def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple[list[timing.Row], dict[str, Any]]:
-    """Rows of the task, and the checks that all sides did the same."""
+    """The rows of the task, and the checks that all sides did the same work."""
     proof = plan_of(task_name, updates=min(updates, 40), threads=threads, dropout=0.0)
     task = tokenize(proof.corpus, proof.config.task, proof.config.model)
     same = {
@@ -219,7 +219,7 @@ def measure(task_name: str, *, updates: int, threads: int, rounds: int) -> tuple
         "Trainer": timed("Trainer", lambda: transformers_trainer(plan, task)),
     }
     found = timing.alternate(sides, rounds)
-    what = f"an update, {task_name}, {threads} thread{'s' * (threads > 1)}"
+    what = f"one update, {task_name}, {threads} thread{'s' * (threads > 1)}"
     limits = {
         "bare loop": BARE_LIMIT,
         "bare loop, padded": None,
@@ -248,10 +248,12 @@ def _largest(sides: dict[str, Timed]) -> dict[str, Any]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    # More rounds than elsewhere: a target 3 % away needs a median that one busy second of the machine cannot move.
+    # More rounds than elsewhere: with a target 3 % away, one busy second of the machine must not move the median.
     parser = timing.arguments(str(__doc__).partition("\n")[0], rounds=11)
-    parser.add_argument("--updates", type=int, default=40, help="updates a round and side")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="threads of all sides; several one by one")
+    parser.add_argument("--updates", type=int, default=40, help="updates per round and side")
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1], help="threads of all sides; several values are run in turn"
+    )
     parser.add_argument("--tasks", nargs="+", default=["sst2", "rte"], choices=["sst2", "rte"])
     options = parser.parse_args(words)
     if options.quick:

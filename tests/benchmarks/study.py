@@ -1,22 +1,23 @@
-"""A study of 24 runs, end to end, against the same 24 runs of a `transformers.Trainer` script.
+"""A study of 24 runs, end to end, compared with the same 24 runs of a `transformers.Trainer` script.
 
     python tests/benchmarks/study.py             # a quarter of an hour on two cores
     python tests/benchmarks/study.py --whole     # every run of every side in every round: an hour
 
-4 lengths of warmup x 6 seeds, 240 updates of bert_tiny on 6,000 sentences of SST-2, evaluated once at the end.
+4 warmup lengths x 6 seeds, 240 updates of bert_tiny on 6,000 sentences of SST-2, evaluated once at the end.
 
-- `ours`: `train.py -m ... hydra/launcher=...` from the command to the last line: the check of all cells, 24 runs, the
-  table, the comparison, the report with its figures. A process a core, one thread each; tracking none.
-- (a) `peers/trainer_script.py` started anew for each run, as a shell loop would; torch's default of a thread a core.
-- (b) the same script, all runs in one process, on texts tokenised once.
+- `ours`: `train.py -m ... hydra/launcher=...` from the command to its last line: the check of all cells, 24 runs, the
+  table, the comparison, and the report with its figures. One process a core with one thread each, no tracking.
+- (a) `peers/trainer_script.py`, started once a run as in a shell loop, with torch's default of one thread a core.
+- (b) the same script with all runs in one process, on texts tokenised once.
 
-In each round `ours` is whole. Of (a), every start is a run of its own: some are timed in each round, for other cells
-every round, and their mean is scaled to 24. Of (b) one process makes some runs; what it spends outside of them is
-counted once, their mean 24 times. `--whole` scales nothing.
+Every round times all of `ours`. Of (a), a round times a few starts, on other cells each round, and scales their mean
+to 24. Of (b), a round times one process with a few runs: the time outside the runs counts once, the mean time of a run
+24 times. `--whole` scales nothing.
 
-Tokenizer and vocabulary are ready beforehand for all sides; the script has the same ones, and reads and tokenises the
-same texts itself. It draws its own initial weights, order and dropout from the seed, so that runs agree in distribution
-only: over the cells that both made, mean evaluation loss within 0.08 nats and mean accuracy within 0.03.
+Tokenizer and vocabulary are prepared for all sides. The script uses the same ones, and reads and tokenises the same
+texts itself. It draws its own initial weights, data order and dropout from the seed, so runs agree only in
+distribution: over the cells that both sides trained, the mean evaluation loss must agree within 0.08 nats and the mean
+accuracy within 0.03.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ LIMIT_STARTS, LIMIT_PROCESS = 4.0, 2.0
 SAME_LOSS, SAME_ACCURACY = 0.08, 0.03
 
 Cell = tuple[int, int]
-"""Updates of warmup, and the seed."""
+"""Warmup updates, seed."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What all sides run."""
+    """The runs of all sides, and their results so far."""
 
     ratios: Sequence[float]
     seeds: int
@@ -58,14 +59,14 @@ class Study:
     limit: int
     launcher: str
     folder: Path
-    """Scratch: inputs of the script and outputs of all sides."""
+    """Temporary: inputs of the script and outputs of all sides."""
     ours: dict[Cell, list[dict[str, float]]] = field(default_factory=dict)
     """Metrics of every run so far, by cell."""
     peer: dict[Cell, list[dict[str, float]]] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[Cell]:
-        """Seeds within lengths, so that any few of them in a row have several lengths."""
+        """All warmup lengths of one seed, then the next seed: a few cells in a row have several lengths."""
         return [(ceil_share(ratio, self.updates), seed) for seed in range(self.seeds) for ratio in self.ratios]
 
     def overrides(self) -> list[str]:
@@ -74,7 +75,7 @@ class Study:
 
 
 def prepare(study: Study) -> None:
-    """The tokenizer, the configuration of the model and the texts, where the script takes them from."""
+    """Writes the tokenizer, the configuration of the model and the texts for the script."""
     from warmup_lab.training.run import build
 
     plan = compose_plan(study.overrides())
@@ -99,7 +100,7 @@ def _write_texts(plan: Plan, folder: Path) -> None:
 
 
 def ours(study: Study, number: int) -> float:
-    """The whole study, in a folder that was not there before."""
+    """Seconds of the whole study, in a new folder."""
     ratios = ",".join(f"{ratio:g}" for ratio in study.ratios)
     command = [sys.executable, timing.TRAIN, "-m", *study.overrides(), f"warmup_ratio={ratios}",
                f"seed=range({study.seeds})", f"hydra/launcher={study.launcher}", f"study=round{number}"]  # fmt: skip
@@ -114,7 +115,7 @@ def ours(study: Study, number: int) -> float:
 
 
 def script(study: Study, cells: Sequence[Cell], output: Path) -> tuple[float, list[float]]:
-    """Seconds of the whole process, and of each run in it."""
+    """Seconds of the whole process and of each run in it."""
     command = [sys.executable, SCRIPT, "--model", study.folder / "model", "--train", study.folder / "train.tsv",
                "--validation", study.folder / "validation.tsv", "--output", output, "--max_steps", study.updates,
                "--warmup_steps", *(warmup for warmup, _ in cells), "--seed", *(seed for _, seed in cells)]  # fmt: skip
@@ -125,22 +126,22 @@ def script(study: Study, cells: Sequence[Cell], output: Path) -> tuple[float, li
     return done.seconds, json.loads((output / "seconds.json").read_text(encoding="utf-8"))
 
 
-def started_anew(study: Study, number: int, starts: int) -> float:
-    """(a), scaled from `starts` of its runs."""
+def one_process_a_run(study: Study, number: int, starts: int) -> float:
+    """Seconds of (a), scaled from `starts` of its runs."""
     chosen = _next(study.cells, number, starts)
     seconds = [script(study, [cell], study.folder / f"a{number}-{index}")[0] for index, cell in enumerate(chosen)]
     return statistics.mean(seconds) * len(study.cells)
 
 
 def one_process(study: Study, number: int, runs: int) -> float:
-    """(b), scaled from a process of `runs` runs."""
+    """Seconds of (b), scaled from a process of `runs` runs."""
     chosen = _next(study.cells, number, runs)
     whole, seconds = script(study, chosen, study.folder / f"b{number}")
     return whole - sum(seconds) + statistics.mean(seconds) * len(study.cells)
 
 
 def _next(cells: list[Cell], number: int, count: int) -> list[Cell]:
-    """Other cells in every round."""
+    """The next `count` cells, other ones each round."""
     start = number * count % len(cells)
     return list(islice(cycle(cells), start, start + count))
 
@@ -149,7 +150,7 @@ def _next(cells: list[Cell], number: int, count: int) -> list[Cell]:
 
 
 def check(study: Study) -> dict[str, Any]:
-    """That both sides came to the same, over the cells that both made."""
+    """Checks that the mean results of both sides agree, over the cells that both trained."""
     shared = sorted(set(study.ours) & set(study.peer))
     found: dict[str, Any] = {}
     for metric, tolerance in (("eval_loss", SAME_LOSS), ("eval_accuracy", SAME_ACCURACY)):
@@ -164,8 +165,8 @@ def check(study: Study) -> dict[str, Any]:
 def main(words: Sequence[str] | None = None) -> None:
     parser = timing.arguments(str(__doc__).partition("\n")[0])
     parser.add_argument("--launcher", default="fastest", help="hydra/launcher of this project's side")
-    parser.add_argument("--starts", type=int, default=1, help="starts of (a) in a round, of which 24 are reckoned")
-    parser.add_argument("--runs", type=int, default=2, help="runs of (b) in a round, of which 24 are reckoned")
+    parser.add_argument("--starts", type=int, default=1, help="starts of (a) timed in a round, scaled to 24")
+    parser.add_argument("--runs", type=int, default=2, help="runs of (b) timed in a round, scaled to 24")
     parser.add_argument("--whole", action="store_true", help="24 starts of (a) and 24 runs of (b) in every round")
     options = parser.parse_args(words)
     sizes = {"ratios": RATIOS, "seeds": 6, "updates": 240, "limit": 6000}
@@ -179,13 +180,13 @@ def main(words: Sequence[str] | None = None) -> None:
         prepare(study)
         sides = {
             "ours": lambda number: ours(study, number),
-            "(a)": lambda number: started_anew(study, number, options.starts),
+            "(a)": lambda number: one_process_a_run(study, number, options.starts),
             "(b)": lambda number: one_process(study, number, options.runs),
         }
         found = timing.alternate(sides, options.rounds)
     what = f"a study of {len(study.cells)} runs"
     peers = {
-        "(a)": ("Trainer script started anew", LIMIT_STARTS),
+        "(a)": ("Trainer script, one process per run", LIMIT_STARTS),
         "(b)": ("Trainer in one process", LIMIT_PROCESS),
     }
     rows = [

@@ -1,6 +1,6 @@
-"""What all benchmarks share: sides timed in turn, medians with their spread, one table, one JSON a benchmark.
+"""Shared by all benchmarks: sides timed in turn, medians with their spread, one table, one JSON file a benchmark.
 
-Nothing but the standard library is imported here, so that a benchmark can run where little is installed.
+Imports only the standard library, so that a benchmark can run where little is installed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "runs" / "benchmarks"
-"""Where results go unless `--out` says otherwise; git does not see it."""
+"""Default of `--out`, ignored by git."""
 TRAIN = ROOT / "train.py"
 
 
@@ -41,7 +41,7 @@ class Spread:
         return cls(statistics.median(values), min(values), max(values), len(values))
 
     def text(self, digits: int = 3) -> str:
-        """`0.612 (0.598 to 0.641)`, rounded to so many significant digits."""
+        """For example `0.612 (0.598 to 0.641)`, rounded to `digits` significant digits."""
         return f"{_short(self.median, digits)} ({_short(self.low, digits)} to {_short(self.high, digits)})"
 
 
@@ -51,7 +51,7 @@ def _short(value: float, digits: int) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: this project beside a peer, or one size beside another."""
+    """One line of the table: this project compared with a peer, or one size with another."""
 
     benchmark: str
     what: str
@@ -62,17 +62,16 @@ class Row:
     peer: Spread | None = None
     peer_name: str = ""
     ratio: Spread | None = None
-    """Of the pairs that ran beside each other, in each round."""
+    """Of the two values of each round."""
     ratio_is: str = ""
-    """What the ratio says, such as `ours / peer`."""
+    """How the ratio is formed, for example `ours / peer`."""
     limit: float | None = None
-    """What the ratio has to keep to."""
+    """Target of the ratio: its largest value, or its smallest if `at_least`."""
     at_least: bool = False
-    """Whether `limit` is a floor, not a ceiling."""
 
     @property
-    def kept(self) -> bool | None:
-        """Whether the median keeps to the limit; None where there is none."""
+    def met(self) -> bool | None:
+        """Whether the median of the ratio meets the limit; None without a limit."""
         if self.ratio is None or self.limit is None:
             return None
         return self.ratio.median >= self.limit if self.at_least else self.ratio.median <= self.limit
@@ -89,7 +88,7 @@ def compared(
     faster: bool = False,
     limit: float | None = None,
 ) -> Row:
-    """A row of two sides; its ratio is ours / peer, or with `faster` peer / ours, taken round by round."""
+    """A row of two sides. The ratio is ours / peer, or peer / ours with `faster`, for each round."""
     pairs = zip(ours, peer, strict=True)
     ratio = Spread.of([theirs / own if faster else own / theirs for own, theirs in pairs])
     is_ = "times faster" if faster else "ours / peer"
@@ -99,9 +98,9 @@ def compared(
 
 
 def alternate(sides: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, list[float]]:
-    """Every side once a round, forwards in even rounds and backwards in odd ones; a side is given the round's number.
+    """Runs every side once a round, in reverse order in odd rounds. A side is called with the number of the round.
 
-    So what the machine does meanwhile, and what one side leaves behind for the next, falls on all of them.
+    Other load on the machine, and what one side leaves behind for the next, therefore affect all sides.
     """
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -114,7 +113,7 @@ def alternate(sides: Mapping[str, Callable[[int], float]], rounds: int) -> dict[
 
 
 def say(text: str) -> None:
-    """Progress, on stderr: stdout holds the table alone."""
+    """Prints progress to stderr. Only the table goes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -123,16 +122,16 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ended well."""
+    """A process that ended with status 0."""
 
     seconds: float
     peak_mb: float
-    """Largest resident memory of the process itself, 10^6 bytes."""
+    """Largest resident memory of the process itself, in 10^6 bytes."""
     output: str
 
 
 def whole_process(arguments: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None = None) -> Finished:
-    """Runs a command to its end, wall-clock time from start to exit; RuntimeError with what it said if it fails."""
+    """Runs a command and measures the time from start to exit. RuntimeError with its output if it fails."""
     environment = {key: value for key, value in os.environ.items() if key not in _THREADS} | dict(env or {})
     started = time.perf_counter()
     with subprocess.Popen(
@@ -141,7 +140,7 @@ def whole_process(arguments: Sequence[str | Path], cwd: Path, env: Mapping[str, 
     ) as process:  # fmt: skip
         assert process.stdout is not None
         output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)  # the one call that gives this child's own peak
+        _, status, usage = os.wait4(process.pid, 0)  # the only call that reports the peak of this child alone
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -151,14 +150,14 @@ def whole_process(arguments: Sequence[str | Path], cwd: Path, env: Mapping[str, 
 
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""Left out of what a child sees, so that each side has the threads it would have at a user's."""
+"""Removed from the environment of a process, so that each side has the threads that a user would get."""
 
 
 # ----------------------------------------------------------------------------------------------------- results
 
 
 def machine(num_threads: int | str | None = None) -> dict[str, Any]:
-    """What the numbers were measured on."""
+    """The machine that the numbers were measured on."""
     found: dict[str, Any] = {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -187,7 +186,7 @@ def _cpu_model() -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows, as `write` keeps them, as a Markdown table."""
+    """A Markdown table of rows in the form in which `write` saves them."""
     head = ["benchmark", "what", "ours", "peer", "ratio (smallest to largest of n)", "target"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows:
@@ -207,22 +206,22 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def _target(row: Mapping[str, Any]) -> str:
     if row["limit"] is None:
         return ""
-    return f"{'>=' if row['at_least'] else '<='} {row['limit']:g}: {'kept' if row['kept'] else 'NOT kept'}"
+    return f"{'>=' if row['at_least'] else '<='} {row['limit']:g}: {'met' if row['met'] else 'NOT met'}"
 
 
 def write(
     name: str, rows: Sequence[Row], out: Path, *, settings: Mapping[str, Any], checks: Mapping[str, Any], threads: Any
 ) -> dict[str, Any]:
-    """Prints the table and writes `<out>/<name>.json`; returns what it holds.
+    """Prints the table, writes `<out>/<name>.json` and returns its content.
 
-    `settings` says what was run, `checks` that all sides did the same work: each check has `ok`, and the numbers that
-    were compared.
+    `settings` describes what was run. `checks` shows that all sides did the same work: each has `ok` and the `numbers`
+    that were compared.
     """
     content = {
         "benchmark": name,
         "machine": machine(threads),
         "settings": dict(settings),
-        "rows": [asdict(row) | {"kept": row.kept} for row in rows],
+        "rows": [asdict(row) | {"met": row.met} for row in rows],
         "checks": dict(checks),
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -234,26 +233,29 @@ def write(
 
 
 def agreement(numbers: Mapping[str, float], tolerance: float) -> dict[str, Any]:
-    """A check that these numbers lie within `tolerance` of each other."""
+    """A check that these numbers, each with random draws of its own, are within `tolerance` of each other."""
     values = list(numbers.values())
     return {
         "ok": max(values) - min(values) <= tolerance,
         "numbers": {name: round(value, 6) for name, value in numbers.items()},
         "tolerance": tolerance,
+        "statistical": True,
     }
 
 
 def arguments(description: str, *, rounds: int = 5) -> argparse.ArgumentParser:
-    """What every benchmark understands."""
+    """The arguments of every benchmark."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=f"Results: {OUT}/*.json"
     )
-    parser.add_argument("--rounds", type=int, default=rounds, help="rounds; every side runs once in each")
-    parser.add_argument("--quick", action="store_true", help="a few updates, to see that it runs; times mean nothing")
-    parser.add_argument("--out", type=_absolute, default=OUT, help="folder of the results")
+    parser.add_argument("--rounds", type=int, default=rounds, help="number of rounds; every side runs once a round")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few updates, to check that it runs; the times mean nothing"
+    )
+    parser.add_argument("--out", type=_absolute, default=OUT, help="folder for the results")
     return parser
 
 
 def _absolute(path: str) -> Path:
-    """Whole processes have folders of their own to run in."""
+    """Processes are started in other folders."""
     return Path(path).resolve()

@@ -1,9 +1,9 @@
-"""What Weights & Biases offline costs an update: the same run with it and without, alternating.
+"""Cost of offline Weights & Biases per update: the same run with and without it, alternating.
 
     python tests/benchmarks/tracking.py
 
-bert_tiny on the embedded task, one thread, a row of history an update, which is the default. `an update` is the run's
-own clock, which leaves out what W&B needs to start and to finish; `a run` has that, too.
+bert_tiny on the embedded task, one thread, one row of history an update (the default). `an update` is measured by the
+run's own clock, which excludes the start and the end of W&B. `a run` includes them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
         whole = {name: [] for name in MODES}
     found = timing.alternate(sides, rounds)
     rows = [
-        timing.compared("tracking", "an update, W&B offline", "ms", found["offline"], found["none"], "tracking=none"),
+        timing.compared("tracking", "one update, W&B offline", "ms", found["offline"], found["none"], "tracking=none"),
         timing.compared(
             "tracking", f"a run of {updates} updates", "s", whole["offline"], whole["none"], "tracking=none"
         ),

@@ -28,20 +28,32 @@ def train_py(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedP
 
 def train_py_here(*args: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """As `train_py`, but in this process: a new one needs several seconds to import torch and transformers."""
+    return run_here([TRAIN, *args], cwd=cwd, **environment)
+
+
+def run_here(words: Sequence[str], *, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python WORDS` in this process: a script, or a module after `-m`."""
+    is_module = words[0] == "-m"
     output, errors = io.StringIO(), io.StringIO()
     with (
-        mock.patch.dict(os.environ, environment),  # restores the whole environment: main() sets HYDRA_FULL_ERROR
-        mock.patch.object(sys, "argv", [TRAIN, *args]),
+        mock.patch.dict(os.environ, environment),  # restores the whole environment: cli.main() sets HYDRA_FULL_ERROR
+        mock.patch.object(sys, "argv", list(words[is_module:])),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
         own_logging(),
     ):
         try:
-            runpy.run_path(TRAIN, run_name="__main__")
+            if is_module:
+                runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+            else:
+                runpy.run_path(words[0], run_name="__main__")
+            status = 0
         except SystemExit as stop:
-            status = stop.code
-    return subprocess.CompletedProcess([TRAIN, *args], status, output.getvalue(), errors.getvalue())
+            status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            if isinstance(stop.code, str):
+                print(stop.code, file=errors)
+    return subprocess.CompletedProcess(words, status, output.getvalue(), errors.getvalue())
 
 
 @contextlib.contextmanager

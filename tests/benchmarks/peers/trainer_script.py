@@ -1,10 +1,10 @@
-"""Fine-tunes a small BERT classifier with `transformers.Trainer`: what people write when they have no harness.
+"""Fine-tunes a small BERT classifier with `transformers.Trainer`, as people write it without an experiment harness.
 
     python trainer_script.py --model FOLDER --train train.tsv --validation validation.tsv --lr 1e-3 \
         --warmup_steps 24 --max_steps 240 --seed 0 --output FOLDER
 
-FOLDER of `--model` holds config.json and a tokenizer; the weights are random. `--warmup_steps` and `--seed` may be
-lists of equal length: then so many runs are made one after another in this process, on texts tokenised once.
+The folder of `--model` holds config.json and a tokenizer; the weights are random. `--warmup_steps` and `--seed` may be
+lists of equal length. Then that many runs are made one after another in this process, on texts tokenised once.
 """
 
 import argparse

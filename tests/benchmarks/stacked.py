@@ -1,15 +1,15 @@
 """K stacked runs against the same runs one by one: runs an hour, and whether their losses agree.
 
-    python tests/benchmarks/packed.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; on a GPU if there is one
-    python tests/benchmarks/packed.py --quick      # K = 1 and 8, a few updates
+    python tests/benchmarks/stacked.py              # K = 1, 8, 32, 64; bert_tiny, bert_mini; on a GPU if there is one
+    python tests/benchmarks/stacked.py --quick      # K = 1 and 4, a few updates
 
-Needs only torch and transformers, not Hydra, datasets or W&B. Without pyarrow both sides write their traces as JSON. The
-task is SST-2 if the environment variable WARMUP_LAB_DATA names a folder with sst2/train.tsv and sst2/validation.tsv,
-otherwise the embedded task.
+Needs only torch and transformers, not Hydra, datasets or W&B. Without pyarrow both sides write their traces as JSON.
+The task is SST-2 if the environment variable WARMUP_LAB_DATA names a folder with sst2/train.tsv and
+sst2/validation.tsv, otherwise the embedded task.
 
 "One by one" is `training.loop.train`, timed over the first `--alone` runs; the other runs are assumed to take as long.
-"Together" is `training.stacked.train_stacked`. Both are timed from the call to the last file written, alternating, after
-one call of each to warm up caches and kernels. Dropout is off, so that losses can be compared run by run.
+"Together" is `training.stacked.train_stacked`. Both are timed from the call to the last file written, alternating,
+after one call of each to warm up caches and kernels. Dropout is off, so that losses can be compared run by run.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> None:
     }  # fmt: skip
     if options.device.startswith("cuda"):
         settings["peak_bytes"] = torch.cuda.max_memory_allocated(options.device)
-    timing.write("packed", rows, options.out, settings=settings, checks=checks, threads=options.threads)
+    timing.write("stacked", rows, options.out, settings=settings, checks=checks, threads=options.threads)
 
 
 def _options(words: Sequence[str] | None) -> argparse.Namespace:
@@ -82,7 +82,7 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     options = parser.parse_args(words)
     if options.quick:
-        options.models, options.runs, options.updates, options.rounds, options.alone = ["bert_tiny"], [1, 8], 4, 1, 2
+        options.models, options.runs, options.updates, options.rounds, options.alone = ["bert_tiny"], [1, 4], 4, 1, 2
     return options
 
 
@@ -135,7 +135,7 @@ def measure(model: str, num_runs: int, options: argparse.Namespace) -> tuple[tim
     target = TARGETS[model] if num_runs == 64 and options.device.startswith("cuda") else None
     what = f"a run of {model}, {num_runs} together, {options.precision}, {_machine(options.device)}"
     names = ("together", "one by one")
-    row = timing.compared("packed", what, "s", found[names[0]], found[names[1]], names[1], faster=True, limit=target)
+    row = timing.compared("stacked", what, "s", found[names[0]], found[names[1]], names[1], faster=True, limit=target)
     apart = max(abs(one / other - 1) for one, other in zip(losses[names[0]], losses[names[1]], strict=False))
     return row, {"ok": apart <= SAME_LOSS, "numbers": {"largest": apart}, "tolerance": SAME_LOSS}
 
