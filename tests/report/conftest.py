@@ -1,0 +1,38 @@
+"""A sweep and its report, shared by all tests of this folder."""
+
+import pandas as pd
+import pytest
+from fake_sweep import make_sweep
+
+from warmup_lab.report.build import report_sweep
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory):
+    """A folder with its report, and the content of `comparison.json`.
+
+    2 schedulers, 4 warmups, 2 learning rates, 6 seeds. Of the arms without warmup at the larger lr, one run diverged
+    and one learned nothing.
+    """
+    folder = make_sweep(tmp_path_factory.mktemp("sweep") / "study")
+    return folder, report_sweep(folder)
+
+
+@pytest.fixture(scope="session")
+def folder(reported):
+    return reported[0]
+
+
+@pytest.fixture(scope="session")
+def comparison(reported):
+    return reported[1]
+
+
+@pytest.fixture(scope="session")
+def table(folder):
+    return pd.read_parquet(folder / "results.parquet")
+
+
+@pytest.fixture(scope="session")
+def page(folder):
+    return (folder / "report.html").read_text()

@@ -1,0 +1,221 @@
+"""The page: its numbers are those of `comparison.json`, its text is escaped, and a browser can open it."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_sweep import LN2, Outcome, make_sweep, usual
+from report_files import data_rows, leaves, read_specs
+
+from warmup_lab.figures.layout import short_percent
+from warmup_lab.report.build import report_sweep
+from warmup_lab.report.numbers import number, percent, signed
+from warmup_lab.report.page import definitions
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ONE_LINE = {"schedulers": ("warmuplinear",), "lrs": (1e-3,)}
+
+
+# --- numbers
+
+
+class PageText(HTMLParser):
+    """The text in the head of a page and in the cells of its tables, where all its numbers are."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.found, self.values = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag in ("header", "td"):
+            self.inside.append(tag)
+        if tag == "td" and "data-v" in dict(attrs):
+            self.values.append(float(dict(attrs)["data-v"]))
+
+    def handle_endtag(self, tag):
+        if self.inside and tag == self.inside[-1]:
+            self.inside.pop()
+
+    def handle_data(self, data):
+        if self.inside:
+            self.found.append(data)
+
+
+def test_every_number_of_the_page_is_in_comparison_json(comparison, page):
+    parser = PageText()
+    parser.feed(page)
+    known = leaves(comparison)
+    numbers = {float(leaf) for leaf in known if isinstance(leaf, (int, float))}
+    assert len(parser.values) > 1000
+    assert set(parser.values) <= numbers
+    words = " ".join(leaf for leaf in known if isinstance(leaf, str))
+    ways = (
+        number,
+        signed,
+        percent,
+        str,
+        short_percent,
+        lambda value: f"{value:.2g}",
+        lambda value: f"{value:.0f}",
+    )
+    written = {way(value).removesuffix(" %") for value in numbers for way in ways}
+    tokens = re.findall(r"(?<![\w.])[+-]?\d[\d.]*(?:e[+-]?\d+)?", " ".join(parser.found))
+    assert len(tokens) > 1000
+    assert [token for token in tokens if token.rstrip(".") not in written and token not in words] == []
+
+
+def test_every_number_of_the_charts_is_in_comparison_json(comparison, folder):
+    numbers = {float(leaf) for leaf in leaves(comparison) if isinstance(leaf, (int, float))}
+    specs = {name: spec for name, spec in read_specs(folder).items() if not name.startswith("traces")}
+    assert {name.rpartition("-")[0].rpartition("-")[0] for name in specs} == {
+        "oscillation", "oscillation_detail", "quality", "learning_rate",
+    }  # fmt: skip
+    drawn = [
+        row[key]
+        for spec in specs.values()
+        for row in data_rows(spec)
+        for key in ("mean", "low", "high", "value")
+        if row.get(key) is not None and "zero" not in row
+    ]
+    assert len(drawn) > 500
+    assert set(drawn) <= numbers
+
+
+def test_arm_of_which_no_run_learned_is_a_cross(tmp_path):
+    def outcome(strategy):
+        never = strategy["warmup_steps"] == 0
+        return Outcome("completed", True, np.full(120, LN2), {"eval_loss": LN2}) if never else usual(strategy)
+
+    folder = make_sweep(tmp_path / "study", **ONE_LINE, outcome=outcome)
+    found = report_sweep(folder)
+    assert found["arms"][0]["metrics"]["whole/roughness"]["mean"] is None
+    spec = read_specs(folder)["oscillation-0-0"]
+    rows = data_rows(spec)
+    assert [row["cross"] for row in rows] == [False] * 3 + [True]
+    assert spec["layer"][-1]["mark"]["shape"].startswith("M-1,-1")
+    assert "0 of 6" in [row["learned"] for row in rows]
+
+
+# --- text
+
+
+def test_page_has_headline_definitions_and_commands(comparison, page, folder):
+    assert f"<h1>{comparison['headline']}</h1>" in page
+    assert comparison["command"] in page
+    assert f"python -m warmup_lab.report {folder.as_posix()}" in page
+    for one in definitions():
+        assert one["words"].endswith(".")
+        assert f"<code>{one['name']}</code>" in page
+    assert "1.4826 * MAD(d)" in page
+    assert page.count("window.vegaEmbed=") == 1
+    assert "http-equiv" in page
+
+
+def test_definitions_have_labelled_parts():
+    parts = {one["name"]: dict(one["parts"]) for one in definitions()}
+    assert all({"Unit", "Range"} <= set(found) for found in parts.values())
+    assert {"Formula", "Blind spot"} <= set(parts["roughness"])
+
+
+def test_text_of_users_cannot_become_markup(tmp_path):
+    evil = "task.train_file=<img src=x onerror=alert(1)>.tsv</script>"
+    failing = Outcome("error", error="ValueError: <b>bold</b> & broken")
+    folder = make_sweep(
+        tmp_path / "study", lrs=(1e-3,), ratios=(0.0, 0.1), seeds=2, extra=("task.train_file=a.tsv", evil),
+        outcome=lambda strategy: failing if strategy["warmup_steps"] == 0 else usual(strategy),
+    )  # fmt: skip
+    report_sweep(folder)
+    page = (folder / "report.html").read_text()
+    assert "<img src=x" not in page
+    assert "<b>bold</b>" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; broken" in page
+    assert page.count("</script>") == 3
+    assert any(evil in leaf for leaf in leaves(read_specs(folder)) if isinstance(leaf, str))
+
+
+# --- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make install)")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"]
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a report at a width. Returns the page, the messages of its console, and its requests."""
+    opened = []
+
+    def go(path: Path, width: int):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        opened.append(context)
+        shown, messages, requests = context.new_page(), [], []
+        shown.on("console", lambda message: messages.append(message.text))
+        shown.on("pageerror", lambda error: messages.append(str(error)))
+        shown.on("request", lambda request: requests.append(request.url))
+        shown.goto(path.as_uri())
+        shown.wait_for_function("document.documentElement.dataset.charts === 'drawn'", timeout=30_000)
+        return shown, messages, requests
+
+    yield go
+    for context in opened:
+        context.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_draws_its_charts_and_requests_nothing(visit, folder, width):
+    shown, messages, requests = visit(folder / "report.html", width)
+    assert messages == []
+    assert requests == [(folder / "report.html").as_uri()]
+    drawn = ", ".join(f"svg .mark-{mark} path" for mark in ("symbol", "line", "rect"))
+    counting = f"places => places.map(one => one.querySelectorAll('{drawn}').length)"
+    marks = shown.eval_on_selector_all(".chart", counting)
+    assert len(marks) == 3 + 3 + 8 + 5 + 6
+    assert min(marks) >= 4
+    wider = "one => one.getBoundingClientRect().right > innerWidth"
+    assert shown.evaluate("document.documentElement.scrollWidth") == width
+    assert not shown.eval_on_selector_all(".chart svg, h1, figcaption, pre", f"all => all.some({wider})")
+    widths = shown.eval_on_selector_all(".chart svg", "all => all.map(one => one.getBoundingClientRect().width)")
+    assert min(widths) > 250
+
+
+def test_tables_sort_by_mouse_and_keyboard(visit, folder, comparison):
+    shown, _, _ = visit(folder / "report.html", 1280)
+    column = "[...document.querySelectorAll('#runs tbody tr')].map(row => row.cells[4].dataset.v ?? '')"
+    head = shown.locator("#runs thead th").nth(4)
+    button = head.locator("button")
+    assert head.get_attribute("aria-sort") == "none"
+    given = sorted(run["eval_loss"] for run in comparison["runs"] if run["eval_loss"] is not None)
+    for press, order, expected in (
+        (button.click, "ascending", given),
+        (lambda: button.press("Enter"), "descending", given[::-1]),
+    ):
+        press()
+        assert head.get_attribute("aria-sort") == order
+        values = shown.evaluate(column)
+        assert [float(value) for value in values if value] == expected
+        assert values[-2:] == ["", ""]  # runs without the metric stay at the end
+    shown.locator("#runs thead th button").first.click()
+    assert head.get_attribute("aria-sort") == "none"
+    names = shown.evaluate("[...document.querySelectorAll('#runs tbody tr')].map(row => row.cells[0].textContent)")
+    assert names[0].startswith("warmupcosine-w0")
+    assert [name for name in names if "linear" in name][-1].startswith("warmuplinear-w60")
+
+
+def test_page_of_a_sweep_without_runs_opens(visit, tmp_path):
+    folder = make_sweep(tmp_path / "study", **ONE_LINE, outcome=lambda _: None)
+    report_sweep(folder)
+    shown, messages, _ = visit(folder / "report.html", 390)
+    assert messages == []
+    assert shown.evaluate("document.documentElement.scrollWidth") == 390
+    assert "There is nothing to draw" in shown.inner_text("main")
