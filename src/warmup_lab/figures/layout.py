@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_lab.comparison import kind_name
+from warmup_lab.comparison import kind_name, several_lrs
 
 Row = dict[str, Any]
 
@@ -29,8 +29,8 @@ class Layout:
     """Updates of every run; None if the sweep varies them."""
 
     @property
-    def several_rates(self) -> bool:
-        return len({arm["lr"] for arm in self.arms}) > 1
+    def several_lrs(self) -> bool:
+        return several_lrs(arm["lr"] for arm in self.arms)
 
     @property
     def last_step(self) -> int:

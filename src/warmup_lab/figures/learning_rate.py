@@ -74,7 +74,7 @@ def _over_all_rates(layout: Layout) -> Layout:
 
 def learning_rate_figure(largest: list[Row], layout: Layout) -> Figure:
     """Empty if the sweep has only one learning rate."""
-    kinds = unique(arm["kind"] for arm in layout.arms) if layout.several_rates else []
+    kinds = unique(arm["kind"] for arm in layout.arms) if layout.several_lrs else []
     table = heatmap_table(layout)
     losses = [row["loss"] for row in table if row["loss"] is not None]
     span = [min(losses), max(losses)] if losses else [0.0, 1.0]

@@ -117,7 +117,7 @@ def _jitter_marks(section: Row, x: alt.X, foot: float) -> list[AnyChart]:
     layers: list[AnyChart] = [ticks.encode(x=x, y="foot:Q", tooltip=tips)]
     median = section["jitter_lr"]["median"]
     if median is not None:
-        one = _chart_of([{"lr": median, "text": f"jitter from {median:g}"}]).encode(x=x)
+        one = _chart_of([{"lr": median, "text": f"jitter from lr {median:g}"}]).encode(x=x)
         name = one.mark_text(color=_JITTER, align="right", dx=-5, fontSize=12, fontWeight=600)
         layers.append(one.mark_rule(color=_JITTER, strokeWidth=2, strokeDash=[5, 3]))
         layers.append(name.encode(text="text:N", y=alt.value(8)))
