@@ -43,7 +43,7 @@ lint: install ## formatting, lint, types and the order of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-format: install ## mend formatting and what lint can mend by itself
+format: install ## format the code and apply the automatic fixes of lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 

@@ -1,4 +1,4 @@
-"""The packages: each imports only from those below it, and light ones stay light."""
+"""The packages: what each may import, what stays light to import, and how long files and functions are."""
 
 import ast
 from pathlib import Path
@@ -47,6 +47,50 @@ def test_no_module_imports_the_hydra_plugins_of_this_project():
     """The plugins import `warmup_lab`; the other direction would be a cycle that import-linter does not see."""
     found = {(str(path), name) for path in PACKAGE.rglob("*.py") for name in imported_modules(path)}
     assert not {(path, name) for path, name in found if name.startswith("hydra_plugins.warmup_lab")}
+
+
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 45
+LONGER = {
+    "warmup_lab/training/loop.py:_train": "the training loop is read from top to bottom, with a comment a section",
+    "warmup_lab/training/stacked/loop.py:train_group": "the same loop for stacked runs, with the same sections",
+}
+"""`file.py` or `file.py:function` -> why it is longer than allowed."""
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def function_lengths(path: Path) -> dict[str, int]:
+    """Lines of each function of a file, without its docstring and decorators; the longest of those with one name."""
+    lengths: dict[str, int] = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = node.end_lineno - node.lineno + 1 - docstring_length(node)
+            lengths[node.name] = max(length, lengths.get(node.name, 0))
+    return lengths
+
+
+def docstring_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = node.body[0]
+    return 0 if ast.get_docstring(node) is None else first.end_lineno - first.lineno + 1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_files_and_functions_are_short(path):
+    name = str(path.relative_to(ROOT / "src"))
+    lengths = {f"{name}:{function}": length for function, length in function_lengths(path).items()}
+    too_long = {function: length for function, length in lengths.items() if length > MAX_FUNCTION_LINES}
+    num_lines = len(path.read_text().splitlines())
+    too_long |= {name: num_lines} if num_lines > MAX_FILE_LINES else {}
+    assert not too_long.keys() - LONGER.keys(), too_long
+
+
+def test_what_may_be_longer_still_is():
+    for name in LONGER:
+        path, _, function = name.partition(":")
+        file = ROOT / "src" / path
+        if function:
+            assert function_lengths(file)[function] > MAX_FUNCTION_LINES, name
+        else:
+            assert len(file.read_text().splitlines()) > MAX_FILE_LINES, name
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Row:
         return self.ratio.median >= self.limit if self.at_least else self.ratio.median <= self.limit
 
 
-def compared(
+def compared(  # noqa: PLR0913 - one argument for each column of the table
     benchmark: str,
     what: str,
     unit: str,

@@ -21,7 +21,7 @@ def bert_rule(param, grad, m, v, learning_rate, weight_decay_rate, _step):
     return param - update_with_lr, next_m, next_v
 
 
-def gi_rule(param, grad, m, v, learning_rate, weight_decay, step):
+def gi_rule(param, grad, m, v, learning_rate, weight_decay, step):  # noqa: PLR0913 - as in the paper
     """Adam with v_0 = g_1^2 and both corrections (Kalra & Barkeshli 2024), and AdamW's weight decay."""
     return adamw_rule(param, grad, m, grad**2 if step == 0 else v, learning_rate, weight_decay, step)
 

@@ -9,7 +9,7 @@ from warmup_lab.config.schema import OptimizerConfig
 from warmup_lab.optimizers.registry import build_optimizer
 
 
-def lamb_rule(param, grad, m, v, learning_rate, weight_decay, step):
+def lamb_rule(param, grad, m, v, learning_rate, weight_decay, step):  # noqa: PLR0913 - as in the paper
     """Algorithm 2 of You et al. 2020, phi(z) = min(z, 0.1); vectors have no trust ratio, as in BERT's LAMB."""
     m = 0.8 * m + (1 - 0.8) * grad
     v = 0.95 * v + (1 - 0.95) * grad**2

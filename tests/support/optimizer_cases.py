@@ -92,7 +92,7 @@ def updated_by_rule(model: torch.nn.Module, rule: Callable[..., tuple], num_step
     return params
 
 
-def adamw_rule(param, grad, m, v, learning_rate, weight_decay, step):
+def adamw_rule(param, grad, m, v, learning_rate, weight_decay, step):  # noqa: PLR0913 - as in the paper
     """Algorithm 2 of Loshchilov & Hutter 2019, with the rate in both terms, as in PyTorch."""
     m = 0.8 * m + (1 - 0.8) * grad
     v = 0.95 * v + (1 - 0.95) * grad**2

@@ -136,7 +136,7 @@ WRONG = [  # train file, its content, validation file, its content, options, par
 
 
 @pytest.mark.parametrize(("train", "content", "validation", "other", "options", "parts"), WRONG)
-def test_errors_name_the_file_the_fault_and_the_fix(tmp_path, train, content, validation, other, options, parts):
+def test_errors_name_the_file_the_fault_and_the_fix(tmp_path, train, content, validation, other, options, parts):  # noqa: PLR0913 - a column of WRONG each
     path = write(tmp_path / train, content)
     second = write(tmp_path / validation, other) if validation else None
     with pytest.raises(ConfigError) as caught:
