@@ -1,50 +1,51 @@
-"""The picture of a schedule, as a user asks for it."""
+"""The figure of schedules."""
 
-from __future__ import annotations
+from types import SimpleNamespace
 
 import pytest
-from PIL import Image
 
-from warmup_lab.figures.__main__ import main
-from warmup_lab.figures.schedule import text_bars
-from warmup_lab.schedules.registry import SCHEDULES
-from warmup_lab.schedules.shapes import WARMUPS
-from warmup_lab.schedules.warmups import AUTOMATIC_WARMUPS
+from warmup_lab.figures.schedule import schedule_chart, schedule_table, small_chart, text_bars
 
 
-def test_draws_the_schedule_that_a_command_would_use(tmp_path, capsys):
-    path = tmp_path / "schedule.png"
-    assert main(["scheduler=WarmupCosine", "warmup_ratio=0.1", "--out", str(path)]) == 0
-    output = capsys.readouterr().out
-    assert "warmupcosine, 36 updates of warmup, 360 updates, peak lr 0.001" in output
-    with Image.open(path) as image:
-        assert image.width > 1000
-        assert len(set(image.convert("RGB").resize((200, 100)).get_flattened_data())) > 5, "something is drawn"
+def make_plan(multipliers, warmup_steps=1, lr=0.1):
+    """What the figure reads of a plan."""
+    config = SimpleNamespace(optimizer=SimpleNamespace(lr=lr))
+    return SimpleNamespace(
+        total_steps=len(multipliers), warmup_steps=warmup_steps, multiplier=multipliers.__getitem__, config=config
+    )
 
 
-def test_draws_all_schedules_and_svg(tmp_path, capsys):
-    path = tmp_path / "all.svg"
-    assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0
-    assert path.read_text().startswith("<svg")
-    shown = [line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]
-    assert len(shown) == len(set(SCHEDULES.values())), "one that has two names is drawn once"
+@pytest.fixture
+def table():
+    return schedule_table({"a": make_plan([0.0, 1.0, 0.5]), "b": make_plan([1.0, 0.0], warmup_steps=0, lr=2.0)})
 
 
-def test_draws_all_warmups_with_a_small_picture_of_each(tmp_path, capsys):
-    out = tmp_path / "warmups.png"
-    assert main(["scheduler.warmup=all", "max_steps=20", "--out", str(out), "--each", str(tmp_path / "each")]) == 0
-    names = {f"warmup_{name}" for name in (*WARMUPS, *AUTOMATIC_WARMUPS, "start_factor")}
-    assert {path.stem for path in (tmp_path / "each").glob("*.svg")} == names
-    assert "warmup step, 20 updates, peak lr 0.001\n▁▁████" in capsys.readouterr().out
+def test_table_has_a_row_per_update(table):
+    assert table.to_numpy().tolist() == [
+        [0, 0.0, "a", 1],
+        [1, 0.1, "a", 1],
+        [2, 0.05, "a", 1],
+        [0, 2.0, "b", 0],
+        [1, 0.0, "b", 0],
+    ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["scheduler=nope"], "unknown scheduler 'nope'"), (["warmup_ratio=2"], "warmup_ratio=2.0: must be in [0, 1]")],
-)
-def test_wrong_requests_are_refused_in_words(arguments, message, capsys):
-    assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+def test_chart_has_a_panel_per_schedule(table):
+    chart = schedule_chart(table, "Two schedules").to_dict()
+    assert chart["facet"]["sort"] == ["a", "b"]
+    assert chart["title"] == "Two schedules"
+
+
+def test_chart_of_one_schedule_is_titled_by_its_name(table):
+    chart = schedule_chart(table[table["schedule"] == "a"]).to_dict()
+    assert chart["title"] == "a"
+    assert "facet" not in chart
+
+
+def test_small_chart_reaches_from_zero_to_the_peak(table):
+    chart = small_chart(table[table["schedule"] == "b"]).to_dict()
+    assert chart["encoding"]["y"]["scale"]["domain"] == [0, 2.0]
+    assert chart["encoding"]["y"]["axis"] is None
 
 
 def test_text_bars_by_hand():

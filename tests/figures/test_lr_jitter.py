@@ -1,0 +1,72 @@
+"""The figure of `lr_jitter`."""
+
+import pytest
+from fake_arms import failures
+from report_files import data_rows
+
+from warmup_lab.figures.lr_jitter import curve_rows, jitter_figure, loss_range, rate_labels, survival_table
+
+
+def curve(seed, lr, share, loss):
+    return {"seed": seed, "lr": lr, "share": share, "loss": loss, "low": 0.0, "high": 1.0, "overshoots": 1, "probed": 2}
+
+
+CURVES = [curve(None, 0.1, 0.0, 2.0), curve(None, 1.0, 0.5, 9.0), curve(0, 0.1, None, 2.0), curve(0, 1.0, 0.5, None)]
+TRIALS = [
+    {"lr": 0.5, "start": "cold", "multiple": 0.5, "share": 0.8, "survived": failures(4, 5, 0.4, 0.9)},
+    {"lr": 0.5, "start": "warmed", "multiple": 0.5, "share": 1.0, "survived": failures(5, 5, 0.6, 1.0)},
+    {"lr": 2.0, "start": "cold", "multiple": 2.0, "share": 0.0, "survived": failures(0, 5, 0.0, 0.4)},
+]
+SECTION = {
+    "curves": CURVES,
+    "trials": TRIALS,
+    "ramps": [{"seed": 0, "lr": 0.9}, {"seed": 1, "lr": None}],
+    "jitter_lr": {"median": 1.0},
+}
+
+
+def test_curves_are_pooled_or_of_single_seeds():
+    assert curve_rows(CURVES, "share", pooled=True) == CURVES[:2]
+    assert curve_rows(CURVES, "share", pooled=False) == CURVES[3:]
+    assert curve_rows(CURVES, "loss", pooled=False) == CURVES[2:3]
+
+
+def test_loss_is_drawn_up_to_two_and_a_half_times_its_start():
+    assert loss_range(CURVES) == [0.0, 5.0]
+    assert loss_range([curve(None, 0.1, 0.0, 2.0), curve(None, 1.0, 0.0, -1.0)]) == [-1.0, 2.0]
+
+
+def test_survival_of_cold_and_warmed_runs_is_side_by_side():
+    table = survival_table(TRIALS)
+    assert [row["x"] for row in table] == pytest.approx([0.5 / 1.06, 0.5 * 1.06, 2.0 / 1.06])
+    assert [(row["line"], row["share"], row["low"], row["high"], row["runs"]) for row in table] == [
+        ("cold start", 0.8, 0.4, 0.9, "4 of 5"),
+        ("through a warmup", 1.0, 0.6, 1.0, "5 of 5"),
+        ("cold start", 0.0, 0.0, 0.4, "0 of 5"),
+    ]
+
+
+def test_labels_give_the_lr_and_its_multiple():
+    assert rate_labels(TRIALS) == {0.5: ["0.5", "1/2"], 2.0: ["2", "2x"]}
+
+
+def test_figure_has_overshoot_loss_and_survival():
+    (cells,) = jitter_figure(SECTION).rows
+    assert [cell.title for cell in cells] == [
+        "Overshoot along the ramps",
+        "Loss along the ramps",
+        "Constant lr: share of runs that survived",
+    ]
+    rows = data_rows(cells[0].spec)
+    assert {"lr": 0.9, "seed": 0, "foot": 0.0} in rows
+    assert {"lr": 1.0, "text": "jitter from lr 1"} in rows
+
+
+def test_figure_without_trials_has_only_the_ramps():
+    (cells,) = jitter_figure(SECTION | {"trials": [], "jitter_lr": {"median": None}}).rows
+    assert len(cells) == 2
+    assert not any("text" in row for row in data_rows(cells[0].spec))
+
+
+def test_figure_without_ramps_is_empty():
+    assert jitter_figure(None).rows == []

@@ -1,0 +1,102 @@
+"""Numbers of arms over warmup length."""
+
+import pytest
+from fake_arms import failures, make_arm, metric
+
+from warmup_lab.figures.layout import make_layout
+from warmup_lab.figures.over_warmup import (
+    Column,
+    capitalized,
+    draw_columns,
+    metric_column,
+    vertical_range,
+    warmup_table,
+    with_unit,
+)
+from warmup_lab.figures.palette import COLOURS
+
+LOSS = metric_column("eval_loss")
+
+
+@pytest.fixture
+def layout():
+    """Lengths 0, 10 and 50 at two learning rates; of the larger rate without warmup no run learned."""
+    return make_layout(
+        [
+            make_arm(0, metrics={"eval_loss": metric(0.5, 0.4, 0.6)}),
+            make_arm(10, metrics={"eval_loss": metric(0.3)}, failed=failures(1, 6), num_learned=5),
+            make_arm(50, metrics={"eval_loss": metric(0.2, 0.1, 0.3)}),
+            make_arm(0, lr=1e-2, metrics={"eval_loss": metric(None)}, failed=failures(6, 6), num_learned=0),
+            make_arm(50, lr=1e-2),
+        ]
+    )
+
+
+def test_table_has_a_row_per_arm_beside_those_of_equal_length(layout):
+    table = warmup_table(layout, LOSS.read)
+    assert [row["x"] for row in table] == pytest.approx([-0.09, 0.91, 1.91, 0.09, 2.09])
+    assert [row["line"] for row in table] == ["lr 0.001"] * 3 + ["lr 0.01"] * 2
+
+
+def test_table_has_means_and_intervals(layout):
+    table = warmup_table(layout, LOSS.read)
+    assert [(row["mean"], row["low"], row["high"]) for row in table] == [
+        (0.5, 0.4, 0.6),
+        (0.3, None, None),
+        (0.2, 0.1, 0.3),
+        (None, None, None),
+        (None, None, None),
+    ]
+
+
+def test_failures_are_hollow_and_arms_without_learned_runs_crosses(layout):
+    table = warmup_table(layout, LOSS.read)
+    assert [row["fill"] for row in table] == [COLOURS[0], "#ffffff", COLOURS[0], "#ffffff", COLOURS[1]]
+    assert [row["cross"] for row in table] == [False, False, False, True, False]
+    assert [row["learned"] for row in table] == ["6 of 6", "5 of 6", "6 of 6", "0 of 6", "6 of 6"]
+
+
+def test_table_of_several_panels_is_ordered_by_panel():
+    arms = [make_arm(10, scheduler=f"s{kind}", lr=10.0**-rate) for rate in range(3) for kind in range(2)]
+    layout = make_layout(arms)
+    assert [row["panel"] for row in warmup_table(layout, LOSS.read)] == ["s0"] * 3 + ["s1"] * 3
+
+
+def test_range_holds_all_means_and_cuts_wide_intervals():
+    """Spread of the means 1, so intervals count up to 1.5 beyond them: from -0.5, but not below 0, to 3.5."""
+    rows = [{"mean": 1.0, "low": -50.0, "high": 52.0}, {"mean": 2.0, "low": 1.9, "high": 2.1}, {"mean": None}]
+    assert vertical_range(rows) == pytest.approx([-0.21, 3.71])
+
+
+def test_range_without_numbers_or_spread_is_not_empty():
+    assert vertical_range([{"mean": None}]) == pytest.approx([-0.06, 1.06])
+    low, high = vertical_range([{"mean": 0.0, "low": 0.0, "high": 0.0}])
+    assert low < 0 < high
+
+
+def test_cells_are_titled_by_column_and_panel():
+    arms = [
+        make_arm(10, scheduler=f"s{kind}", lr=10.0**-rate, metrics={"eval_loss": metric(0.5)})
+        for rate in range(3)
+        for kind in range(2)
+    ]
+    rows = draw_columns([LOSS, metric_column("excess")], make_layout(arms))
+    assert [[cell.title for cell in row] for row in rows] == [
+        ["Final evaluation loss · s0"],
+        ["Final evaluation loss · s1"],
+    ], "a column without numbers is left out"
+
+
+def test_nothing_is_drawn_without_numbers():
+    assert draw_columns([LOSS], make_layout([make_arm(10)])) == []
+
+
+def test_column_can_add_to_its_charts(layout):
+    column = Column("Title", "axis", LOSS.read, decorate=lambda chart: chart.properties(height=7))
+    ((cell,),) = draw_columns([column], layout)
+    assert cell.spec["height"] == 7
+
+
+def test_words():
+    assert capitalized("final F1") == "Final F1"
+    assert (with_unit("loss", "nats"), with_unit("loss", "")) == ("loss (nats)", "loss")
