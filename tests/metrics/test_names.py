@@ -40,6 +40,12 @@ def test_an_unknown_metric_is_refused_unless_no_run_has_metrics():
     assert resolve_metric("roughnes", RUNS[["run_id", "arm", "lr"]]) == "roughnes"
 
 
-@pytest.mark.parametrize(("metric", "smaller"), [("eval_loss", True), ("eval_f1", False), ("late/rho1", False)])
+@pytest.mark.parametrize(
+    ("metric", "smaller"),
+    [
+        ("eval_loss", True), ("eval_accuracy", False), ("eval_f1", False), ("eval_matthews_correlation", False),
+        ("whole/roughness", True), ("late/rho1", False), ("whole/onset_step", False), ("updates_to_target", True),
+    ],
+)  # fmt: skip
 def test_direction(metric, smaller):
     assert smaller_is_better(metric) == smaller
