@@ -131,7 +131,7 @@ def _survival_chart(trials: list[Row]) -> alt.LayerChart:
     expression = f"{words}[format(datum.value, '~g')] || ''"
     axis = alt.Axis(values=sorted(labels), labelExpr=expression, grid=False, labelOverlap=False)
     scale = alt.Scale(type="log", domain=[min(labels) / 1.35, max(labels) * 1.35], nice=False)
-    x = alt.X("x:Q", title="peak learning rate, and multiple of the jitter lr", scale=scale, axis=axis)
+    x = alt.X("x:Q", title="peak lr, and multiple of the jitter lr", scale=scale, axis=axis)
     y = share_axis("share", "share of runs")
     colour, dash, shape = line_scales(_LINES)
     base = _chart_of(survival_table(trials)).encode(x=x, color=colour)
