@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_runs import in_the_loop, small_plan
+from small_runs import run_parts, small_plan
 from torch import nn
 
 from warmup_lab.config.model_schema import RandomModel
@@ -34,7 +34,7 @@ def test_cka_equals_its_form_with_gram_matrices():
 def test_layers_partition_the_weights_and_outputs_equal_those_of_the_model(kind):
     plan = small_plan()
     plan = replace(plan, config=replace(plan.config, model=RandomModel(kind, num_layers=3, hidden_size=32)))
-    task, model, optimizer, _ = in_the_loop(plan)
+    task, model, optimizer, _ = run_parts(plan)
     layers = weights_by_layer(model)
     assert list(layers) == ["embeddings", "encoder.0", "encoder.1", "encoder.2", "head"]
     assert sorted(id(weight) for weights in layers.values() for weight in weights) == sorted(
@@ -56,7 +56,7 @@ def test_layers_partition_the_weights_and_outputs_equal_those_of_the_model(kind)
 
 def test_gradient_norm_and_update_ratio_of_the_head():
     plan = small_plan(probe=ProbeConfig(layers_every=1, batch_size=8))
-    task, model, optimizer, probes = in_the_loop(plan)
+    task, model, optimizer, probes = run_parts(plan)
     batch = probe_batch(task, 32, seed=5, device="cpu")
     model(**batch).loss.backward()
     named = dict(model.named_parameters())

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from small_runs import in_the_loop, small_plan
+from small_runs import run_parts, small_plan
 
 from warmup_lab.probes.base import PendingUpdate, ProbeContext, probe_batch
 from warmup_lab.probes.overshoot import OvershootProbe
@@ -16,7 +16,7 @@ from warmup_lab.probes.overshoot import OvershootProbe
 def test_overshoot_of_a_small_step_along_the_gradient(rate, expected):
     """A step of `rate` against the gradient lowers the loss for small positive rates; NaN counts as higher."""
     plan = small_plan(dropout=0.0)
-    task, model, optimizer, _ = in_the_loop(plan)
+    task, model, optimizer, _ = run_parts(plan)
     batch = probe_batch(task, 8, seed=0, device="cpu")
     probe = OvershootProbe(ProbeContext(plan, model, optimizer, batch))
     model(**batch).loss.backward()

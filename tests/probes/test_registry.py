@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_runs import in_the_loop, small_plan, stopping_line, train
+from small_runs import run_parts, small_plan, stopping_line, train
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.model_schema import PretrainedModel, RandomModel
@@ -99,7 +99,7 @@ def test_each_kind_of_model_has_layer_columns(tmp_path, kind):
 
 def test_probes_restore_every_state():
     plan = small_plan(probe=ProbeConfig(1, 1, 1, 1, batch_size=16))
-    _, model, optimizer, probes = in_the_loop(plan)
+    _, model, optimizer, probes = run_parts(plan)
     task = tokenize(plan.corpus, plan.config.task, plan.config.model)
     for step, batches in zip(range(3), loop.batches_of(plan, task, collate), strict=False):
         torch.manual_seed(step)
@@ -138,7 +138,7 @@ def count_forward_passes(model):
 )
 def test_a_probed_update_takes_at_most_the_stated_forward_passes(name, most):
     plan = small_plan(probe=ProbeConfig(**{f"{name}_every": 2}))
-    task, model, optimizer, probes = in_the_loop(plan)
+    task, model, optimizer, probes = run_parts(plan)
     batches = [probe_batch(task, 8, seed=1, device="cpu")]
     counted = count_forward_passes(model)
     model(**batches[0]).loss.backward()

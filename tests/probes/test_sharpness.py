@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_runs import in_the_loop, small_plan
+from small_runs import run_parts, small_plan
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import BertConfig, BertForSequenceClassification
@@ -76,7 +76,7 @@ def dense_hessian(model: nn.Module, batch) -> np.ndarray:
 def test_sharpness_equals_the_top_eigenvalue_of_the_dense_hessian():
     """For a model with few weights, after two updates of AdamW; plain and preconditioned."""
     plan = small_plan(probe=ProbeConfig(sharpness_every=1, batch_size=6))
-    task, _, _, _ = in_the_loop(plan)
+    task, _, _, _ = run_parts(plan)
     tiny = bert_of_700_weights()
     model, batch = tiny, {key: value % 12 if key == "input_ids" else value for key, value in
                           probe_batch(task, 6, seed=0, device="cpu").items()}  # fmt: skip

@@ -1,9 +1,11 @@
-"""Tiny runs that tests train in this process."""
+"""Small runs that tests train in this process."""
 
 from __future__ import annotations
 
 import signal
 from pathlib import Path
+
+import torch
 
 from warmup_lab.config.model_schema import RandomModel
 from warmup_lab.config.schema import OptimizerConfig, RunConfig, SchedulerConfig
@@ -11,12 +13,14 @@ from warmup_lab.config.task_schema import SyntheticTask
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.probes.registry import Probes
 from warmup_lab.runs.trace import StepTable
+from warmup_lab.tasks.batches import Task
 from warmup_lab.tasks.tokenizing import tokenize
 from warmup_lab.training import loop
 from warmup_lab.training.run import build
 
 
 def small_plan(*, dropout: float = 0.1, lr: float = 1e-3, scheduler: str = "warmuplinear", **keys) -> Plan:
+    """20 updates in 4 epochs of a model with 1 layer; `keys` are other fields of `RunConfig`."""
     settings = {"epochs": 4, "num_threads": 1, "warmup_ratio": 0.2, "eval_every": 10, **keys}
     return make_plan(
         RunConfig(
@@ -30,12 +34,13 @@ def small_plan(*, dropout: float = 0.1, lr: float = 1e-3, scheduler: str = "warm
 
 
 def train(plan: Plan, directory: Path) -> tuple[dict, StepTable]:
+    """The result and the trace. Tests that call it carry the mark `trains`."""
     result = loop.train(plan, directory, show_progress=False)
     return result, StepTable.read(directory / "trace.parquet")
 
 
 def stopping_line(stop_at: int):
-    """A progress line that sends this process Ctrl-C when the given update is made."""
+    """A class of progress lines that send this process Ctrl-C after update `stop_at`."""
 
     class Line(loop.ProgressLine):
         def update(self, loss: float, lr: float) -> None:
@@ -46,8 +51,8 @@ def stopping_line(stop_at: int):
     return Line
 
 
-def in_the_loop(plan):
-    """A run's parts before its first update."""
+def run_parts(plan: Plan) -> tuple[Task, torch.nn.Module, torch.optim.Optimizer, Probes]:
+    """The task, the model, the optimizer and the probes of a run, before its first update."""
     task = tokenize(plan.corpus, plan.config.task, plan.config.model)
     model, optimizer = build(plan, task)
     return task, model, optimizer, Probes(plan, task, model, optimizer)
