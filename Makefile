@@ -5,10 +5,10 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test compare bench schedules lint format clean
+.PHONY: help install train test compare bench null-test schedules lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## set up .venv with exact versions
 
@@ -32,6 +32,9 @@ compare: install ## a small comparison on the embedded task, with its report
 
 bench: install ## the benchmarks, 40 minutes; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
+
+null-test: install ## size and power of verdicts by simulation, 10 minutes; make null-test ARGS="--only attacks"
+	@$(BIN)/python tests/benchmarks/null_test.py $(ARGS)
 
 schedules: install ## draw every schedule and warmup into docs/
 	@$(BIN)/python -m warmup_lab.figures scheduler=all scheduler.warmup=all warmup_ratio=0.2 'optimizer.betas=[0.9,0.98]' \

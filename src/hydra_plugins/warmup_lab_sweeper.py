@@ -47,7 +47,7 @@ class JitterConfig:
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.JitterSweeper"
     params: dict[str, Any] | None = field(default_factory=dict)
-    """Overrides of the sweep, such as `seed: range(5)`. The command line takes precedence."""
+    """Overrides of the sweep, such as `seed: range(12)`. The command line takes precedence."""
 
 
 for name, node in (("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter", JitterConfig)):

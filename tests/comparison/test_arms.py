@@ -25,13 +25,13 @@ from warmup_lab.comparison.verdicts import Question
 )
 def test_the_reference_has_ten_percent_or_the_nearest_length(warmups, total, reference):
     runs = table(*(arm(SEED_EFFECT + warmup * NOISE, warmup, total=total, name=str(warmup)) for warmup in warmups))
-    verdicts = compare(runs, Question("loss")).verdicts
+    verdicts = compare(runs, Question("eval_loss")).verdicts
     assert {verdict.reference for verdict in verdicts} == {None if reference is None else str(reference)}
     assert {verdict.arm for verdict in verdicts if verdict.value == "reference"} == {str(reference)} - {"None"}
 
 
 def test_without_a_ten_percent_arm_there_is_no_verdict_and_the_reason_lists_the_warmups():
-    comparison = compare(table(arm(SEED_EFFECT, 0), arm(SEED_EFFECT + NOISE, 180)), Question("loss"))
+    comparison = compare(table(arm(SEED_EFFECT, 0), arm(SEED_EFFECT + NOISE, 180)), Question("eval_loss"))
     assert {verdict.value for verdict in comparison.verdicts} == {"no_reference"}
     assert "(36 updates); the warmups are 0, 180" in comparison.verdicts[0].reason
     assert comparison.headline.startswith("Nothing can be concluded about 10 % warmup")
@@ -44,17 +44,17 @@ def test_every_scheduler_lr_and_setting_has_its_own_reference():
         for index, (scheduler, lr) in enumerate(shapes)
         for warmup in (0, 36)
     ]
-    references = {v.arm: v.reference for v in compare(table(*parts), Question("loss")).verdicts}
+    references = {v.arm: v.reference for v in compare(table(*parts), Question("eval_loss")).verdicts}
     assert references["warmupcosine-w0-lr0.001"] == "warmupcosine-w36-lr0.001"
     assert references["warmuplinear-w0-lr0.003"] == "warmuplinear-w36-lr0.003"
     adam = [arm(SEED_EFFECT + w * NOISE, w, name=f"adam-{w}", optimizer="adamw") for w in (0, 36)]
     lion = [arm(SEED_EFFECT - w * NOISE, w, name=f"lion-{w}", optimizer="lion") for w in (0, 36)]
-    assert compare(table(*adam, *lion), Question("loss")).verdict("lion-0").reference == "lion-36"
+    assert compare(table(*adam, *lion), Question("eval_loss")).verdict("lion-0").reference == "lion-36"
 
 
 def test_there_is_no_reference_if_two_arms_could_be_it():
     runs = table(*(arm(SEED_EFFECT + index * NOISE, 36, name=f"decay-{index}") for index in range(2)))
-    assert "set compare.reference" in compare(runs, Question("loss")).verdicts[0].reason
+    assert "set compare.reference" in compare(runs, Question("eval_loss")).verdicts[0].reason
 
 
 def test_constantlr_is_compared_with_warmupconstant():
@@ -66,7 +66,7 @@ def test_a_reference_may_be_stated_and_an_unknown_one_lists_the_arms():
     runs = two_arms(NOISE + 0.05)
     assert verdict_on(runs, "warmuplinear-w36-lr0.001", reference="warmuplinear-w0-lr0.001").value == "better"
     with pytest.raises(ValueError, match=r"'w10'; the arms are: warmuplinear-w36-lr0\.001, warmuplinear-w0"):
-        compare(runs, Question("loss", reference="w10"))
+        compare(runs, Question("eval_loss", reference="w10"))
 
 
 def test_the_linear_shape_is_the_reference_of_every_shape():
@@ -81,5 +81,5 @@ def test_an_arm_without_warmup_belongs_to_the_length_group_of_every_shape():
 
 
 def test_arms_that_differ_only_in_lr_are_one_group_smallest_first():
-    arms = read_runs(table(*(arm(SEED_EFFECT, w, lr=lr) for lr in (3e-3, 1e-3) for w in (0, 36))), "loss").arms
+    arms = read_runs(table(*(arm(SEED_EFFECT, w, lr=lr) for lr in (3e-3, 1e-3) for w in (0, 36))), "eval_loss").arms
     assert [[arms[index].lr for index in group] for group in groups_over_lr(arms)] == [[1e-3, 3e-3]] * 2

@@ -52,6 +52,14 @@ def test_a_grid_that_does_not_reach_an_end_censors_the_ratio(first, second, boun
     assert lr50_ratio(up_to(*first), up_to(*second), LRS).bound == bound
 
 
+@pytest.mark.parametrize(("first", "second"), [((4,) * 6, (2,) * 6), ((3, 2, 3, 3, 2, 3), (1, 2, 1, 1, 1, 1))])
+def test_the_inverse_is_the_ratio_of_the_exchanged_lines(first, second):
+    one, other = lr50_ratio(up_to(*first), up_to(*second), LRS), lr50_ratio(up_to(*second), up_to(*first), LRS)
+    assert one.inverse.ratio == pytest.approx(other.ratio)
+    assert one.inverse.interval == pytest.approx(other.interval)
+    assert (one.inverse.bound, one.inverse.num_seeds) == (other.bound, other.num_seeds)
+
+
 def test_where_no_run_or_every_run_failed_there_is_no_test():
     assert lr50_ratio(up_to(*[4] * 6), up_to(*[4] * 6), LRS).p_value is None
     assert lr50_ratio(up_to(*[0] * 6), up_to(*[0] * 6), LRS).p_value is None

@@ -64,9 +64,9 @@ def test_names_of_groups():
     assert warmup_group_name(arm(), [arm(), arm(lr=3e-3)]) == "warmuplinear lr=0.001"
     assert lr_group_names([arm(), arm(0)]) == ["warmuplinear-w36", "warmuplinear-w0"]
     assert lr_group_names([arm(), arm(total=720)]) == [
-        "warmuplinear-w36 of 360 rte ",
-        "warmuplinear-w36 of 720 rte ",
-    ]
+        "warmuplinear-w36 of 360",
+        "warmuplinear-w36 of 720",
+    ], "only what differs"
     assert lr_group_of(NAMES[1]) == "warmuplinear-w36"
     row = {"scheduler": "warmuplinear", "warmup": "sqrt", "setting": "batch_size=16", "total_steps": 360}
     assert kind_name(row, several_totals=False) == "warmuplinear sqrt batch_size=16"

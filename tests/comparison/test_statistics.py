@@ -7,18 +7,23 @@ import pytest
 from fake_runs import NOISE
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
 from warmup_lab.comparison.statistics import (
     MIN_PAIRS,
     Rate,
+    equal_rates_p,
+    excess_failures_bound,
     holm,
     log_median,
     mean_interval,
     non_inferiority_p,
+    num_seeds_to_show,
     paired_test,
+    rank_test,
     rates_differ_p,
-    split_halves,
     wilson,
     wilson_bounds,
 )
@@ -144,6 +149,116 @@ def test_boschloo_is_at_least_as_powerful_as_fisher_on_either_side(other_total):
             assert rates_differ_p(count, 8, other, other_total) <= min(1.0, 2 * fisher) + 1e-9
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [((0, 12), (0, 12)), ((12, 12), (12, 12)), ((0, 0), (3, 12)), ((3, 12), (0, 0))]
+)
+def test_equal_rates_are_not_tested_where_the_test_cannot_reject(one, other):
+    assert equal_rates_p(wilson(*one), wilson(*other)) is None
+
+
+def test_equal_rates_are_tested_by_boschloo():
+    assert equal_rates_p(wilson(6, 8), wilson(0, 8)) == pytest.approx(2 * 73 / 2**16)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "upper"),
+    [((56, 70), (48, 80), 0.3339), ((9, 10), (3, 10), 0.8090), ((5, 56), (0, 29), 0.1926)],
+)
+def test_newcombes_interval_equals_that_of_his_paper(one, other, upper):
+    """Newcombe (1998), table II, method 10, has the upper ends of two-sided 95 % intervals; ours is one-sided 95 %."""
+
+    def bound(z):
+        (count, total), (other_count, other_total) = one, other
+        p, q = count / total, other_count / other_total
+        middle = (count + z * z / 2) / (total + z * z)
+        half = z * math.sqrt(total * p * (1 - p) + z * z / 4) / (total + z * z)
+        other_middle = (other_count + z * z / 2) / (other_total + z * z)
+        other_half = z * math.sqrt(other_total * q * (1 - q) + z * z / 4) / (other_total + z * z)
+        return p - q + math.hypot(middle + half - p, q - (other_middle - other_half))
+
+    assert bound(stats.norm.isf(0.025)) == pytest.approx(upper, abs=5e-5)
+    assert excess_failures_bound(*one, *other) == pytest.approx(bound(stats.norm.isf(0.05)))
+
+
+def test_the_bound_of_no_failures_is_exact():
+    """At a true rate of the bound, 0 of 12 has a probability of 5 %."""
+    bound = excess_failures_bound(0, 12, 0, 12)
+    assert bound == pytest.approx(0.2209, abs=1e-4)
+    assert stats.binom.pmf(0, 12, bound) == pytest.approx(0.05)
+    assert excess_failures_bound(3, 12, 0, 12) == pytest.approx(
+        confint_proportions_2indep(3, 12, 0, 12, method="newcomb", alpha=0.1)[1]
+    )
+
+
+def test_without_runs_no_excess_is_excluded():
+    assert excess_failures_bound(0, 0, 0, 12) == excess_failures_bound(0, 12, 0, 0) == 1.0
+
+
+# --------------------------------------------------------------------------------------------- rank test
+
+
+@pytest.mark.parametrize("num_pairs", [6, 8, 11])
+def test_the_rank_test_is_a_permutation_test_of_joint_ranks(num_pairs):
+    rng = np.random.default_rng(num_pairs)
+    first, second = rng.normal(size=(2, num_pairs)) + np.array([[0.0], [0.7]])
+    ranks = stats.rankdata(np.concatenate([first, second])).reshape(2, num_pairs)
+    exact = stats.permutation_test(
+        ranks, lambda one, other, axis: (one - other).sum(axis=axis), permutation_type="samples", n_resamples=np.inf
+    )
+    p_value, difference = rank_test(first, second)
+    assert p_value == pytest.approx(exact.pvalue)
+    assert difference == pytest.approx((ranks[0] - ranks[1]).mean())
+
+
+def test_the_rank_test_by_hand():
+    """Pairs (1, 2), (3, 4), ...: every difference of ranks is -1, so the test is a sign test."""
+    p_value, difference = rank_test(np.arange(1.0, 13, 2), np.arange(2.0, 14, 2))
+    assert (p_value, difference) == (2 / 2**6, -1)
+
+
+def test_infinite_values_tie_with_each_other():
+    """Ranks 5.5 of the infinite ones: differences 1 - 3, 2 - 4, 0, ... and every seed with two infinities drops out."""
+    first = np.array([1.0, 2.0, np.inf, np.inf, np.inf, np.inf])
+    second = np.array([3.0, 4.0, np.inf, np.inf, np.inf, np.inf])
+    p_value, difference = rank_test(first, second)
+    assert p_value == pytest.approx(0.5)  # two signs agree: 2 of 4 ways
+    assert difference == pytest.approx(-4 / 6)
+
+
+def test_a_rank_test_that_cannot_reject_has_no_p_value():
+    assert rank_test(np.full(6, np.inf), np.full(6, np.inf)) == (None, 0.0)
+    assert rank_test(np.arange(5.0), np.arange(5.0) + 9) == (None, -5.0)
+    assert rank_test(np.empty(0), np.empty(0)) == (None, 0.0)
+
+
+def test_only_the_order_counts_in_a_rank_test():
+    rng = np.random.default_rng(4)
+    first, second = rng.normal(size=(2, 9))
+    assert rank_test(np.exp(first), np.exp(second)) == rank_test(first, second)
+    assert rank_test(second, first) == (rank_test(first, second)[0], -rank_test(first, second)[1])
+
+
+# -------------------------------------------------------------------------------------- number of seeds
+
+
+@pytest.mark.parametrize(("effect", "spread"), [(1.0, 1.0), (0.5, 1.0), (0.02, 0.03)])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 7])
+def test_the_number_of_seeds_is_the_smallest_with_that_power(effect, spread, level):
+    found = num_seeds_to_show(effect, spread, level=level)
+    powers = [TTestPower().power(effect / spread, number, level) for number in (found - 1, found)]
+    assert powers[0] < 0.8 <= powers[1]
+
+
+def test_the_number_of_seeds_of_cohen():
+    """Paired, d = 0.5, two-sided 5 %, 80 % power: 34 pairs."""
+    assert num_seeds_to_show(0.5, 1.0) == 34
+
+
+def test_no_fewer_seeds_than_a_test_needs():
+    for effect, spread in ((5.0, 1.0), (9.0, 1.0), (1e6, 1.0), (1.0, 0.0)):
+        assert num_seeds_to_show(effect, spread) == MIN_PAIRS
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.04, None, 0.01]) == [pytest.approx(0.04), None, pytest.approx(0.02)]
@@ -166,9 +281,3 @@ def test_log_median_by_hand():
     assert log_median([1.0, None]) is None
     assert log_median([None, None]) is None
     assert log_median([]) is None
-
-
-def test_split_halves_takes_every_other_seed():
-    assert split_halves([4, 0, 3, 1, 2]) == ([1, 3], [0, 2, 4])
-    assert split_halves([7, 7]) == ([], [7])
-    assert split_halves([]) == ([], [])

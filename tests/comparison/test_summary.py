@@ -2,7 +2,7 @@
 
 import pytest
 
-from warmup_lab.comparison.summary import what_was_held_equal
+from warmup_lab.comparison.summary import smallest_sentences, variance_sentence, what_was_held_equal
 
 
 def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[str, object]:
@@ -36,3 +36,46 @@ def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[st
 )
 def test_what_was_held_equal(warmups, sentence):
     assert what_was_held_equal(warmups) == sentence
+
+
+def test_total_lr_is_given_if_it_is_known():
+    linear, sqrt = (
+        warmup(*row) | {"total_lr": total}
+        for row, total in ((("linear", 35, 18.0), 170.5), (("sqrt", 26, 17.8), 198.0))
+    )
+    assert what_was_held_equal([linear, sqrt]) == (
+        " Warmups of 2 shapes (linear, sqrt) have equal T_eff (updates held back in all): 17.8 to 18. Their total lr "
+        "(sum of lr / peak lr over the run) is not equal: 170.5 to 198."
+    )
+    assert what_was_held_equal([linear, sqrt | {"total_lr": 171.0}]).endswith("is equal: 170.5 to 171.")
+    assert "total lr" not in what_was_held_equal([linear, warmup("sqrt", 26, 17.8)])
+
+
+def test_variance_sentence():
+    split = {
+        "lr": 0.72, "warmup": 0.02, "interaction": 0.05, "rest": 0.21, "lrs": [0.0028, 0.004, 0.008],
+        "warmup_percents": [0.0, 10.0, 50.0], "num_runs": 90, "metric": "eval_loss", "title": "final evaluation loss",
+    }  # fmt: skip
+    assert variance_sentence(split) == (
+        "Over lr 0.0028 to 0.008 and warmup 0 to 50 %, lr explains 72 % of the variance of final evaluation loss, "
+        "warmup 2 %, their interaction 5 %, the rest 21 %."
+    )
+
+
+def smallest(family, steps=None):
+    """A row of the section `smallest_warmup` of `comparison.json`."""
+    percent = None if steps is None else steps / 3.6
+    arm = None if steps is None else "arm"
+    row = {"arms": ["a", "b"], "arm": arm, "warmup_steps": steps, "warmup_percent": percent, "reason": "no margin"}
+    return row | {"family": family, "sentence": f"Sentence on {family}."}
+
+
+def test_smallest_warmups_that_agree_are_one_answer():
+    assert smallest_sentences([smallest("linear", 36)]) == ["Sentence on linear."]
+    start = "Smallest warmup shown to be as good as the best"
+    assert smallest_sentences([smallest("linear", 36), smallest("cosine", 36)]) == [
+        f"{start}, for each of 2 sets of arms: 36 updates (10 %)."
+    ]
+    assert smallest_sentences([smallest("linear", 36), smallest("cosine"), smallest("constant")]) == [
+        f"{start}: 36 updates (10 %) for linear; not known (no margin) for cosine, constant."
+    ]

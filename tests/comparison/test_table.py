@@ -1,6 +1,7 @@
 """The table of runs, read from made-up folders."""
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,6 @@ from fake_sweep import Outcome, learning_curve, make_sweep
 from warmup_lab.comparison.table import read_sweep
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.metrics.oscillation import summarise
-from warmup_lab.metrics.paired import roughness_at_matched_loss
 from warmup_lab.runs.result import metric_of, read_result
 
 
@@ -30,10 +30,8 @@ def test_the_table_has_one_row_per_run_and_ordered_columns(sweep):
         "run_id", "arm", "scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer",
         "warmup", "t_eff", "warmup_asked", "setting", "status",
     ]  # fmt: skip
-    assert list(sweep.runs.columns[-2:]) == ["error", "seconds"]
-    assert {"train_loss", "eval_loss", "whole/roughness", "late/max_rise", "matched/roughness"} <= set(
-        sweep.runs.columns
-    )
+    assert list(sweep.runs.columns[-4:]) == ["guess_loss", "guess_accuracy", "error", "seconds"]
+    assert {"train_loss", "eval_loss", "whole/roughness", "late/max_rise"} <= set(sweep.runs.columns)
 
 
 def test_settings_and_metrics_are_those_of_the_result_files(folder, sweep):
@@ -50,11 +48,43 @@ def test_oscillation_is_recomputed_from_the_traces(folder, sweep):
     path = folder / row["run_id"] / "result.json"
     assert row["whole/roughness"] == json.loads(path.read_text())["metrics"]["oscillation"]["whole"]["roughness"]
     trace = pd.read_parquet(folder / row["run_id"] / "trace.parquet")
-    expected = summarise(trace["loss"], trace["lr"], num_classes=2, total_steps=120)
+    expected = summarise(trace["loss"], trace["lr"], entropy=math.log(2), total_steps=120)
     for window, metrics in expected.items():
         for name, value in metrics.items():
             np.testing.assert_equal(row[f"{window}/{name}"], np.nan if value is None else value)
-    assert row["matched/roughness"] == roughness_at_matched_loss(trace["loss"], num_classes=2)
+
+
+def change_results(folder, **changes):
+    """Replaces keys of every `result.json`."""
+    for path in folder.glob("*/result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_guessing_scores_is_that_of_the_training_labels(tmp_path):
+    folder = make_sweep(tmp_path / "study", seeds=1)
+    balanced = read_sweep(folder).runs
+    change_results(folder, label_entropy=0.325, majority_accuracy=0.9)
+    runs = read_sweep(folder).runs
+    assert set(runs["guess_loss"]) == {0.325}
+    assert set(runs["guess_accuracy"]) == {0.9}
+    ratio = runs["whole/roughness"] / balanced["whole/roughness"]
+    assert ratio.dropna().tolist() == pytest.approx([np.log(2) / 0.325] * ratio.notna().sum()), "H is its unit"
+
+
+def test_results_of_older_versions_have_the_guess_of_balanced_classes(tmp_path):
+    folder = make_sweep(tmp_path / "study", seeds=1)
+    change_results(folder, label_entropy=None, majority_accuracy=None, num_classes=4)
+    runs = read_sweep(folder).runs
+    assert set(runs["guess_loss"]) == {np.log(4)}
+    assert set(runs["guess_accuracy"]) == {0.25}
+
+
+def test_runs_without_known_labels_have_no_oscillation(tmp_path):
+    folder = make_sweep(tmp_path / "study", seeds=1)
+    change_results(folder, label_entropy=None, majority_accuracy=None, num_classes=None)
+    runs = read_sweep(folder).runs
+    assert runs["guess_loss"].isna().all()
+    assert not any(name.startswith("whole/") for name in runs.columns)
 
 
 def test_oscillation_in_a_result_is_ignored(tmp_path):

@@ -10,7 +10,7 @@ from program import python
 
 from warmup_lab.config import model_schema, schema, task_schema
 from warmup_lab.config.errors import ConfigError
-from warmup_lab.config.schema import ProbeConfig, SchedulerConfig, TrackingConfig
+from warmup_lab.config.schema import CompareConfig, ProbeConfig, SchedulerConfig, TrackingConfig
 
 
 def documented_fields(module: ModuleType) -> dict[str, set[str]]:
@@ -69,3 +69,26 @@ def test_the_whole_package_imports_nothing_heavy():
     loaded = python("import sys; from warmup_lab.config import *; print(*sys.modules)").split()
     assert "warmup_lab.config.parse" in loaded
     assert not {"torch", "transformers", "numpy", "hydra", "omegaconf", "wandb"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"margin": 0.0}, "compare.margin=0.0: must be above 0, or null"),
+        ({"failure_margin": 1.0}, "compare.failure_margin=1.0: must be between 0 and 1"),
+        ({"failure_margin": 0.0}, "compare.failure_margin=0.0: must be between 0 and 1"),
+        ({"looks": []}, "compare.looks=[]: must be rising numbers of seeds, the first at least 6"),
+        ({"looks": [5, 10]}, "compare.looks=[5, 10]: must be rising numbers of seeds, the first at least 6"),
+        ({"looks": [6, 6]}, "compare.looks=[6, 6]: must be rising numbers of seeds"),
+        ({"looks": [6], "budget_minutes": 0.0}, "compare.budget_minutes=0.0: must be above 0, or null"),
+        ({"budget_minutes": 5.0}, "compare.budget_minutes=5.0: needs compare.looks"),
+    ],
+)
+def test_an_impossible_comparison_is_refused(keys, message):
+    with pytest.raises(ConfigError) as error:
+        CompareConfig(**keys)
+    assert message in str(error.value)
+
+
+def test_looks_are_rising_numbers_of_seeds():
+    assert CompareConfig(looks=[6, 12, 24], budget_minutes=0.5).looks == [6, 12, 24]

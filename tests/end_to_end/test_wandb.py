@@ -53,6 +53,7 @@ def output_of(command: list[str], directory: Path, *, seconds: float, **environm
     return output + errors
 
 
+@pytest.mark.trains
 def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Path) -> None:
     sweep = sweep_yaml() | {"program": TRAIN}
     sweep["parameters"] |= {key: {"value": value} for key, value in TINY.items()}
@@ -89,6 +90,7 @@ def test_every_value_of_the_sweep_is_accepted(train_py_here: Callable[..., Any])
         assert composed | {"scheduler": composed["scheduler"]["name"]} == composed | cell
 
 
+@pytest.mark.trains
 def test_an_online_multirun_sends_each_run_and_a_summary(tmp_path: Path) -> None:
     with StandIn() as server:
         command = [sys.executable, TRAIN, "-m", "task.num_train=64", "task.num_validation=40", "max_steps=2",

@@ -4,7 +4,14 @@ import pytest
 from fake_arms import failures
 from report_files import data_rows
 
-from warmup_lab.figures.lr_jitter import curve_rows, jitter_figure, loss_range, rate_labels, survival_table
+from warmup_lab.figures.lr_jitter import (
+    curve_rows,
+    failure_table,
+    jitter_figure,
+    loss_range,
+    lr50_table,
+    rate_labels,
+)
 
 
 def curve(seed, lr, share, loss):
@@ -22,6 +29,7 @@ SECTION = {
     "trials": TRIALS,
     "ramps": [{"seed": 0, "lr": 0.9}, {"seed": 1, "lr": None}],
     "jitter_lr": {"median": 1.0},
+    "gain": {"lr50": {"cold": {"lr50": 1.0, "interval": [0.7, 1.4]}, "warmed": {"lr50": 1.2, "interval": [1.0, 1.5]}}},
 }
 
 
@@ -36,28 +44,39 @@ def test_loss_is_drawn_up_to_two_and_a_half_times_its_start():
     assert loss_range([curve(None, 0.1, 0.0, 2.0), curve(None, 1.0, 0.0, -1.0)]) == [-1.0, 2.0]
 
 
-def test_survival_of_cold_and_warmed_runs_is_side_by_side():
-    table = survival_table(TRIALS)
+def test_failures_of_cold_and_warmed_runs_are_side_by_side():
+    table = failure_table(TRIALS)
     assert [row["x"] for row in table] == pytest.approx([0.5 / 1.06, 0.5 * 1.06, 2.0 / 1.06])
     assert [(row["line"], row["share"], row["low"], row["high"], row["runs"]) for row in table] == [
-        ("cold start", 0.8, 0.4, 0.9, "4 of 5"),
-        ("through a warmup", 1.0, 0.6, 1.0, "5 of 5"),
-        ("cold start", 0.0, 0.0, 0.4, "0 of 5"),
+        ("cold start", pytest.approx(0.2), pytest.approx(0.1), 0.6, "1 of 5"),
+        ("through a warmup", 0.0, 0.0, 0.4, "0 of 5"),
+        ("cold start", 1.0, 0.6, 1.0, "5 of 5"),
     ]
 
 
-def test_labels_give_the_lr_and_its_multiple():
-    assert rate_labels(TRIALS) == {0.5: ["0.5", "1/2"], 2.0: ["2", "2x"]}
+def test_lr50_is_marked_with_its_interval():
+    assert lr50_table(SECTION["gain"]["lr50"]) == [
+        {"line": "cold start", "lr50": 1.0, "low": 0.7, "high": 1.4, "y": 0.53},
+        {"line": "through a warmup", "lr50": 1.2, "low": 1.0, "high": 1.5, "y": 0.47},
+    ]
+    assert lr50_table({}) == lr50_table({"cold": {"lr50": 1.0, "interval": None}}) == []
 
 
-def test_figure_has_overshoot_loss_and_survival():
+def test_labels_give_the_lr_and_its_multiple_at_halves_and_doubles():
+    between = {"lr": 0.7, "start": "cold", "multiple": 2**-0.5}
+    assert rate_labels([*TRIALS, between]) == {0.5: ["0.5", "1/2"], 2.0: ["2", "2x"]}
+    assert rate_labels([between]) == {0.7: ["0.7"]}
+
+
+def test_figure_has_failures_first_then_overshoot_and_loss():
     (cells,) = jitter_figure(SECTION).rows
     assert [cell.title for cell in cells] == [
+        "Constant lr: share of runs that failed",
         "Overshoot along the ramps",
         "Loss along the ramps",
-        "Constant lr: share of runs that survived",
     ]
-    rows = data_rows(cells[0].spec)
+    assert lr50_table(SECTION["gain"]["lr50"])[0] in data_rows(cells[0].spec)
+    rows = data_rows(cells[1].spec)
     assert {"lr": 0.9, "seed": 0, "foot": 0.0} in rows
     assert {"lr": 1.0, "text": "jitter from lr 1"} in rows
 

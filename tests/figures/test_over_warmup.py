@@ -49,6 +49,12 @@ def test_table_has_means_and_intervals(layout):
     ]
 
 
+def test_mean_is_over_all_seeds_if_known():
+    of_all = {"mean_of_all": 0.6, "interval_of_all": [0.55, 0.65]}
+    table = warmup_table(make_layout([make_arm(0, metrics={"eval_loss": metric(0.5, 0.4, 0.6, **of_all)})]), LOSS.read)
+    assert [(row["mean"], row["low"], row["high"]) for row in table] == [(0.6, 0.55, 0.65)]
+
+
 def test_failures_are_hollow_and_arms_without_learned_runs_crosses(layout):
     table = warmup_table(layout, LOSS.read)
     assert [row["fill"] for row in table] == [COLOURS[0], "#ffffff", COLOURS[0], "#ffffff", COLOURS[1]]

@@ -20,8 +20,14 @@ def test_difference_is_zero_for_the_reference():
     assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None}
 
 
+def test_difference_counts_all_seeds_if_known():
+    of_all = {"mean_of_all": 0.6, "difference_of_all": 0.25, "difference_interval_of_all": [0.2, 0.3]}
+    arm = make_arm(0, metrics={"eval_loss": metric(0.5, difference=0.2, difference_interval=[0.1, 0.3], **of_all)})
+    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3}
+
+
 def test_reference_without_runs_has_no_difference():
-    arm = make_arm(10, verdict={"value": "reference"}, metrics={"eval_loss": metric(None) | {"num_runs": 0}})
+    arm = make_arm(10, verdict={"value": "reference"}, metrics={"eval_loss": metric(None)})
     assert difference_from_reference("eval_loss", arm)["mean"] is None
 
 

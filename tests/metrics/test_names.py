@@ -13,8 +13,8 @@ RUNS = pd.DataFrame({"run_id": ["a"], "arm": ["b"], "lr": [0.1], "whole/roughnes
     ("metric", "title", "unit"),
     [
         ("eval_accuracy", "final accuracy", "share of examples"),
-        ("late/roughness", "roughness of the loss, last 50 % of updates", "ln C"),
-        ("matched/roughness", "roughness of the loss at matched loss", "ln C"),
+        ("late/roughness", "roughness of the loss, last 50 % of updates", "H, label entropy"),
+        ("matched/roughness", "roughness of the loss at matched loss, minus that of the reference", "H, label entropy"),
         ("my_metric", "my metric", ""),
     ],
 )

@@ -1,15 +1,14 @@
 """Metrics that need a second run or a loss level, on hand-made traces."""
 
 import math
-import statistics
 
 import numpy as np
 import pytest
-from loss_traces import LENGTHS, LN2, NAN, FloatArray, burst, learning_curve, noise, reference_level, series
+from loss_traces import LN2, NAN, FloatArray, burst, learning_curve, noise, reference_level, series
 
-from warmup_lab.metrics.oscillation import roughness
-from warmup_lab.metrics.paired import excess, roughness_at_matched_loss, updates_to_target
-from warmup_lab.metrics.series import neighbour_median
+from warmup_lab.metrics.oscillation import interquartile_mean, roughness
+from warmup_lab.metrics.paired import excess, half_way_loss, matched_roughness, updates_to_target
+from warmup_lab.metrics.series import LossSeries
 
 # --- excess ---
 
@@ -53,144 +52,147 @@ def test_excess_of_one_update_is_none() -> None:
 # --- updates_to_target ---
 
 
-def test_the_reference_reaches_its_own_half_way_loss_just_after_half() -> None:
-    reference = np.linspace(1, 0, 200)
-    assert updates_to_target(reference, reference) == 101
+def test_updates_to_target_by_hand() -> None:
+    # The median of the 25 losses up to update t of a line is the loss of update t - 12.
+    line = np.linspace(1, 0, 201)
+    assert updates_to_target(line, 0.5) == 112
+    assert updates_to_target(line, 0.501) == 112
+    assert updates_to_target(line, 0.499) == 113
 
 
-def test_updates_to_target_of_a_run_twice_as_fast() -> None:
-    # The median lags 12 updates: at 100 the reference's is 200 - 88, which 200 - 2 (t - 12) passes after 56.
-    steps = np.arange(200.0)
-    assert updates_to_target(200 - 2 * steps, 200 - steps) == 57
+def test_a_target_that_is_just_reached_counts() -> None:
+    assert updates_to_target(np.full(30, 0.5), 0.5) == 24
 
 
 def test_updates_to_target_of_runs_that_never_reach_it_is_none() -> None:
-    reference = np.linspace(1, 0, 200)
-    assert updates_to_target(np.full(200, 1.0), reference) is None
-    assert updates_to_target([*[1.0] * 30, NAN], reference) is None
-    assert updates_to_target(np.zeros(24), reference) is None
+    assert updates_to_target(np.full(200, 1.0), 0.5) is None
+    assert updates_to_target([*[1.0] * 30, NAN], 0.5) is None
+    assert updates_to_target([*[1.0] * 30, NAN, *[0.1] * 60], 0.5) is None
+    assert updates_to_target(np.zeros(200), NAN) is None
 
 
-def test_updates_to_target_needs_a_full_median() -> None:
-    assert updates_to_target(np.zeros(25), np.linspace(1, 0, 200)) == 24
+@pytest.mark.parametrize(("num_updates", "expected"), [(0, None), (24, None), (25, 24)])
+def test_updates_to_target_needs_a_full_median(num_updates: int, expected: int | None) -> None:
+    assert updates_to_target(np.zeros(num_updates), 0.5) == expected
 
 
 def test_a_few_lucky_batches_do_not_reach_the_target() -> None:
-    reference = np.linspace(1, 0, 200)
     lucky = np.ones(200)
     lucky[:12] = 0.0
-    assert updates_to_target(lucky, reference) is None
+    assert updates_to_target(lucky, 0.5) is None
     lucky[12] = 0.0
-    assert updates_to_target(lucky, reference) == 24
+    assert updates_to_target(lucky, 0.5) == 24
 
 
-def test_a_reference_without_a_half_way_loss_sets_no_target() -> None:
-    assert updates_to_target(np.zeros(100), []) is None
-    assert updates_to_target(np.zeros(100), np.ones(47)) is None
-    assert updates_to_target(np.zeros(100), np.ones(48)) == 24
-    assert updates_to_target(np.zeros(100), [*[1.0] * 40, *[NAN] * 60]) is None
+def test_half_way_loss_by_hand() -> None:
+    # The median of the last 10 % of 1000 updates is 0.2; of the last 25 of 100 updates, 0.1.
+    assert half_way_loss(np.where(np.arange(1000) < 910, 0.9, 0.2), entropy=0.6) == pytest.approx(0.4)
+    assert half_way_loss(np.where(np.arange(100) < 87, 0.9, 0.1), entropy=0.6) == pytest.approx(0.35)
 
 
-# --- roughness_at_matched_loss ---
+@pytest.mark.parametrize("loss", [[], [1.0] * 24, [*[1.0] * 40, NAN], [*[1.0] * 40, NAN, *[0.1] * 40]])
+def test_a_short_or_diverged_run_has_no_half_way_loss(loss: list[float]) -> None:
+    assert half_way_loss(loss, entropy=1.0) is None
+    assert half_way_loss([1.0] * 25, entropy=1.0) == 1.0
 
 
-def reference_matched_roughness(loss: list[float], num_classes: int) -> float | None:
-    chance = math.log(num_classes)
-    inside = [0.4 * chance <= reference_level(loss, step) <= 0.8 * chance for step in range(len(loss))]
-    differences = [
-        loss[step] - 2 * loss[step - 1] + loss[step - 2]
-        for step in range(2, len(loss))
-        if inside[step] and inside[step - 1] and inside[step - 2]
-    ]
-    if len(differences) < 8:
-        return None
-    middle = statistics.median(differences)
-    return 1.4826 * statistics.median(abs(value - middle) for value in differences) / math.sqrt(6) / chance
+# --- matched_roughness ---
 
 
-def descent(middle: list[float]) -> FloatArray:
-    """150 updates that bounce by 0.3 around 1.0, above the band of C = 2; then `middle`; then 60 at 0.1, below it."""
-    return np.array([1.3, 0.7] * 75 + middle + [0.1] * 60)
+def noisy(levels: FloatArray, *, seed: int) -> FloatArray:
+    """A loss whose noise depends on its level x, in units of H = 1, as sampling noise does: 0.4 x (1 - x)."""
+    return levels + 0.4 * levels * (1 - levels) * noise(levels.size, seed=seed, sigma=1.0, level=0.0)
 
 
-@pytest.mark.parametrize("num_updates", LENGTHS)
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_matched_roughness_equals_the_reference(num_updates: int, num_classes: int) -> None:
-    loss = learning_curve(num_updates)
-    expected = reference_matched_roughness(loss.tolist(), num_classes)
-    assert roughness_at_matched_loss(loss, num_classes=num_classes) == pytest.approx(expected, abs=1e-12)
-    assert expected is not None or num_updates < 37
+def line(*points: tuple[int, float]) -> FloatArray:
+    """Straight lines through (update, loss)."""
+    steps, values = zip(*points, strict=True)
+    return np.interp(np.arange(steps[-1]), steps, values)
 
 
-def test_matched_roughness_covers_only_the_band() -> None:
-    loss = descent([0.35, 0.45] * 30)
-    # The level of the 58 updates 151..208 is in the band: 28 second differences of +0.2, 28 of -0.2.
-    expected = 1.4826 * 0.2 / math.sqrt(6) / LN2
-    assert roughness_at_matched_loss(loss, num_classes=2) == pytest.approx(expected)
-    assert roughness_at_matched_loss(loss, num_classes=2) == pytest.approx(roughness(series(loss), slice(151, 209)))
-    assert roughness(series(loss)) == pytest.approx(6 * expected)
+LINGERS_HIGH = line((0, 0.8), (500, 0.75), (600, 0.4))
+LINGERS_LOW = line((0, 0.8), (100, 0.45), (600, 0.4))
 
 
-@pytest.mark.parametrize(("level", "defined"), [(0.39, False), (0.41, True), (0.79, True), (0.81, False)])
-@pytest.mark.parametrize("num_classes", [2, 6])
-def test_the_band_is_in_units_of_ln_c(level: float, defined: bool, num_classes: int) -> None:
-    flat = np.full(50, level * math.log(num_classes))
-    assert roughness_at_matched_loss(flat, num_classes=num_classes) == (0.0 if defined else None)
-
-
-def test_the_level_sets_the_band_not_the_loss_itself() -> None:
-    # Every loss is outside the band of 0.277 to 0.555. The level of the updates 12..87 is 0.4, in the middle of it.
-    loss = np.tile([0.1, 0.7], 50)
-    expected = 1.4826 * 1.2 / math.sqrt(6) / LN2
-    assert roughness_at_matched_loss(loss, num_classes=2) == pytest.approx(expected)
-    # Here every loss is inside the band except at every 30th update, which changes nothing.
-    spiked = np.where(np.arange(90) % 30 == 15, 5.0, noise(90, sigma=0.01, level=0.4))
-    assert roughness_at_matched_loss(spiked, num_classes=2) == roughness(series(spiked))
-
-
-def test_matched_roughness_needs_eight_triples() -> None:
-    # On a step of n updates, the level is in the band at all but the first and the last.
-    expected = 1.4826 * 0.2 / math.sqrt(6) / LN2
-    assert roughness_at_matched_loss(descent([0.35, 0.45] * 6), num_classes=2) == pytest.approx(expected)
-    assert roughness_at_matched_loss(descent([0.35, 0.45] * 5 + [0.35]), num_classes=2) is None
-    # With exact bouncing, the level near a border is in the band at every second update: 12 of 24, no three in a row.
-    loss = np.tile([0.1, 0.7], 12)
-    assert sum(0.4 * LN2 <= level <= 0.8 * LN2 for level in neighbour_median(loss)) == 12
-    assert roughness_at_matched_loss(loss, num_classes=2) is None
-
-
-def test_second_differences_do_not_reach_over_a_gap() -> None:
-    # Down to 0.1 and back up: two stays of 5 updates each in the band have 6 triples; stays of 6 have 8.
-    for num_updates, expected in ((7, None), (8, 0.0)):
-        stay = [0.4] * num_updates
-        loss = [1.0] * 30 + stay + [0.1] * 30 + stay + [1.0] * 30
-        assert roughness_at_matched_loss(loss, num_classes=2) == expected
-
-
-def test_matched_roughness_of_equal_noise_at_equal_loss_is_equal() -> None:
-    chance_share = [np.exp(-np.arange(6000) / time_constant) for time_constant in (500, 3000)]
-    arms = [
-        LN2 * (share + 0.4 * share * (1 - share) * noise(6000, seed=seed, sigma=1.0, level=0.0))
-        for seed, share in enumerate(chance_share)
-    ]
-    fast, slow = (roughness(series(arm)) or 0 for arm in arms)
-    assert slow > 3 * fast
-    matched = [roughness_at_matched_loss(arm, num_classes=2) or 0 for arm in arms]
-    # About 350 and 2100 updates: standard errors of 8 % and 3 %. Noise of 0.4 x (1 - x) is 0.096 at the mean x, 0.6.
-    assert matched == pytest.approx([0.096, 0.096], rel=0.25)
-
-
-def test_matched_roughness_of_short_diverged_and_unlearned_runs() -> None:
-    loss = descent([0.35, 0.45] * 30)
-    assert roughness_at_matched_loss(noise(300, sigma=0.01, level=LN2), num_classes=2) is None
-    assert roughness_at_matched_loss([*loss, NAN, *[0.4] * 50], num_classes=2) == roughness_at_matched_loss(
-        loss, num_classes=2
+def reference_weights(ours: list[float], theirs: list[float], entropy: float) -> list[float]:
+    """The weight of each second difference of `ours`, from the definition."""
+    own, other = (
+        [math.floor(reference_level(loss, step) / (0.025 * entropy)) for step in range(1, len(loss) - 1)]
+        for loss in (ours, theirs)
     )
-    for short in ([], [0.4], [0.4] * 9, [NAN]):
-        assert roughness_at_matched_loss(short, num_classes=2) is None
-    assert roughness_at_matched_loss([0.4] * 10, num_classes=2) == 0.0
-    # Away from the borders the level is 0.4; half of the second differences overflow.
+    return [min(own.count(level), other.count(level)) / own.count(level) for level in own]
+
+
+@pytest.mark.parametrize("num_updates", [60, 235])
+@pytest.mark.parametrize("entropy", [LN2, 1.1])
+def test_matched_roughness_equals_the_reference(num_updates: int, entropy: float) -> None:
+    pair = [learning_curve(num_updates, seed=seed).tolist() for seed in (0, 1)]
+    found = matched_roughness(*pair, entropy=entropy)
+    assert found is not None
+    for value, ours, theirs in ((found[0], *pair), (found[1], *reversed(pair))):
+        sizes = np.abs(np.diff(ours, n=2))
+        expected = interquartile_mean(sizes, np.array(reference_weights(ours, theirs, entropy)))
+        assert value == pytest.approx(expected / 0.6933668 / math.sqrt(6) / entropy)
+
+
+def test_a_run_matched_with_itself_has_its_roughness() -> None:
+    loss = learning_curve(235)
+    whole = roughness(series(loss))
+    assert matched_roughness(loss, loss, entropy=LN2) == pytest.approx((whole, whole))
+
+
+def test_matched_roughness_swaps_with_the_runs() -> None:
+    pair = learning_curve(235), learning_curve(300, seed=1)
+    found = matched_roughness(*pair, entropy=LN2)
+    assert found is not None
+    assert matched_roughness(*reversed(pair), entropy=LN2) == found[::-1]
+
+
+@pytest.mark.parametrize(
+    ("levels", "reference"),
+    [
+        (LINGERS_HIGH, LINGERS_LOW),
+        (line((0, 1.0), (500, 0.9), (600, 0.1)), line((0, 1.0), (100, 0.15), (600, 0.1))),
+        (0.2 + 0.8 * np.exp(-np.arange(341) / 30), 0.2 + 0.8 * np.exp(-np.arange(341) / 100)),
+    ],
+)
+def test_lingering_at_a_level_does_not_count(levels: FloatArray, reference: FloatArray) -> None:
+    pairs = [(noisy(levels, seed=2 * k), noisy(reference, seed=2 * k + 1)) for k in range(60)]
+    unmatched = np.array([[roughness(LossSeries(loss, entropy=1.0)) for loss in pair] for pair in pairs])
+    ours, theirs = np.array([matched_roughness(*pair, entropy=1.0) for pair in pairs]).T
+    # A single difference has a standard deviation of 0.013, so the mean of 60 has 0.0017.
+    assert np.mean(ours - theirs) == pytest.approx(0, abs=0.006)
+    assert abs(np.diff(unmatched.mean(axis=0))[0]) > 0.008
+
+
+def test_matched_roughness_sees_a_real_difference_at_equal_loss() -> None:
+    rough = LINGERS_LOW + 1.5 * (noisy(LINGERS_LOW, seed=0) - LINGERS_LOW)
+    ours, theirs = matched_roughness(rough, noisy(LINGERS_HIGH, seed=1), entropy=1.0) or (0, 1)
+    # Standard error of a ratio: about 20 %.
+    assert 1.2 < ours / theirs < 1.9
+
+
+def test_runs_that_share_too_few_updates_have_no_matched_roughness() -> None:
+    high, low = noise(200, level=0.95, sigma=0.001), noise(200, level=0.2, sigma=0.001)
+    assert matched_roughness(high, low, entropy=1.0) is None
+    # A bin starts at 0.5; the 26 updates have 24 second differences, the 27 have 25.
+    flat = np.full(200, 0.51)
+    assert matched_roughness(np.full(26, 0.51), flat, entropy=1.0) is None
+    assert matched_roughness(np.full(27, 0.51), flat, entropy=1.0) == (0.0, 0.0)
+    for short in ([], [0.51], [NAN]):
+        assert matched_roughness(short, flat, entropy=1.0) is None
+        assert matched_roughness(flat, short, entropy=1.0) is None
+
+
+def test_matched_roughness_ends_before_a_divergence() -> None:
+    loss, other = learning_curve(235), learning_curve(235, seed=1)
+    assert matched_roughness([*loss, NAN, *[0.4] * 50], other, entropy=LN2) == matched_roughness(
+        loss, other, entropy=LN2
+    )
     huge = np.tile([1.7e308, 0.4, -1.7e308, 0.4], 20)
-    assert roughness_at_matched_loss(huge, num_classes=2) is None
-    with pytest.raises(ValueError, match="num_classes=1: must be at least 2"):
-        roughness_at_matched_loss(loss, num_classes=1)
+    assert matched_roughness(huge, huge, entropy=1.0) is None
+
+
+def test_matched_roughness_needs_an_entropy() -> None:
+    with pytest.raises(ValueError, match="entropy=0: must be above 0"):
+        matched_roughness([0.5], [0.5], entropy=0)

@@ -8,7 +8,6 @@ import pytest
 from loss_traces import LENGTHS, learning_curve, noise, reference_level, series
 
 from warmup_lab.metrics.series import (
-    LossSeries,
     exponential_average,
     finite_prefix,
     neighbour_median,
@@ -101,10 +100,5 @@ def test_series_of_an_empty_trace_are_empty() -> None:
     empty = np.array([])
     for function in (neighbour_median, residual, trailing_median, exponential_average, finite_prefix):
         assert function(empty).shape == (0,)
-    assert series(empty).spikes.shape == (0,)
-
-
-@pytest.mark.parametrize("num_classes", [0, 1])
-def test_one_class_is_refused(num_classes: int) -> None:
-    with pytest.raises(ValueError, match=rf"num_classes={num_classes}: must be at least 2"):
-        LossSeries([0.5], num_classes=num_classes)
+    for name in ("level", "residual", "spikes", "climb", "has_risen"):
+        assert getattr(series(empty), name).shape == (0,)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_sweep import LN2, Outcome, make_sweep, usual
+from fake_sweep import LN2, Outcome, learning_curve, make_job, make_sweep, usual, write_sweep
 from report_files import data_rows, leaves, read_specs
 
+from warmup_lab.comparison.numbers import p_text
 from warmup_lab.figures.layout import short_percent
 from warmup_lab.report.build import report_sweep
 from warmup_lab.report.numbers import number, percent, signed
@@ -58,6 +59,7 @@ def test_every_number_of_the_page_is_in_comparison_json(comparison, page):
         percent,
         str,
         short_percent,
+        p_text,
         lambda value: f"{value:.2g}",
         lambda value: f"{value:.0f}",
     )
@@ -71,14 +73,15 @@ def test_every_number_of_the_charts_is_in_comparison_json(comparison, folder):
     numbers = {float(leaf) for leaf in leaves(comparison) if isinstance(leaf, (int, float))}
     specs = {name: spec for name, spec in read_specs(folder).items() if not name.startswith("traces")}
     assert {name.rpartition("-")[0].rpartition("-")[0] for name in specs} == {
-        "oscillation", "oscillation_detail", "quality", "learning_rate",
+        "failures", "usable_lr", "oscillation", "oscillation_detail", "quality", "learning_rate",
     }  # fmt: skip
     drawn = [
-        row[key]
+        number
         for spec in specs.values()
         for row in data_rows(spec)
-        for key in ("mean", "low", "high", "value")
-        if row.get(key) is not None and "zero" not in row
+        for key in ("mean", "low", "high", "value", "lr50")
+        for number in leaves(row.get(key))
+        if number is not None and "zero" not in row
     ]
     assert len(drawn) > 500
     assert set(drawn) <= numbers
@@ -103,13 +106,14 @@ def test_arm_of_which_no_run_learned_is_a_cross(tmp_path):
 
 
 def test_page_has_headline_definitions_and_commands(comparison, page, folder):
-    assert f"<h1>{comparison['headline']}</h1>" in page
+    (headline,) = re.findall("<h1>(.*?)</h1>", page)
+    assert re.sub("<[^>]+>", "", headline) == comparison["headline"]
     assert comparison["command"] in page
     assert f"python -m warmup_lab.report {folder.as_posix()}" in page
     for one in definitions():
         assert one["words"].endswith(".")
         assert f"<code>{one['name']}</code>" in page
-    assert "1.4826 * MAD(d)" in page
+    assert "IQM(|d|) / 0.6934" in page
     assert page.count("window.vegaEmbed=") == 1
     assert "http-equiv" in page
 
@@ -118,6 +122,51 @@ def test_definitions_have_labelled_parts():
     parts = {one["name"]: dict(one["parts"]) for one in definitions()}
     assert all({"Unit", "Range"} <= set(found) for found in parts.values())
     assert {"Formula", "Blind spot"} <= set(parts["roughness"])
+
+
+def test_first_screen_is_headline_chart_sentences_and_facts(page):
+    header = page[page.index("<header>") : page.index("</header>")]
+    places = [
+        header.index(part) for part in ("<h1", 'id="quality-0-0"', '<ul class="sentences">', '<dl class="facts">')
+    ]
+    assert places == sorted(places)
+    assert page.count('id="quality-0-0"') == 1
+
+
+def test_table_of_arms_counts_all_seeds_first(comparison, page):
+    table = page[page.index('<table class="sortable" id="arms">') :].partition("</table>")[0]
+    heads = [re.sub("<[^>]+>", "", head).strip() for head in re.findall(r"<th .*?</th>", table)]
+    assert heads[6:8] == ["eval_loss all seeds, 95 %", "difference all seeds, 95 %"]
+    assert heads[-4] == "difference where both learned selected on the outcome; does not decide"
+    assert comparison["oscillation"][0]["title"] in page.partition("Exploratory, not the primary metric: ")[2][:80]
+
+
+def test_page_of_a_rank_metric_has_no_means_over_all_seeds(tmp_path):
+    folder = make_sweep(tmp_path / "study", **ONE_LINE, compare={"metric": "roughness", "margin": None})
+    report_sweep(folder)
+    page = (folder / "report.html").read_text()
+    assert "whole/roughness <small>where learned, 95 %</small>" in page
+    assert "ranks worst" in page
+
+
+def test_every_chart_has_a_place(folder, page):
+    assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
+
+
+def test_page_of_ramps_has_no_figures_over_the_warmup(tmp_path):
+    def ramp(strategy):
+        return Outcome(loss=learning_curve(strategy), overshoot=np.arange(200) >= 150)
+
+    jobs = [make_job("exponentialramp", 0, 0.1, seed, 200) for seed in range(3)]
+    found = report_sweep(write_sweep(tmp_path / "study", jobs, ramp))
+    assert found["lr_jitter"] is not None
+    page = (tmp_path / "study" / "report.html").read_text()
+    header = page[page.index("<header>") : page.index("</header>")]
+    assert 'id="lr_jitter-0-0"' in header
+    assert "versus warmup length" not in page
+    names = {name.rpartition("-")[0].rpartition("-")[0] for name in read_specs(tmp_path / "study")}
+    assert names & {"oscillation", "oscillation_detail", "quality", "failures", "usable_lr"} == set()
+    assert [name for name in read_specs(tmp_path / "study") if page.count(f'id="{name}"') != 1] == []
 
 
 def test_text_of_users_cannot_become_markup(tmp_path):
@@ -180,7 +229,7 @@ def test_page_draws_its_charts_and_requests_nothing(visit, folder, width):
     drawn = ", ".join(f"svg .mark-{mark} path" for mark in ("symbol", "line", "rect"))
     counting = f"places => places.map(one => one.querySelectorAll('{drawn}').length)"
     marks = shown.eval_on_selector_all(".chart", counting)
-    assert len(marks) == 3 + 3 + 8 + 5 + 6
+    assert len(marks) == 2 + 2 + 3 + 3 + 8 + 5 + 6
     assert min(marks) >= 4
     wider = "one => one.getBoundingClientRect().right > innerWidth"
     assert shown.evaluate("document.documentElement.scrollWidth") == width

@@ -11,6 +11,8 @@ from warmup_lab.comparison.verdicts import Question, Verdict
 SEED_EFFECT = np.array([0.50, 0.61, 0.43, 0.57, 0.49, 0.66, 0.52, 0.45])
 NOISE = 0.01 * np.array([1.0, -2.0, 1.5, -0.5, 2.0, -1.0, -1.5, 0.5])
 """Mean 0, SD 0.0146."""
+GUESS_LOSS = 0.6931
+"""Loss of guessing one of two balanced classes."""
 
 
 def arm(losses, warmup=36, *, total=360, lr=1e-3, scheduler="warmuplinear", name=None, **columns) -> pd.DataFrame:
@@ -24,7 +26,9 @@ def arm(losses, warmup=36, *, total=360, lr=1e-3, scheduler="warmuplinear", name
         "seed": np.arange(len(losses)),
         "status": "completed",
         "failed_to_learn": False,
-        "loss": np.asarray(losses, dtype=float),
+        "eval_loss": np.asarray(losses, dtype=float),
+        "guess_loss": GUESS_LOSS,
+        "guess_accuracy": 0.5,
     }
     return pd.DataFrame({**frame, **columns})
 
@@ -33,13 +37,38 @@ def table(*arms: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(arms, ignore_index=True)
 
 
+def shapes(**arms) -> pd.DataFrame:
+    """Arms of equal length, each with another shape of the warmup, which names it. They have no trend."""
+    return table(*(part.assign(warmup=shape, arm=shape) for shape, part in arms.items()))
+
+
 def two_arms(change, **columns) -> pd.DataFrame:
     """The 10 % arm, and one without warmup that differs from it by `change`."""
     return table(arm(SEED_EFFECT), arm(SEED_EFFECT + change, 0, **columns))
 
 
 def verdict_on(runs: pd.DataFrame, name: str = "warmuplinear-w0-lr0.001", **question) -> Verdict:
-    return compare(runs, Question("loss", **question)).verdict(name)
+    return compare(runs, Question("eval_loss", **question)).verdict(name)
+
+
+def failing(num_failed, num_seeds=6, warmup=36, *, loss=0.5, **columns) -> pd.DataFrame:
+    """An arm whose first `num_failed` seeds fail at the loss of guessing; the others learn, each to its own `loss`."""
+    failed = np.arange(num_seeds) < num_failed
+    losses = np.where(failed, GUESS_LOSS, loss + np.resize(NOISE, num_seeds))
+    return arm(losses, warmup, failed_to_learn=failed, **columns)
+
+
+def lr_line(num_learned, lrs, warmup=36, **columns) -> pd.DataFrame:
+    """Arms that differ only in lr; seed s learns at the `num_learned[s]` smallest of the rising `lrs`."""
+    limits = np.asarray(num_learned)
+    parts = [
+        arm(
+            np.where(limits > row, 0.5 + np.resize(NOISE, limits.size), GUESS_LOSS),
+            warmup, lr=lr, failed_to_learn=limits <= row, **columns,
+        )
+        for row, lr in enumerate(lrs)
+    ]  # fmt: skip
+    return table(*parts)
 
 
 SHAPES = [("none", 0), ("linear", 10), ("linear", 20), ("sqrt", 10), ("sqrt", 20)]

@@ -103,7 +103,7 @@ def write_sweep(
     for job in {job.run_id: job for job in jobs}.values():
         found = outcome(job.strategy)
         if found is not None:
-            _write_run(directory / job.run_id, job, found, summarised)
+            write_run(directory / job.run_id, job, found, summarised)
     schedulers = dict.fromkeys(job.strategy["scheduler"] for job in jobs)
     listing = {
         "schema": 1,
@@ -171,7 +171,7 @@ def _write_trace(path: Path, loss: np.ndarray, lr: np.ndarray, overshoot: np.nda
     pq.write_table(pa.table({name: pa.array(values, from_pandas=True) for name, values in columns.items()}), path)
 
 
-def _write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) -> None:
+def write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     strategy, metrics = job.strategy, dict(outcome.metrics)
     if outcome.status != "error":
@@ -181,7 +181,7 @@ def _write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) ->
         _write_trace(directory / "trace.parquet", loss, lr, outcome.overshoot)
         if summarised:
             metrics["oscillation"] = summarise(
-                loss, lr, num_classes=2, overshoot=outcome.overshoot, total_steps=strategy["total_steps"]
+                loss, lr, entropy=LN2, overshoot=outcome.overshoot, total_steps=strategy["total_steps"]
             )
     error = outcome.status == "error"
     result = {
@@ -191,6 +191,8 @@ def _write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) ->
         "status": outcome.status,
         "failed_to_learn": None if error else outcome.failed_to_learn,
         "num_classes": None if error else 2,
+        "label_entropy": None if error else LN2,
+        "majority_accuracy": None if error else 0.5,
         "strategy": strategy,
         "metrics": metrics,
         "resumed_at": [],

@@ -12,12 +12,20 @@ LN2 = math.log(2)
 NAN = float("nan")
 FloatArray = npt.NDArray[np.float64]
 
-# On both sides of every threshold: 10 (spread), 13 (half a median), 25 (a median), 48 (a target).
+# On both sides of every threshold: 10 (spread), 13 (half a median), 25 (a median), 50 (an onset).
 LENGTHS = [1, 2, 3, 9, 10, 12, 13, 14, 23, 24, 25, 26, 37, 48, 49, 50, 235]
 
 
 def noise(num_updates: int, *, seed: int = 0, sigma: float = 0.1, level: float = 0.6) -> FloatArray:
     return level + sigma * np.random.default_rng(seed).standard_normal(num_updates)
+
+
+def autoregressive_noise(num_runs: int, num_updates: int, *, coefficient: float, seed: int = 0) -> FloatArray:
+    """Stationary AR(1) noise with standard deviation 1; white noise if the coefficient is 0. (`num_runs`, T)."""
+    noise = np.random.default_rng(seed).standard_normal((num_runs, num_updates))
+    for step in range(1, num_updates if coefficient else 0):
+        noise[:, step] = coefficient * noise[:, step - 1] + math.sqrt(1 - coefficient**2) * noise[:, step]
+    return noise
 
 
 def learning_curve(num_updates: int, *, seed: int = 0) -> FloatArray:
@@ -30,7 +38,7 @@ def learning_curve(num_updates: int, *, seed: int = 0) -> FloatArray:
 
 
 def series(loss: npt.ArrayLike, lr: npt.ArrayLike | None = None) -> LossSeries:
-    return LossSeries(loss, lr, num_classes=2)
+    return LossSeries(loss, lr, entropy=LN2)
 
 
 def flat_with(values: dict[int, float], *, num_updates: int, level: float = 0.5) -> FloatArray:

@@ -6,7 +6,14 @@ import pytest
 from fake_plans import plan_cell, write_result
 
 from warmup_lab.config.errors import ConfigError
-from warmup_lab.sweeps.jobs import check_cells, remove_results, unfinished_jobs, unique_jobs, write_job_list
+from warmup_lab.sweeps.jobs import (
+    check_cells,
+    read_jobs,
+    remove_results,
+    unfinished_jobs,
+    unique_jobs,
+    write_job_list,
+)
 
 STATUSES = ("completed", "diverged", "error")
 
@@ -63,3 +70,9 @@ def test_the_job_list_holds_jobs_settings_and_a_command_for_a_shell(tmp_path, mo
     assert (written["schema"], written["study"], written["compare"]) == (1, "study", {"margin": 0.1})
     assert [job["run_id"] for job in written["jobs"]] == ["a", "b"]
     assert set(written["jobs"][0]) == {"overrides", "run_id", "name", "arm_id", "strategy", "asked"}
+
+
+def test_the_job_list_is_read_as_it_was_written(tmp_path):
+    jobs = jobs_of("a", "b")
+    write_job_list(tmp_path, "study", jobs, {})
+    assert read_jobs(tmp_path) == jobs

@@ -120,7 +120,8 @@ def logs(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.trains
-def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(train_py, tmp_path):
+@pytest.mark.usefixtures("without_pictures")
+def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(train_py_here, tmp_path):
     """Three adamw runs are stacked; one of them cannot write its trace. Three radam runs are trained alone.
 
     Then the same command with `force=true` trains all of them again.
@@ -128,7 +129,7 @@ def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(
     grid = (*GRID, "epochs=1", "optimizer=adamw,radam", "seed=range(3)")
     blocked = tmp_path / "runs" / "try" / plan_of(*grid[:-2], "optimizer=adamw", "seed=1").run_id
     (blocked / "trace.parquet").mkdir(parents=True)
-    done = train_py(*grid)
+    done = train_py_here(*grid)
     assert done.returncode != 0
     assert "1 run failed" in done.stderr
     runs = table(tmp_path)
@@ -142,17 +143,18 @@ def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(
         assert sorted(path.name for path in folder.iterdir()) == ["config.yaml", "hydra.yaml", "overrides.yaml"]
     (blocked / "trace.parquet").rmdir()
     before = StepTable.read(tmp_path / "runs" / "try" / runs.index[0] / "trace.parquet").to_lists()
-    again = train_py(*grid, "force=true")
+    again = train_py_here(*grid, "force=true")
     assert again.returncode == 0, again.stderr
     assert "6 to train" in again.stderr
     assert set(table(tmp_path).status) == {"completed"}
     assert StepTable.read(tmp_path / "runs" / "try" / runs.index[0] / "trace.parquet").to_lists() == before
-    third = train_py(*grid)
+    third = train_py_here(*grid)
     assert "6 finished already, 0 to train" in third.stderr
 
 
 @pytest.mark.trains
-def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_of_single_runs(train_py, tmp_path):
+@pytest.mark.usefixtures("without_pictures")
+def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_of_single_runs(train_py_here, tmp_path):
     """SIGKILL leaves the periodic checkpoints. Ctrl-C saves a checkpoint of every run."""
     grid = (*GRID, "epochs=12", "checkpoint_every=5", "seed=range(3)")  # 60 updates
     for number, status in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
@@ -170,7 +172,7 @@ def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_o
         assert len(list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))) == 3
         assert not list(tmp_path.glob("runs/try/*/result.json"))
     assert "of 60; the same command resumes there" in stderr
-    done = train_py(*grid)
+    done = train_py_here(*grid)
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("runs/try/*/result.json"):
         assert len(json.loads(path.read_text())["resumed_at"]) == 2
@@ -214,8 +216,11 @@ def test_fastest_sets_up_the_launcher_of_its_choice(name, options, class_name):
 
 
 @pytest.mark.trains
-def test_fastest_prints_its_choice_and_trains_every_run(train_py, tmp_path):
-    done = train_py(*GRID[:-1], "epochs=1", "seed=range(2)", "hydra/launcher=fastest")
+@pytest.mark.usefixtures("without_pictures")
+def test_fastest_prints_its_choice_and_trains_every_run(train_py_here, tmp_path, monkeypatch):
+    """On one core, so that all runs stay in this process. tests/end_to_end/test_sweep.py has it on all cores."""
+    monkeypatch.setattr("warmup_lab.system.available_cores", lambda: 1)
+    done = train_py_here(*GRID[:-1], "epochs=1", "seed=range(2)", "hydra/launcher=fastest")
     assert done.returncode == 0, done.stderr
-    assert "fastest on this machine: hydra/launcher=" in done.stderr
+    assert "fastest on this machine: hydra/launcher=basic" in done.stderr
     assert list(table(tmp_path).status) == ["completed"] * 2

@@ -25,6 +25,7 @@ SERIES: dict[str, dict[str, list[tuple[float, float | None]]]] = {
     "roughness": {"warmuplinear lr0.001": [(0, 0.2), (36, 0.1)], "warmupcosine": [(18, 0.3), (36, None)]}
 }
 PICTURE = Image.new("RGB", (3, 2), (0, 114, 178))
+LINE = "warmuplinear-w36 optimizer.eps=1e-8"
 MEDIA = ("runs", "charts/roughness_table", "figures/oscillation")
 
 
@@ -39,7 +40,7 @@ def log_summary(directory: Path, config: TrackingConfig) -> None:
         table=TABLE,
         series=SERIES,
         figures=[figure],
-        summary={"verdict": "inconclusive"},
+        summary={"verdict": "inconclusive", "lr50": {LINE: 0.002}},
     )
     log_summary_run(config, summary_run)
 
@@ -81,6 +82,7 @@ def test_summary_run_offline(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     )
     assert (found.run.job_type, found.run.run_group) == ("summary", "ten_percent")
     assert found.summary["verdict"] == "inconclusive"
+    assert found.summary[f"lr50/{LINE}"] == 0.002, "a dot in a name does not split it"
     defined = [record.metric for record in found.records if record.HasField("metric")]
     assert [(metric.glob_name, metric.step_metric) for metric in defined][:1] == [("roughness/*", "warmup_steps")]
     assert messages(caplog) == []
@@ -92,6 +94,7 @@ def test_summary_run_online(tmp_path: Path, server: StandIn, caplog: pytest.LogC
     check_history(found.history, lambda path: found.files[path])
     assert found.upserts[0]["jobType"] == "summary"
     assert found.summary["verdict"] == "inconclusive"
+    assert found.summary[f"lr50/{LINE}"] == 0.002
     assert found.exit_code == 0
     assert messages(caplog) == []
 

@@ -190,8 +190,8 @@ def test_what_a_run_leaves(tmp_path):
     assert trace.to_lists()["epoch"][5] == 1.0
     assert StepTable.read(tmp_path / "evals.parquet").columns == ("step", "loss", "accuracy")
     assert list(result) == [
-        "schema", "run_id", "study", "status", "failed_to_learn", "num_classes", "strategy", "metrics", "resumed_at",
-        "speed", "versions", "error",
+        "schema", "run_id", "study", "status", "failed_to_learn", "num_classes", "label_entropy",
+        "majority_accuracy", "strategy", "metrics", "resumed_at", "speed", "versions", "error",
     ]  # fmt: skip
     assert result["strategy"] == {
         "scheduler": "warmuplinear", "warmup_steps": 4, "warmup_ratio": 0.2, "total_steps": 20, "optimizer": "adamw",

@@ -1,6 +1,15 @@
 from .build import build_comparison as build_comparison
+from .looks import LookDecision as LookDecision
+from .looks import decide_look as decide_look
+from .lr_range import MAX_FAILED_AT_LOWEST as MAX_FAILED_AT_LOWEST
+from .lr_range import MIN_FAILED_AT_HIGHEST as MIN_FAILED_AT_HIGHEST
+from .lr_range import UsableLr as UsableLr
+from .lr_range import log_lr50 as log_lr50
+from .lr_range import lr50_ratio as lr50_ratio
+from .lr_range import usable_lr as usable_lr
 from .naming import kind_name as kind_name
 from .naming import several_lrs as several_lrs
+from .numbers import p_text as p_text
 from .sentences import count as count
 from .statistics import Interval as Interval
 from .statistics import Rate as Rate

@@ -13,15 +13,20 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison.arms import ArmSummary
+from warmup_lab.comparison.evidence import Design, make_design
 from warmup_lab.comparison.lr_jitter import jitter_section
 from warmup_lab.comparison.naming import lr_group_of, resolve_reference, several_lrs, warmup_group_name
+from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.paired_metrics import reference_arms, with_paired_metrics
 from warmup_lab.comparison.pairwise import compare
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.selection import Method, compare_at_own_best_lr, smallest_warmup_as_good_as_best
-from warmup_lab.comparison.statistics import MIN_PAIRS, Floats, Rate, mean_interval, wilson
+from warmup_lab.comparison.sentences import headline_sentence, ten_percent_subject
+from warmup_lab.comparison.sequential import nominal_levels
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, Floats, Rate, mean_interval, wilson
 from warmup_lab.comparison.summary import summary_sentences
 from warmup_lab.comparison.table import Sweep
+from warmup_lab.comparison.variance import split_variance
 from warmup_lab.comparison.verdicts import Comparison, Question
 from warmup_lab.metrics import (
     PAIRED_METRICS,
@@ -44,21 +49,24 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         ConfigError: `compare.metric` or `compare.reference` is unknown.
     """
-    question = _question(sweep)
+    question = stated_question(sweep)
     references = reference_arms(sweep.runs, question.reference)
-    runs = with_paired_metrics(sweep, references)
-    if question.metric not in runs.columns:
-        runs.insert(len(runs.columns) - 2, question.metric, np.nan)
-    primary = compare(runs, question)
+    runs = comparable_runs(sweep, question, references)
+    primary, design = compare(runs, question), make_design(read_runs(runs, None).arms, question.reference)
     secondary = [name for name in ROUGHNESS if name != question.metric and name in runs]
     parts = {
         "primary": asdict(question) | dict(zip(("title", "unit"), title_and_unit(question.metric), strict=True)),
         "counts": _counts(runs, primary),
         "arms": _arms(runs, primary, references),
-        "warmups": _warmups(runs),
+        "warmups": _warmups(sweep),
         "smallest_warmup": _smallest_warmup(runs, question, primary),
         "own_best_lr": _own_best_lr(runs, question),
         "largest_lr": _largest_lr(primary.arms),
+        "trends": [trend.to_dict() for trend in primary.trends],
+        "levels": [level.to_dict() | {"failed": _rate(level.failed)} for level in primary.levels],
+        "lr_lines": [line.to_dict() for line in primary.lr_lines],
+        "looks": _looks(primary),
+        "variance": _variance(runs, question, design),
         "oscillation": [_secondary(runs, name, question.reference) for name in secondary],
         "runs": _run_rows(runs, question.metric),
         "errors": runs.loc[runs["status"] == "error", ["run_id", "arm", "seed", "error"]].to_dict("records"),
@@ -80,12 +88,28 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     return runs, to_json(head | parts | tail)
 
 
-def _question(sweep: Sweep) -> Question:
+def stated_question(sweep: Sweep) -> Question:
     """What the sweep states, with the metric and the reference by their full names."""
     stated = sweep.compare
     metric = resolve_metric(stated["metric"], sweep.runs)
     reference = resolve_reference(stated["reference"], list(sweep.runs["arm"].unique()))
-    return Question(metric, smaller_is_better(metric), stated["margin"], reference)
+    looks = stated.get("looks")
+    return Question(
+        metric,
+        smaller_is_better(metric),
+        stated["margin"],
+        reference,
+        failure_margin=stated.get("failure_margin", 0.2),
+        looks=tuple(looks) if looks else None,
+    )
+
+
+def comparable_runs(sweep: Sweep, question: Question, references: dict[str, str]) -> pd.DataFrame:
+    """The table of runs with `PAIRED_METRICS`, and with the primary metric even if no run has it."""
+    runs = with_paired_metrics(sweep, references)
+    if question.metric not in runs.columns:
+        runs.insert(len(runs.columns) - 2, question.metric, np.nan)
+    return runs
 
 
 # ------------------------------------------------------------------------------------- runs, arms, warmups
@@ -112,12 +136,24 @@ def _rate(rate: Rate) -> dict[str, Any]:
     return rate.to_dict() | {"share": to_json(rate.share)}
 
 
-def _warmups(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Length and T_eff of every warmup, in updates; `asked` is the length as it was asked for, such as `10 %`."""
-    names = ["warmup", "warmup_steps", "t_eff", "warmup_asked", "total_steps"]
+_KEY_OF_WARMUP = ("scheduler", "warmup", "warmup_steps", "total_steps")
+
+
+def _warmups(sweep: Sweep) -> list[dict[str, Any]]:
+    """Length and T_eff of every warmup, and the total lr of its runs (sum of lr / peak lr), all in updates.
+
+    `asked` is the length as it was asked for, such as `10 %`. Warmups of equal T_eff have unequal total lr if the decay
+    starts where the warmup ends. `total_lr` is None where no run made all of its updates.
+    """
+    runs, names = sweep.runs, ["scheduler", "warmup", "warmup_steps", "t_eff", "warmup_asked", "total_steps"]
     known = runs.loc[runs["warmup"] != "none", names].dropna(subset="t_eff").drop_duplicates()
+    totals: dict[tuple[Any, ...], float] = {}
+    columns = [runs[name] for name in ("run_id", "lr", "status", *_KEY_OF_WARMUP)]
+    for run_id, lr, status, *key in zip(*columns, strict=True):
+        if status == "completed" and lr > 0 and run_id in sweep.traces:
+            totals.setdefault(tuple(key), float(sweep.traces[run_id]["lr"].sum() / lr))
     rows: list[dict[str, Any]] = known.rename(columns={"warmup_asked": "asked"}).to_dict("records")  # type: ignore[assignment]
-    return rows
+    return [row | {"total_lr": totals.get(tuple(row[name] for name in _KEY_OF_WARMUP))} for row in rows]
 
 
 def _run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
@@ -135,9 +171,11 @@ def _arms(runs: pd.DataFrame, primary: Comparison, references: Mapping[str, str]
     for metric in metric_columns(runs):
         if runs[metric].notna().any() or metric == primary.metric:
             table = read_runs(runs, metric)
+            is_number = metric_kind(metric) != "rank"
+            compared = table.compared(metric, smaller_is_better=smaller_is_better(metric)) if is_number else None
             rows = {known: row for row, arm in enumerate(table.arms) for known in (arm.name, *arm.aliases)}
             for name in names:
-                metrics[name][metric] = _numbers(table, rows[name], rows.get(references.get(name, "")))
+                metrics[name][metric] = _numbers(table, compared, rows[name], rows.get(references.get(name, "")))
     return [
         arm.to_dict()
         | {"failed": _rate(arm.failed), "diverged": _rate(arm.diverged)}
@@ -146,16 +184,29 @@ def _arms(runs: pd.DataFrame, primary: Comparison, references: Mapping[str, str]
     ]
 
 
-def _numbers(table: RunTable, row: int, reference: int | None) -> dict[str, Any]:
-    """Mean over the runs that learned, and the paired difference, each with its 95 % t-interval."""
+def _numbers(table: RunTable, compared: Floats | None, row: int, reference: int | None) -> dict[str, Any]:
+    """Mean over the runs that learned, and the paired difference, each with its 95 % t-interval.
+
+    `..._of_all` are the same over all seeds, failed runs included, for metrics that are compared by a t-test.
+    """
     values = table.values[row, table.usable[row]]
     found = {"num_runs": values.size, "mean": _mean(values), "interval": mean_interval(values)}
+    if compared is not None:
+        everyone = compared[row][~np.isnan(compared[row])]
+        found |= {"mean_of_all": _mean(everyone), "interval_of_all": mean_interval(everyone)}
     if reference is None or reference == row:
         return found
     own, other = table.pairs(row, reference)
-    differences = own - other
-    interval = mean_interval(differences)
-    return found | {"num_pairs": differences.size, "difference": _mean(differences), "difference_interval": interval}
+    found |= dict(zip(("num_pairs", "difference", "difference_interval"), _differences(own - other), strict=True))
+    if compared is not None:
+        both = compared[row] - compared[reference]
+        names = ("num_pairs_of_all", "difference_of_all", "difference_interval_of_all")
+        found |= dict(zip(names, _differences(both[~np.isnan(both)]), strict=True))
+    return found
+
+
+def _differences(differences: Floats) -> tuple[int, float | None, tuple[float, float] | None]:
+    return differences.size, _mean(differences), mean_interval(differences)
 
 
 def _mean(values: Floats) -> float | None:
@@ -165,11 +216,28 @@ def _mean(values: Floats) -> float | None:
 # ------------------------------------------------------------------------------------- further comparisons
 
 
+def _looks(primary: Comparison) -> dict[str, Any]:
+    """The planned looks in seeds, the p-value that a single test must reach at each, and the last look reached."""
+    boundary = nominal_levels(ALPHA, primary.looks) if primary.looks else ()
+    return {"planned": list(primary.looks), "boundary": list(boundary), "reached": primary.look}
+
+
+def _variance(runs: pd.DataFrame, question: Question, design: Design) -> dict[str, Any] | None:
+    """The split of the variance of final quality: of the primary metric, or of `eval_loss` for an oscillation."""
+    metric = question.metric if metric_kind(question.metric) != "rank" else "eval_loss"
+    if metric not in runs or metric_kind(metric) == "rank":
+        return None
+    compared = read_runs(runs, metric).compared(metric, smaller_is_better=smaller_is_better(metric))
+    found = split_variance(compared, design)
+    return None if found is None else found.to_dict() | {"metric": metric, "title": title_and_unit(metric)[0]}
+
+
 def _secondary(runs: pd.DataFrame, metric: str, reference: str | None) -> dict[str, Any]:
     """The verdicts on a metric that is not the primary one, without a margin."""
     found = compare(runs, Question(metric, smaller_is_better(metric), reference=reference))
     verdicts = [verdict.to_dict() for verdict in found.verdicts]
-    return {"metric": metric, "title": title_and_unit(metric)[0], "headline": found.headline, "verdicts": verdicts}
+    headline = headline_sentence(ten_percent_subject(found.arms, found.verdicts), found.verdicts, metric)
+    return {"metric": metric, "title": title_and_unit(metric)[0], "headline": headline, "verdicts": verdicts}
 
 
 def _smallest_warmup(runs: pd.DataFrame, question: Question, primary: Comparison) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,13 @@ class Lr50Ratio(JsonRecord):
     num_seeds: int
     bound: str | None
     """`at least`, `at most` or `about` (both) if a grid does not reach an end, which leaves the ratio open there."""
+
+    @property
+    def inverse(self) -> Lr50Ratio:
+        """The same with the two lines exchanged."""
+        interval = None if self.interval is None else (1 / self.interval[1], 1 / self.interval[0])
+        bound = {"at least": "at most", "at most": "at least"}.get(self.bound or "", self.bound)
+        return replace(self, ratio=1 / self.ratio, interval=interval, bound=bound)
 
 
 def log_lr50(learned: NDArray[np.bool_], lrs: Sequence[float]) -> Floats:

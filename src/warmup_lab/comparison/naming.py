@@ -94,13 +94,15 @@ def warmup_group_name(arm: Arm, arms: Iterable[Arm]) -> str:
 def lr_group_names(arms: Sequence[Arm]) -> list[str]:
     """The names of groups of arms that differ only in lr; `arms` holds one arm of each group.
 
-    Schedule and warmup length, such as `warmuplinear-w36`. Where two groups share that, all names also give the number
-    of updates and the other settings: `warmuplinear-w36 of 360 rte`.
+    Schedule and warmup length, such as `warmuplinear-w36`. Where two groups share that, all names also give what else
+    differs among the groups, of the number of updates and the other settings: `warmuplinear-w36 rte`.
     """
     short = [f"{schedule_name(arm.scheduler, arm.warmup)}-w{arm.warmup_steps}" for arm in arms]
     if len(set(short)) == len(short):
         return short
-    return [" ".join((name, f"of {arm.total_steps}", *arm.setting)) for name, arm in zip(short, arms, strict=True)]
+    others = zip(*((f"of {arm.total_steps}", *arm.setting) for arm in arms), strict=True)
+    varied = [column for column in others if len(set(column)) > 1]
+    return [" ".join(filter(None, parts)) for parts in zip(short, *varied, strict=True)]
 
 
 def lr_group_of(arm_name: str) -> str:

@@ -14,14 +14,15 @@ from warmup_lab.comparison.statistics import Floats
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.metrics import (
     PAIRED_METRICS,
+    JitterByLevel,
     excess_of_residuals,
     finite_prefix,
-    first_below,
     half_way_loss,
+    jitter_by_level,
+    matched_roughness_of,
     residual,
-    trailing_median,
+    updates_to_target,
 )
-from warmup_lab.runs import is_finished
 
 
 def reference_arms(runs: pd.DataFrame, reference: str | None) -> dict[str, str]:
@@ -32,30 +33,47 @@ def reference_arms(runs: pd.DataFrame, reference: str | None) -> dict[str, str]:
 
 
 def with_paired_metrics(sweep: Sweep, references: dict[str, str]) -> pd.DataFrame:
-    """The table of runs with `PAIRED_METRICS`: each run against its reference arm's run of the same seed.
+    """The table of runs with `PAIRED_METRICS`; `warmup_lab.metrics` has the formulas.
 
-    `excess` is in nats, `updates_to_target` in updates; `warmup_lab.metrics` has the formulas. NaN where one of the two
-    runs did not learn, because a collapsed reference has the smoothest loss of all.
+    - `excess`, nats, and `matched/roughness`, H: minus that of the reference arm's run of the same seed, and 0 for that
+      run itself. NaN where one of the two runs did not learn, because a collapsed reference has the smoothest loss.
+    - `updates_to_target`, updates: one target for all runs, the median half-way loss of the references' learned runs.
+      NaN where a run never reaches it, which comparisons treat as later than every run that did.
     """
     runs = sweep.runs
-    learned = runs[runs["status"].map(is_finished).astype(bool) & ~runs["failed_to_learn"].astype(bool)]
-    ids = {(arm, seed): run for arm, seed, run in zip(learned["arm"], learned["seed"], learned["run_id"], strict=True)}
-    losses = {run: sweep.traces[run]["loss"] for run in ids.values() if run in sweep.traces}
+    learned = runs[(runs["status"] == "completed") & ~runs["failed_to_learn"].astype(bool)]
+    entropy = dict(zip(runs["run_id"], runs["guess_loss"], strict=True))
+    ids = {
+        (arm, seed): run
+        for arm, seed, run in zip(learned["arm"], learned["seed"], learned["run_id"], strict=True)
+        if run in sweep.traces and entropy[run] > 0
+    }
     columns: dict[str, list[float]] = {name: [] for name in PAIRED_METRICS}
-    empty = np.empty(0)
+    of_references = [run for (arm, _), run in ids.items() if arm in references.values()]
+    halves = [half_way_loss(sweep.traces[run]["loss"], entropy[run]) for run in of_references]
+    known = [half for half in halves if half is not None]
+    target = float(np.median(known)) if known else math.nan
 
     @cache
-    def of_reference(run: str) -> tuple[Floats, float]:
-        """Residual and target of a reference arm's run, shared by all arms that are compared with it."""
-        loss = losses.get(run, empty)
-        return residual(finite_prefix(loss)), half_way_loss(loss)
+    def residual_of(run: str) -> Floats:
+        """Residual of a run, computed once for all arms that are compared with it."""
+        return residual(finite_prefix(sweep.traces[run]["loss"]))
+
+    @cache
+    def jitter_of(run: str) -> JitterByLevel:
+        return jitter_by_level(sweep.traces[run]["loss"], entropy=entropy[run])
 
     for arm, seed in zip(runs["arm"], runs["seed"], strict=True):
-        own = finite_prefix(losses.get(ids.get((arm, seed), ""), empty))
-        reference, target = of_reference(ids.get((references.get(arm, ""), seed), ""))
-        columns["excess"].append(_number(excess_of_residuals(residual(own), reference)))
-        columns["updates_to_target"].append(_number(first_below(trailing_median(own), target)))
-    return runs.drop(columns=["error", "seconds"]).assign(**columns, error=runs["error"], seconds=runs["seconds"])
+        own, other = ids.get((arm, seed)), ids.get((references.get(arm, ""), seed))
+        both = own is not None and other is not None
+        excess = excess_of_residuals(residual_of(own), residual_of(other)) if both else None
+        matched = matched_roughness_of(jitter_of(own), jitter_of(other)) if both else None
+        reached = updates_to_target(sweep.traces[own]["loss"], target) if own is not None else None
+        columns["excess"].append(_number(excess))
+        columns["updates_to_target"].append(_number(reached))
+        columns["matched/roughness"].append(_number(None if matched is None else matched[0] - matched[1]))
+    last = ["guess_loss", "guess_accuracy", "error", "seconds"]
+    return runs.drop(columns=last).assign(**columns, **{name: runs[name] for name in last})
 
 
 def _number(value: float | None) -> float:

@@ -1,28 +1,38 @@
-"""Each arm against its reference, in three steps: test, adjust within families, read the verdict.
+"""The comparison of all arms: tests at every look, adjusted in families, then a verdict on each arm.
 
-Failures decide first: an arm that fails or diverges more often, by test, gets that verdict, whatever the loss of its
-other runs. Then paired t-tests say better or worse, and TOST says equivalent. Everything else is `inconclusive`, which
-does not mean equal.
+The rules, in the order in which they decide:
+
+1. Failures. An arm that fails to learn more often than its reference, by test, gets that verdict.
+2. The metric over all seeds, failed runs included: better or worse, by a paired test.
+3. Equivalence within the margin, by TOST, if at least half of the runs of both arms learned and neither fails more
+   often by as much as the failure margin. Two arms that mostly fail differ by 0: they would be "equivalent" otherwise.
+4. Everything else is `both_fail` or `inconclusive`, which does not mean equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.arms import ArmSummary, reference_of
+from warmup_lab.comparison.adjustment import Adjusted, Looks, adjust, with_repeated_intervals
+from warmup_lab.comparison.arms import ArmSummary
+from warmup_lab.comparison.evidence import Design, complete_seeds, evidence, make_design
+from warmup_lab.comparison.headline import headline
+from warmup_lab.comparison.lr_range import log_lr50, usable_lr
+from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.sentences import (
-    headline_sentence,
+    before_first_look,
     reason_undecided,
-    ten_percent_subject,
+    undecided_sentence,
     untested_sentence,
     verdict_sentence,
 )
-from warmup_lab.comparison.statistics import ALPHA, PairedTest, equal_rates_p, holm, paired_test
-from warmup_lab.comparison.verdicts import Comparison, Question, Verdict
+from warmup_lab.comparison.statistics import ALPHA, PairedTest, excess_failures_bound, paired_test, wilson
+from warmup_lab.comparison.verdicts import Comparison, Level, LrLine, Question, Verdict, WarmupTrend
 
 
 def compare(runs: pd.DataFrame, question: Question) -> Comparison:
@@ -31,110 +41,181 @@ def compare(runs: pd.DataFrame, question: Question) -> Comparison:
     ValueError names a column or an arm that does not fit.
     """
     table = read_runs(runs, question.metric)
-    arms = tuple(table.summary(row) for row in range(len(table.arms)))
-    references = [reference_of(arms, row, question.reference) for row in range(len(arms))]
-    pairs = [
-        _test(table, (row, other), arms, question.margin)
-        for row, other in enumerate(references)
-        if isinstance(other, int) and other != row
-    ]
-    judged = {pair.arm.name: _judge(pair, p, question) for pair, p in zip(pairs, _adjust(pairs), strict=True)}
-    verdicts = tuple(judged.get(arm.name) or _untested(arm, other) for arm, other in zip(arms, references, strict=True))
-    headline = headline_sentence(question.reference or ten_percent_subject(arms, verdicts), verdicts, question.metric)
-    return Comparison(question.metric, question.smaller_is_better, question.margin, headline, arms, verdicts)
-
-
-# ------------------------------------------------------------------------------------------- 1. the tests
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """An arm and its reference with their tests, before adjustment."""
-
-    arm: ArmSummary
-    reference: ArmSummary
-    test: PairedTest
-    p_failed: float | None
-    """p of equal failure rates."""
-    p_diverged: float | None
-    """p of equal divergence rates; None where every failure is a divergence, so that the question is the same."""
-
-
-def _test(table: RunTable, rows: tuple[int, int], arms: Sequence[ArmSummary], margin: float | None) -> _Pair:
-    arm, reference = (arms[row] for row in rows)
-    same_question = (arm.failed, reference.failed) == (arm.diverged, reference.diverged)
-    return _Pair(
-        arm,
-        reference,
-        paired_test(*table.pairs(*rows), margin=margin),
-        equal_rates_p(arm.failed, reference.failed),
-        None if same_question else equal_rates_p(arm.diverged, reference.diverged),
+    design = make_design(table.arms, question.reference)
+    planned, reached = question.looks_at(len(table.seeds))
+    tables = tuple(table.at(table.seeds[:look]) for look in reached)
+    looks = Looks(planned, tables, tuple(evidence(seen, design, question) for seen in tables))
+    adjusted = adjust(looks, design, has_margin=question.margin is not None)
+    used = tables[-1] if tables else table
+    arms = tuple(used.summary(row) for row in range(len(table.arms)))
+    found = Comparison(
+        question.metric,
+        question.smaller_is_better,
+        question.margin,
+        headline="",
+        arms=arms,
+        verdicts=tuple(_verdict(row, arms, design, looks, adjusted, question) for row in range(len(arms))),
+        trends=_trends(looks, adjusted, design),
+        levels=_levels(used, design, question),
+        lr_lines=_lr_lines(used, looks, adjusted, design),
+        looks=planned if question.looks else (),
+        look=reached[-1] if reached else 0,
+        failure_margin=question.failure_margin,
     )
+    return replace(found, headline=headline(found))
 
 
-# ---------------------------------------------------------------------------------------- 2. the families
+# --------------------------------------------------------------------------------------------- verdicts
 
 
-@dataclass(frozen=True)
-class _Adjusted:
-    """p-values of one pair, adjusted within their families."""
-
-    different: float | None
-    equivalent: float | None
-    failed: float | None
-    diverged: float | None
-
-
-def _adjust(pairs: Sequence[_Pair]) -> list[_Adjusted]:
-    """Holm within each of three families, all over all pairs: difference, equivalence, rates.
-
-    Failures and divergences are two sides of one question, so they share a family.
-    """
-    different = holm([pair.test.p_value for pair in pairs])
-    equivalent = holm([pair.test.p_equivalent for pair in pairs])
-    rates = holm([p for pair in pairs for p in (pair.p_failed, pair.p_diverged)])
-    return [_Adjusted(*p) for p in zip(different, equivalent, rates[::2], rates[1::2], strict=True)]
-
-
-# ---------------------------------------------------------------------------------------- 3. the verdicts
-
-
-def _judge(pair: _Pair, p: _Adjusted, question: Question) -> Verdict:
-    value = _value(pair, p, question.smaller_is_better)
+def _verdict(
+    row: int, arms: Sequence[ArmSummary], design: Design, looks: Looks, adjusted: Adjusted, question: Question
+) -> Verdict:
+    name, other = arms[row].name, design.references[row]
+    if not isinstance(other, int):
+        return Verdict(name, None, "no_reference", untested_sentence(name, other), other)
+    if other == row:
+        return Verdict(name, name, "reference", untested_sentence(name, None))
+    if not looks.tests:
+        waiting = before_first_look(looks.planned[0])
+        early = Verdict(name, arms[other].name, "inconclusive", reason=waiting, test=PairedTest(0))
+        return replace(early, sentence=undecided_sentence(early, waiting))
+    # An arm that was decided early is judged on the seeds that it has, whatever its reference did later.
+    own = looks.num_complete((row, other)) - 1
+    table, test = looks.tables[own], with_repeated_intervals(looks.tests[own].metric[row], looks.planned, own)
+    arm, reference = table.summary(row), table.summary(other)
     verdict = Verdict(
-        pair.arm.name,
-        pair.reference.name,
-        value,
-        reason=reason_undecided(pair.test, question.margin) if value == "inconclusive" else None,
-        test=pair.test,
-        p_holm=p.different,
-        p_equivalent_holm=p.equivalent,
-        p_failed_holm=p.failed,
-        p_diverged_holm=p.diverged,
+        arm.name,
+        reference.name,
+        value="",
+        test=test,
+        learned=paired_test(*table.pairs(row, other)) if metric_kind(question.metric) != "rank" else None,
+        p_holm=adjusted.metric.get(row),
+        p_equivalent_holm=adjusted.equivalent.get(row),
+        p_failed_holm=adjusted.failures.get(row),
+        excess_failures=_excess(arm, reference),
     )
-    return replace(verdict, sentence=verdict_sentence(verdict, pair.arm, pair.reference, question.metric))
+    value = _value(verdict, arm, reference, question)
+    reason = reason_undecided(verdict, arm, reference, question) if value == "inconclusive" else None
+    verdict = replace(verdict, value=value, reason=reason)
+    return replace(verdict, sentence=verdict_sentence(verdict, arm, reference, question.metric))
 
 
-def _value(pair: _Pair, p: _Adjusted, smaller_is_better: bool) -> str:
+def _excess(arm: ArmSummary, other: ArmSummary) -> float:
+    return excess_failures_bound(arm.failed.count, arm.failed.total, other.failed.count, other.failed.total)
+
+
+def _value(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, question: Question) -> str:
     """The value of the verdict, a key of `PHRASES`."""
-    arm, reference = pair.arm, pair.reference
-    if _rejects(p.failed):
+    different = _rejects(verdict.p_holm)
+    if _rejects(verdict.p_failed_holm):
         return "fails_more" if arm.failed.share > reference.failed.share else "fails_less"
-    if _rejects(p.diverged):
-        return "diverges_more" if arm.diverged.share > reference.diverged.share else "diverges_less"
-    if _rejects(p.equivalent):
-        return "different_within_margin" if _rejects(p.different) else "equivalent"
-    if _rejects(p.different):
-        return "better" if ((pair.test.difference or 0.0) < 0) == smaller_is_better else "worse"
+    both_learn = min(mostly_learns(arm), mostly_learns(reference))
+    if _rejects(verdict.p_equivalent_holm) and both_learn and fail_alike(arm, reference, question.failure_margin):
+        return "different_within_margin" if different else "equivalent"
+    if different and verdict.test is not None:
+        return "better" if (verdict.test.direction < 0) == question.smaller_is_better else "worse"
+    if arm.failed.total and reference.failed.total and not mostly_learns(arm) and not mostly_learns(reference):
+        return "both_fail"
     return "inconclusive"
+
+
+def mostly_learns(arm: ArmSummary) -> bool:
+    """Whether at least half of the finished runs learned."""
+    return arm.failed.total > 0 and 2 * arm.failed.count <= arm.failed.total
+
+
+def fail_alike(arm: ArmSummary, other: ArmSummary, margin: float) -> bool:
+    """Whether neither arm fails more often by as much as `margin`, at one-sided 95 %, or no run failed at all."""
+    return fails_no_more(arm, other, margin) and fails_no_more(other, arm, margin)
+
+
+def fails_no_more(arm: ArmSummary, other: ArmSummary, margin: float) -> bool:
+    """Whether an arm does not fail more often by as much as `margin`, at one-sided 95 %, or no run of both failed."""
+    return not (arm.failed.count or other.failed.count) or _excess(arm, other) < margin
 
 
 def _rejects(p: float | None) -> bool:
     return p is not None and p < ALPHA
 
 
-def _untested(arm: ArmSummary, reference: int | str) -> Verdict:
-    """The verdict on an arm without a reference, of which `reference` gives the reason, or on a reference itself."""
-    if isinstance(reference, str):
-        return Verdict(arm.name, None, "no_reference", untested_sentence(arm.name, reference), reference)
-    return Verdict(arm.name, arm.name, "reference", untested_sentence(arm.name, None))
+# -------------------------------------------------------------------------------- trends, levels and lr50
+
+
+def _trends(looks: Looks, adjusted: Adjusted, design: Design) -> tuple[WarmupTrend, ...]:
+    if not looks.tests:
+        return ()
+    last = looks.tests[looks.num_complete(design.rows_of_trends) - 1]
+    of_failures = "lr50" if last.uses_lr50 else "failures"
+    num_strata = len(design.line_strata if last.uses_lr50 else design.strata)
+    found = (
+        ("metric", last.metric_trend, adjusted.metric_trend, len(design.strata)),
+        (of_failures, last.failure_trend, adjusted.failure_trend, num_strata),
+    )
+    return tuple(
+        WarmupTrend(of, trend.z, trend.p_value, p, trend.num_seeds, strata)
+        for of, trend, p, strata in found
+        if trend is not None and p is not None
+    )
+
+
+def _levels(table: RunTable, design: Design, question: Question) -> tuple[Level, ...]:
+    compared = table.compared(question.metric, smaller_is_better=question.smaller_is_better)
+    is_number = metric_kind(question.metric) != "rank"
+    levels = []
+    for rows in zip(*design.strata, strict=True):
+        own = list(dict.fromkeys(rows))  # shapes share the arm without warmup
+        arm, values = table.arms[own[0]], compared[own]
+        values = values[np.isfinite(values)]
+        levels.append(
+            Level(
+                100 * arm.warmup_steps / arm.total_steps,
+                wilson(int(table.failed[own].sum()), int(table.finished[own].sum())),
+                float(values.mean()) if is_number and values.size else None,
+            )
+        )
+    lr50 = _level_lr50(table, design)
+    return tuple(replace(level, lr50=lr50.get(level.warmup_percent)) for level in levels)
+
+
+def _level_lr50(table: RunTable, design: Design) -> dict[float, float]:
+    """lr50 by length of the warmup in percent; empty unless lr was swept and some run failed."""
+    if not any(table.failed[list(line.rows)].any() for line in design.lines):
+        return {}
+    found = {}
+    for numbers in zip(*design.line_strata, strict=True):
+        logs = []
+        for line in (design.lines[number] for number in numbers):
+            rows, seeds = list(line.rows), complete_seeds(table, [line])
+            logs += log_lr50((table.finished[rows] & ~table.failed[rows])[:, seeds], line.lrs).tolist()
+        if logs:
+            arm = design.lines[numbers[0]].arm
+            found[100 * arm.warmup_steps / arm.total_steps] = float(np.exp(np.mean(logs)))
+    return found
+
+
+def _lr_lines(table: RunTable, looks: Looks, adjusted: Adjusted, design: Design) -> tuple[LrLine, ...]:
+    if not looks.tests or not looks.tests[-1].uses_lr50:
+        return ()
+    ratios = looks.tests[-1].lr50
+    contrasts = {contrast.line: contrast for contrast in reversed(design.contrasts) if contrast in ratios}
+    found = []
+    for number, line in enumerate(design.lines):
+        rows, seeds = list(line.rows), complete_seeds(table, [line])
+        if not seeds.any():
+            continue
+        usable = usable_lr((table.finished[rows] & ~table.failed[rows])[:, seeds], line.lrs)
+        names = tuple(table.arms[row].name for row in rows)
+        contrast = contrasts.get(number)
+        versus = (
+            (
+                design.lines[contrast.reference].name,
+                contrast.differs_in,
+                ratios[contrast],
+                adjusted.lr50.get(contrast),
+            )
+            if contrast
+            else (None, None, None, None)
+        )
+        found.append(LrLine(line.name, names, line.lrs, usable, *versus))
+    return tuple(found)

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from warmup_lab.comparison.arms import Arm, ArmSummary
+from warmup_lab.comparison.outcomes import compared_values
 from warmup_lab.comparison.statistics import Floats, mean_interval, wilson
 from warmup_lab.runs import FINISHED, is_finished
 
@@ -39,6 +40,16 @@ class RunTable:
     failed: Flags
     """Finished, but diverged or failed to learn."""
     diverged: Flags
+    guess_loss: Floats
+    """Loss of guessing (H, entropy of the training labels, nats), NaN if unknown."""
+    guess_accuracy: Floats
+    """Accuracy of always answering with the most frequent label, NaN if unknown."""
+
+    def compared(self, metric: str, *, smaller_is_better: bool) -> Floats:
+        """The metric of every finished run as comparisons use it, failed runs included; see `outcomes`."""
+        guess = self.guess_loss, self.guess_accuracy
+        values = compared_values(metric, self.values, self.failed, guess, smaller_is_better=smaller_is_better)
+        return np.where(self.finished, values, np.nan)
 
     @property
     def usable(self) -> Flags:
@@ -53,7 +64,7 @@ class RunTable:
     def at(self, seeds: Sequence[int]) -> RunTable:
         """The same arms at some of the seeds."""
         keep = np.isin(self.seeds, seeds)
-        names = ("values", "present", "finished", "failed", "diverged")
+        names = ("values", "present", "finished", "failed", "diverged", "guess_loss", "guess_accuracy")
         kept = tuple(seed for seed in self.seeds if seed in seeds)
         return replace(self, seeds=kept, **{name: getattr(self, name)[:, keep] for name in names})
 
@@ -181,4 +192,10 @@ def _fill(runs: pd.DataFrame, values: Floats, arms: tuple[Arm, ...], seeds: tupl
     diverged = present & has_diverged[grid]
     finished = present & has_finished[grid]
     failed = finished & (diverged | not_learned[grid])
-    return RunTable(arms, seeds, np.where(present, values[grid], np.nan), present, finished, failed, diverged)
+    numbers = (values, _optional(runs, "guess_loss"), _optional(runs, "guess_accuracy"))
+    spread, guess_loss, guess_accuracy = (np.where(present, column[grid], np.nan) for column in numbers)
+    return RunTable(arms, seeds, spread, present, finished, failed, diverged, guess_loss, guess_accuracy)
+
+
+def _optional(runs: pd.DataFrame, column: str) -> Floats:
+    return _values(runs, column if column in runs.columns else None)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from warmup_lab.comparison.arms import Arm, groups_over_length, groups_over_lr
 from warmup_lab.comparison.naming import lr_group_names
-from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.pairwise import compare, fails_no_more, mostly_learns
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.sentences import (
     TOO_FEW_PAIRS,
@@ -23,14 +23,24 @@ from warmup_lab.comparison.sentences import (
     smallest_sentence,
     smallest_unknown_sentence,
     ten_percent_subject,
-    withdrawn_sentence,
+    undecided_sentence,
 )
-from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, equal_rates_p, holm, non_inferiority_p, split_halves
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, holm, non_inferiority_p
 from warmup_lab.comparison.verdicts import PHRASES, Comparison, Question, Verdict
 from warmup_lab.metrics import smaller_is_better
 from warmup_lab.system import JsonRecord
 
 Method = Literal["split", "every_arm"]
+
+
+def split_halves(seeds: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Seeds to choose on, and seeds to test on: every other one in rising order; the larger half tests.
+
+    The split depends on the seed numbers alone, so no result can influence it. 0..4 gives [1, 3] and [0, 2, 4].
+    """
+    ordered = sorted(set(seeds))
+    return ordered[1::2], ordered[::2]
+
 
 # --------------------------------------------------------------------------------- the smallest good warmup
 
@@ -67,7 +77,8 @@ def smallest_warmup_as_good_as_best(
     warmup passes if it is non-inferior to every other one, and so to the best, whichever that is (an intersection-union
     test, Berger 1982). It uses all seeds and needs 6.
 
-    Both apply Holm over the warmups tested. An arm that fails more often, by test, does not pass, whatever its loss.
+    Both apply Holm over the warmups tested. An arm that may fail more often by the failure margin does not pass,
+    whatever its loss.
     The reference of `question` is not used.
     """
     table = read_runs(runs, question.metric)
@@ -99,7 +110,7 @@ def _smallest(table: RunTable, rows: list[int], question: Question, method: Meth
         if p is not None and p < ALPHA:
             return _answered(blank, table.arms[row], p)
     if None in p_holm:
-        return _unanswered(blank, f"too few of the {len(test)} seeds to test on learned in both arms: {TOO_FEW_PAIRS}")
+        return _unanswered(blank, f"too few of the {len(test)} seeds to test on ended in both arms: {TOO_FEW_PAIRS}")
     return _unanswered(blank, f"no warmup is shown to be as good as the best, within {blank.margin:g}")
 
 
@@ -119,25 +130,26 @@ def _why_untestable(chosen_on: RunTable, rows: list[int], best: int | None, blan
 def _as_good_p(table: RunTable, row: int, rivals: Sequence[int], question: Question) -> float | None:
     """p that an arm is worse by the margin than one of its `rivals`; None if it cannot be tested against one of them.
 
-    The largest p over the rivals (an intersection-union test). Where the failure rates of the two differ by Boschloo's
-    test at 5 %, that decides: 1 if the arm fails more often, the p of the rates if it fails less often. Elsewhere it is
-    the p of `non_inferiority_p` over the seeds at which both learned.
+    The largest p over the rivals (an intersection-union test) of `non_inferiority_p` over all seeds, failed runs
+    included. 1 if the arm may fail more often by the failure margin, or if most of its runs failed: then the losses of
+    two arms agree because neither learned.
     """
     assert question.margin is not None
+    compared = table.compared(question.metric, smaller_is_better=question.smaller_is_better)
     p_values = []
     for rival in rivals:
         if rival == row:
             continue
-        failed, other_failed = table.summary(row).failed, table.summary(rival).failed
-        p_failed = equal_rates_p(failed, other_failed)
-        pair = table.pairs(row, rival)
-        if p_failed is not None and p_failed < ALPHA:
-            p_values.append(1.0 if failed.share > other_failed.share else p_failed)
-        elif pair[0].size < MIN_PAIRS:
+        arm, other = table.summary(row), table.summary(rival)
+        both = ~np.isnan(compared[row]) & ~np.isnan(compared[rival])
+        if both.sum() < MIN_PAIRS:
             return None
-        else:
-            p = non_inferiority_p(*pair, margin=question.margin, smaller_is_better=question.smaller_is_better)
-            p_values.append(p)
+        if not mostly_learns(arm) or not fails_no_more(arm, other, question.failure_margin):
+            p_values.append(1.0)
+            continue
+        pair = compared[row, both], compared[rival, both]
+        p = non_inferiority_p(*pair, margin=question.margin, smaller_is_better=question.smaller_is_better)
+        p_values.append(p)
     return max(p_values)
 
 
@@ -233,7 +245,7 @@ def _agreed(verdict: Verdict, others: Sequence[Comparison]) -> Verdict:
     if verdict.value not in PHRASES or verdict.value == "inconclusive" or found == [verdict.value] * len(others):
         return verdict
     reason = f"it depends on which half of the seeds chooses the lr ({verdict.value}, {' and '.join(map(str, found))})"
-    return replace(verdict, value="inconclusive", reason=reason, sentence=withdrawn_sentence(verdict, reason))
+    return replace(verdict, value="inconclusive", reason=reason, sentence=undecided_sentence(verdict, reason))
 
 
 def _choice(table: RunTable, name: str, rows: Sequence[int], picks: Sequence[int | None]) -> LearningRateChoice:

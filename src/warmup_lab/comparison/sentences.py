@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from warmup_lab.comparison.arms import Arm, ArmSummary
-from warmup_lab.comparison.statistics import MIN_PAIRS, PairedTest
-from warmup_lab.comparison.verdicts import AS_GOOD, FAVOURABLE, PHRASES, UNFAVOURABLE, Verdict
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS
+from warmup_lab.comparison.verdicts import AS_GOOD, FAVOURABLE, PHRASES, UNDECIDED, UNFAVOURABLE, Question, Verdict
 
 TOO_FEW_PAIRS = f"a test needs {MIN_PAIRS}"
 
@@ -25,6 +25,7 @@ def verdict_sentence(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, m
         *([verdict.reason] if verdict.reason else []),
         *_difference(verdict, metric),
         *_rates(verdict, arm, reference),
+        *_learned(verdict, metric),
     ]
     missing = arm.num_without_metric, reference.num_without_metric
     if any(missing):
@@ -41,6 +42,9 @@ def _difference(verdict: Verdict, metric: str) -> list[str]:
     if verdict.value in AS_GOOD:
         level, interval, p = 90, test.interval_90, verdict.p_equivalent_holm
     text = f"{metric} {test.difference:+.3g}"
+    if test.rank_difference is not None:  # the mean is over fewer seeds than the test
+        text += f" where both learned; ranks of {count(test.num_pairs, 'pair')}"
+        return [text if p is None else f"{text}, Holm-adjusted p {p:.2g}"]
     if interval is not None:
         text += f" ({level} % interval {interval[0]:+.3g} to {interval[1]:+.3g}, {count(test.num_pairs, 'pair')}"
         text += ")" if p is None else f", Holm-adjusted p {p:.2g})"
@@ -48,29 +52,53 @@ def _difference(verdict: Verdict, metric: str) -> list[str]:
 
 
 def _rates(verdict: Verdict, arm: ArmSummary, reference: ArmSummary) -> list[str]:
-    """How often the two arms failed and diverged, where one of them did and the rates were tested."""
+    """How often the two arms failed, and diverged, if any run did."""
     parts = []
-    for word, p, rate, other in (
-        ("failed to learn", verdict.p_failed_holm, arm.failed, reference.failed),
-        ("diverged", verdict.p_diverged_holm, arm.diverged, reference.diverged),
+    for word, rate, other in (
+        ("failed to learn", arm.failed, reference.failed),
+        ("diverged", arm.diverged, reference.diverged),
     ):
-        if rate.count + other.count and p is not None:
-            counts = f"{word} in {rate.count} of {rate.total} runs against {other.count} of {other.total}"
-            parts.append(f"{counts} (Holm-adjusted p {p:.2g})")
+        if rate.count + other.count:
+            parts.append(f"{word} in {rate.count} of {rate.total} runs against {other.count} of {other.total}")
+    if parts and verdict.p_failed_holm is not None:
+        parts[0] += f" (Holm-adjusted p {verdict.p_failed_holm:.2g})"
     return parts
 
 
-def reason_undecided(test: PairedTest, margin: float | None) -> str:
+def _learned(verdict: Verdict, metric: str) -> list[str]:
+    """The difference over the seeds at which both learned, if those are not all seeds. It does not decide."""
+    learned, test = verdict.learned, verdict.test
+    if learned is None or test is None or learned.difference is None or learned.num_pairs == test.num_pairs:
+        return []
+    interval = "" if learned.interval_95 is None else f" [{learned.interval_95[0]:+.3g}, {learned.interval_95[1]:+.3g}]"
+    where = f"where both learned ({count(learned.num_pairs, 'seed')}, selected on the outcome)"
+    return [f"{where} {metric} {learned.difference:+.3g}{interval}"]
+
+
+def reason_undecided(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, question: Question) -> str:
     """Why a verdict is inconclusive."""
-    if test.num_pairs < MIN_PAIRS:
-        return f"both learned at {count(test.num_pairs, 'seed')}, and {TOO_FEW_PAIRS}"
+    test, margin = verdict.test, question.margin
+    if test is None or test.num_pairs < MIN_PAIRS:
+        return f"both ended at {count(test.num_pairs if test else 0, 'seed')}, and {TOO_FEW_PAIRS}"
     if margin is None:
         return "no difference was found, and equivalence cannot be tested without a margin"
+    if test.rank_difference is not None:
+        return "no difference was found, and a metric that is compared by ranks cannot be tested for equivalence"
+    if verdict.p_equivalent_holm is not None and verdict.p_equivalent_holm < ALPHA:
+        failed = (
+            f"{arm.failed.count} of {arm.failed.total} against {reference.failed.count} of {reference.failed.total}"
+        )
+        return f"the metric is equivalent within {margin:g}, but failures are undecided ({failed})"
     return f"neither a difference nor equivalence within {margin:g} was found"
 
 
-def withdrawn_sentence(verdict: Verdict, reason: str) -> str:
-    """The sentence of a verdict that became inconclusive."""
+def before_first_look(num_seeds: int) -> str:
+    """Why nothing is judged yet, where looks are planned."""
+    return f"the first planned look is at {num_seeds} seeds"
+
+
+def undecided_sentence(verdict: Verdict, reason: str) -> str:
+    """The sentence of a verdict that is inconclusive for a reason other than its numbers."""
     return f"{verdict.arm} {PHRASES['inconclusive'][0]} {verdict.reference}: {reason}."
 
 
@@ -114,9 +142,10 @@ def _claim(verdicts: Sequence[Verdict], values: Sequence[str]) -> str:
         return "is better than every other arm"
     if all(value in AS_GOOD for value in values):
         return "is as good as every other arm"
-    if all(value == "inconclusive" for value in values):
+    undecided = [value in UNDECIDED for value in values]
+    if all(undecided):
         return "is neither confirmed nor refuted"
-    return "is beaten by no other arm" + (", as far as is known" if "inconclusive" in values else "")
+    return "is beaten by no other arm" + (", as far as is known" if any(undecided) else "")
 
 
 # --------------------------------------------------------------------------------- the smallest good warmup

@@ -21,7 +21,8 @@ def summary_sentences(parts: dict[str, Any], jitter: dict[str, Any] | None) -> l
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         _what_failed(parts["counts"]),
-        *_smallest_sentences(parts["smallest_warmup"]),
+        *([variance_sentence(parts["variance"])] if parts["variance"] else []),
+        *smallest_sentences(parts["smallest_warmup"]),
     ]
     if parts["own_best_lr"]:
         sentences.append(parts["own_best_lr"]["headline"])
@@ -50,11 +51,23 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
     )
 
 
+def variance_sentence(split: dict[str, Any]) -> str:
+    """How much of the variance of final quality lr and warmup explain; `split` as in `comparison.json`."""
+    lr, warmup, interaction, rest = (f"{100 * split[part]:.0f} %" for part in ("lr", "warmup", "interaction", "rest"))
+    return (
+        f"Over lr {_span(split['lrs'], 'g')} and warmup {_span(split['warmup_percents'], '.3g')} %, lr explains {lr} "
+        f"of the variance of {split['title']}, warmup {warmup}, their interaction {interaction}, the rest {rest}."
+    )
+
+
 def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
     """A sentence on how warmups of several shapes compare in length and in T_eff; '' for a single shape.
 
     T_eff is the sum of 1 - warmup factor over the updates: what the warmup holds back. Warmups that were asked for with
     the same length are compared. Equal means within one update, because a length is a whole number of updates.
+
+    Under a decay that starts at the end of the warmup, warmups of equal T_eff do not have the same sum of learning
+    rates. So the sentence also gives `total_lr` if the rows have it: the sum of lr / peak lr over the run, in updates.
     """
     by_asked: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for one in warmups:
@@ -68,7 +81,17 @@ def what_was_held_equal(warmups: Sequence[dict[str, Any]]) -> str:
     held = [shape for shape in shapes if any(one["warmup"] == shape for group in groups for one in group)]
     apart = [f"{one['warmup']} (T_eff {one['t_eff']:.4g})" for one in warmups if one["warmup"] not in held]
     others = f" Not matched: {_listed(apart)}." if apart else ""
-    return f" Warmups of {len(held)} shapes ({_listed(held)}) {_matched_in(groups)}.{others}"
+    return f" Warmups of {len(held)} shapes ({_listed(held)}) {_matched_in(groups)}.{_total_lr(groups)}{others}"
+
+
+def _total_lr(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """The sum of the lr over the run, if it is known for all of them."""
+    totals = [[one.get("total_lr") for one in group] for group in groups]
+    if any(total is None for group in totals for total in group):
+        return ""
+    equal = all(max(group) - min(group) <= 1 for group in totals)  # type: ignore[type-var, operator]
+    spans = "; ".join(_span(group, ".4g") for group in totals)  # type: ignore[arg-type]
+    return f" Their total lr (sum of lr / peak lr over the run) is {'equal' if equal else 'not equal'}: {spans}."
 
 
 def _matched_in(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
@@ -97,7 +120,7 @@ def _what_failed(counts: dict[str, Any]) -> str:
     return f"{text}{left_out}."
 
 
-def _smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
+def smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
     """The sentence of a single group of arms; for several groups, one sentence that gathers equal answers."""
     if len(found) == 1:
         return [found[0]["sentence"]]
@@ -105,6 +128,9 @@ def _smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
     for one in (one for one in found if len(one["arms"]) > 1):
         share = f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)" if one["arm"] else ""
         answers.setdefault(share or f"not known ({one['reason']})", []).append(one["family"])
+    if len(answers) == 1:
+        ((answer, names),) = answers.items()
+        return [f"Smallest warmup shown to be as good as the best, for each of {len(names)} sets of arms: {answer}."]
     parts = [f"{answer} for {_shortened(names)}" for answer, names in answers.items()]
     return [f"Smallest warmup shown to be as good as the best: {'; '.join(parts)}."] if parts else []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,13 @@ import pyarrow.parquet as pq
 
 from warmup_lab.comparison.naming import arm_names, asked_warmups, varied_settings
 from warmup_lab.config import ConfigError
-from warmup_lab.metrics import roughness_at_matched_loss, summarise
+from warmup_lab.metrics import summarise
 from warmup_lab.runs import flat_metrics, is_finished, read_result
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
 _FIRST = ("run_id", "arm", *_STRATEGY, "warmup", "t_eff", "warmup_asked", "setting", "status", "failed_to_learn")
-_LAST = ("error", "seconds")
+_LAST = ("guess_loss", "guess_accuracy", "error", "seconds")
 _UNREAD = ("step", "epoch", "grad_norm")
 """Columns of a trace that no report needs. It needs `lr`, `loss` and those of the probes."""
 _UNFINISHED: dict[str, Any] = {
@@ -57,8 +58,8 @@ def read_sweep(directory: Path) -> Sweep:
     Oscillation is recomputed from the traces, so a better definition needs no retraining. Columns of `runs`: `run_id`,
     `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`, `warmup`,
     `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `train_loss`, `eval_*`, `<window>/<metric>` for
-    every oscillation metric, `matched/roughness`, `error`, and last `seconds`, the only one that differs between two
-    equal sweeps.
+    every oscillation metric, `guess_loss` and `guess_accuracy` (of guessing), `error`, and last `seconds`, the only one
+    that differs between two equal sweeps.
 
     Raises:
         ConfigError: there is no sweep in `directory`.
@@ -84,14 +85,15 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows as a table whose columns have the documented order, and the same types whatever the results are."""
     runs = pd.DataFrame(rows)
     metrics = [name for name in runs.columns if name not in (*_FIRST, *_LAST)]
-    numbers = [*metrics, "t_eff", "seconds"]
+    numbers = [*metrics, "t_eff", "guess_loss", "guess_accuracy", "seconds"]
     runs[numbers] = runs[numbers].astype(np.float64)
     runs["error"] = runs["error"].astype("string")
     return runs[[*_FIRST, *metrics, *_LAST]]
 
 
 def _row(job: dict[str, Any], result: dict[str, Any], trace: Trace) -> dict[str, Any]:
-    has_oscillation = is_finished(result["status"]) and bool(trace)
+    guess = _guess(result)
+    has_oscillation = is_finished(result["status"]) and bool(trace) and guess["guess_loss"] is not None
     return {
         "run_id": job["run_id"],
         **{name: job["strategy"][name] for name in _STRATEGY},
@@ -100,19 +102,28 @@ def _row(job: dict[str, Any], result: dict[str, Any], trace: Trace) -> dict[str,
         "status": result["status"],
         "failed_to_learn": result.get("failed_to_learn") is not False,
         **{key: value for key, value in result["metrics"].items() if key != "oscillation"},
-        **(_oscillation(trace, result["num_classes"], job["strategy"]["total_steps"]) if has_oscillation else {}),
+        **(_oscillation(trace, guess["guess_loss"], job["strategy"]["total_steps"]) if has_oscillation else {}),
+        **guess,
         "error": result["error"],
         "seconds": result["speed"].get("seconds"),
     }
 
 
-def _oscillation(trace: Trace, num_classes: int, total_steps: int) -> dict[str, float | None]:
-    loss = trace["loss"]
+def _guess(result: dict[str, Any]) -> dict[str, float | None]:
+    """Loss and accuracy of guessing; those of balanced classes for runs of older versions, which do not record them."""
+    num_classes = result.get("num_classes")
+    balanced = (math.log(num_classes), 1 / num_classes) if num_classes else (None, None)
+    recorded = result.get("label_entropy"), result.get("majority_accuracy")
+    loss, accuracy = (old if own is None else own for own, old in zip(recorded, balanced, strict=True))
+    return {"guess_loss": loss, "guess_accuracy": accuracy}
+
+
+def _oscillation(trace: Trace, entropy: float | None, total_steps: int) -> dict[str, float | None]:
+    assert entropy is not None
     summary = summarise(
-        loss, trace["lr"], num_classes=num_classes, overshoot=trace.get("overshoot"), total_steps=total_steps
+        trace["loss"], trace["lr"], entropy=entropy, overshoot=trace.get("overshoot"), total_steps=total_steps
     )
-    matched = roughness_at_matched_loss(loss, num_classes=num_classes)
-    return {**flat_metrics({"oscillation": summary}), "matched/roughness": matched}
+    return flat_metrics({"oscillation": summary})
 
 
 def _read_trace(directory: Path) -> Trace:

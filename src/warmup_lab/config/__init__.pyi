@@ -9,6 +9,7 @@ from .options import bind_options as bind_options
 from .parse import GROUPS as GROUPS
 from .parse import ROOT as ROOT
 from .parse import resolve as resolve
+from .schema import CompareConfig as CompareConfig
 from .schema import OptimizerConfig as OptimizerConfig
 from .schema import RunConfig as RunConfig
 from .schema import SchedulerConfig as SchedulerConfig

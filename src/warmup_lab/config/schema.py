@@ -6,6 +6,7 @@ against the number of updates, and the options of an optimizer or a schedule aga
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -140,6 +141,10 @@ class ProbeConfig:
         return {name: every for name, every in periods.items() if every}
 
 
+MIN_SEEDS_OF_LOOK = 6
+"""With 5 seeds, the smallest two-sided p of a sign test is 0.0625."""
+
+
 @dataclass(frozen=True)
 class CompareConfig:
     """The design of a comparison, stated before its runs start."""
@@ -150,10 +155,38 @@ class CompareConfig:
     """Arm to compare with. Null means the arm that differs only in warmup and has 10 %."""
     margin: float | None = None
     """Largest difference of the metric that does not matter, above 0. Null means no equivalence test."""
+    failure_margin: float = 0.2
+    """Largest difference of failure rates that does not matter, in (0, 1)."""
+    looks: list[int] | None = None
+    """Numbers of seeds at which the comparison is judged, rising, the first at least 6, such as `[6, 12, 24]`.
+
+    Arms that are decided at a look get no more seeds. Null trains all seeds and judges once.
+    """
+    budget_minutes: float | None = None
+    """Minutes that the runs of a sweep with `looks` may take, above 0. Null means no limit.
+
+    The sweep ends before a look that is estimated not to fit. Runs of earlier commands in the same folder count.
+    """
 
     def __post_init__(self) -> None:
-        margin = self.margin
+        margin, looks, budget = self.margin, self.looks, self.budget_minutes
         require(margin is None or margin > 0, f"compare.margin={margin}: must be above 0, or null")
+        require(
+            0 < self.failure_margin < 1,
+            f"compare.failure_margin={self.failure_margin}: must be between 0 and 1, such as 0.2",
+        )
+        if looks is not None:
+            rising = all(low < high for low, high in itertools.pairwise(looks))
+            require(
+                bool(looks) and rising and looks[0] >= MIN_SEEDS_OF_LOOK,
+                f"compare.looks={looks}: must be rising numbers of seeds, the first at least {MIN_SEEDS_OF_LOOK}, "
+                "such as [6,12,24]",
+            )
+        require(budget is None or budget > 0, f"compare.budget_minutes={budget}: must be above 0, or null")
+        require(
+            budget is None or looks is not None,
+            f"compare.budget_minutes={budget}: needs compare.looks, because a sweep ends between looks",
+        )
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+from .failures import failures_figure as failures_figure
 from .figure import Figure as Figure
 from .figure import as_spec as as_spec
 from .figure import save_figure as save_figure
@@ -6,6 +7,7 @@ from .layout import Layout as Layout
 from .layout import make_layout as make_layout
 from .layout import short_percent as short_percent
 from .learning_rate import learning_rate_figure as learning_rate_figure
+from .looks import looks_figure as looks_figure
 from .lr_jitter import jitter_figure as jitter_figure
 from .oscillation import detail_figure as detail_figure
 from .oscillation import oscillation_figure as oscillation_figure
@@ -14,3 +16,4 @@ from .palette import style as style
 from .probes import probes_figure as probes_figure
 from .quality import quality_figure as quality_figure
 from .traces import traces_figure as traces_figure
+from .usable_lr import usable_lr_figure as usable_lr_figure

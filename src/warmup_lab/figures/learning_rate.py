@@ -21,7 +21,7 @@ _ARROW = "M0,-2L1,0H.2V2H-.2V0H-1Z"
 def heatmap_table(layout: Layout) -> list[Row]:
     """A row per arm: its `kind`, `length` (index of the warmup length), `lr`, `loss` and `failed` share.
 
-    `loss` is the mean final evaluation loss of the runs that learned. Both numbers may be None.
+    `loss` is the mean final evaluation loss of all runs, failed ones as guessing. Both numbers may be None.
     """
     return [
         {
@@ -29,11 +29,16 @@ def heatmap_table(layout: Layout) -> list[Row]:
             "length": layout.lengths.index(arm["warmup_steps"]),
             "lr": f"{arm['lr']:g}",
             "arm": arm["name"],
-            "loss": arm["metrics"].get("eval_loss", {}).get("mean"),
+            "loss": _mean_loss(arm["metrics"].get("eval_loss", {})),
             "failed": arm["failed"]["share"],
         }
         for arm in layout.arms
     ]
+
+
+def _mean_loss(found: Row) -> float | None:
+    mean: float | None = found.get("mean_of_all", found.get("mean"))
+    return mean
 
 
 def largest_lr_table(largest: list[Row], layout: Layout) -> list[Row]:
@@ -91,8 +96,8 @@ def learning_rate_figure(largest: list[Row], layout: Layout) -> Figure:
         chart = _largest_lr_chart(largest_lr_table(largest, layout), layout)
         rows = [[Cell("Largest learning rate at which every run learned", chart)], *rows]
     note = (
-        "Loss: mean over the runs that learned; grey if no run learned. Arrow: the largest learning rate tried, so the "
-        "limit may be higher. Cross: some run failed at every learning rate tried."
+        "Loss: mean over all runs; a run that failed to learn counts as guessing. Grey: no finished run. Arrow: the "
+        "largest learning rate tried, so the limit may be higher. Cross: some run failed at every learning rate tried."
     )
     return Figure("learning_rate", "Learning rate and warmup together", note, rows, kinds if has_largest else [])
 

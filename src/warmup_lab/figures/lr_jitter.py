@@ -1,6 +1,8 @@
-"""The figure of `lr_jitter`: overshoot and loss along the ramps, and which constant rates survive."""
+"""The figure of `lr_jitter`: runs that fail at a constant rate, and overshoot and loss along the ramps."""
 
 from __future__ import annotations
+
+import math
 
 import altair as alt
 
@@ -8,11 +10,12 @@ from warmup_lab.comparison.lr_jitter import fraction
 from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, share_axis
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Row
-from warmup_lab.figures.palette import GREY, INK
+from warmup_lab.figures.palette import GREY, INK, WHITE
 
 _STARTS = {"cold": "cold start", "warmed": "through a warmup"}
 _LINES = list(_STARTS.values())
 _JITTER = "#a33f00"
+_LR50 = ("lr50", "low", "high")
 _SHIFT = 1.06
 """Factor between a trial's lr and its position, to the left if cold and to the right if warmed, so that both show."""
 
@@ -30,28 +33,42 @@ def loss_range(curves: list[Row]) -> list[float]:
     return [min([0.0, *losses]), min(max(losses), 2.5 * losses[0])]
 
 
-def survival_table(trials: list[Row]) -> list[Row]:
-    """A row per trial: `x` (its position), `lr`, `line`, `runs`, and `share`, `low`, `high` of the survivors."""
+def failure_table(trials: list[Row]) -> list[Row]:
+    """A row per trial: `x` (its position), `lr`, `line`, `runs`, and `share`, `low`, `high` of the runs that failed."""
     return [
         {
             "x": trial["lr"] * (_SHIFT if trial["start"] == "warmed" else 1 / _SHIFT),
             "lr": trial["lr"],
             "line": _STARTS[trial["start"]],
-            "share": trial["share"],
-            "low": trial["survived"]["low"],
-            "high": trial["survived"]["high"],
-            "runs": f"{trial['survived']['count']} of {trial['survived']['total']}",
+            "share": 1 - trial["share"],
+            "low": 1 - trial["survived"]["high"],
+            "high": 1 - trial["survived"]["low"],
+            "runs": f"{trial['survived']['total'] - trial['survived']['count']} of {trial['survived']['total']}",
         }
         for trial in trials
     ]
 
 
+def lr50_table(lr50: Row) -> list[Row]:
+    """A row per start: `line`, its `lr50`, and `low`, `high` of its interval; `y` keeps the two apart."""
+    return [
+        {"line": _STARTS[start], "lr50": one["lr50"], "low": one["interval"][0], "high": one["interval"][1], "y": y}
+        for (start, one), y in zip(lr50.items(), (0.53, 0.47), strict=False)
+        if one["interval"]
+    ]
+
+
 def rate_labels(trials: list[Row]) -> dict[float, list[str]]:
-    """lr -> the two lines of its label: the lr, and its multiple of the jitter lr."""
-    return {
+    """lr -> the two lines of its label: the lr, and its multiple of the jitter lr.
+
+    Rates a factor of 1.41 apart have no room for labels, so only halves and doubles of the jitter lr have one.
+    """
+    labels = {
         trial["lr"]: [f"{trial['lr']:g}", fraction(round(trial["multiple"], 2)).replace(" times", "x")]
         for trial in trials
+        if math.log2(round(trial["multiple"], 2)).is_integer()
     }
+    return labels or {trial["lr"]: [f"{trial['lr']:g}"] for trial in trials}
 
 
 # --- drawing
@@ -66,13 +83,15 @@ def jitter_figure(section: Row | None) -> Figure:
             Cell("Loss along the ramps", _loss_chart(section)),
         ]
         if section["trials"]:
-            cells.append(Cell("Constant lr: share of runs that survived", _survival_chart(section["trials"])))
+            chart = _failure_chart(section["trials"], lr50_table(section["gain"]["lr50"]))
+            cells.insert(0, Cell("Constant lr: share of runs that failed", chart))
         rows = [cells]
     note = (
-        "Left: share of updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % Wilson "
-        "interval as a band. Thin lines: single seeds. Ticks at the bottom: the lr at which a seed starts to jitter. "
-        "Vertical line: their median. Middle: median training loss. Right: share of runs that neither diverged nor "
-        "failed to learn, with 95 % Wilson intervals."
+        "Runs that failed: share of runs at a constant lr that diverged or failed to learn, with 95 % Wilson "
+        "intervals. Diamonds: lr50, at which half of the runs fail, with its 95 % interval. Overshoot: share of "
+        "updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % Wilson interval as a "
+        "band. Thin lines: single seeds. Ticks at the bottom: the lr at which a seed starts to jitter. Vertical line: "
+        "their median. Loss: median training loss."
     )
     return Figure("lr_jitter", "Where the loss starts to jitter", note, rows, _LINES)
 
@@ -124,22 +143,33 @@ def _jitter_marks(section: Row, x: alt.X, foot: float) -> list[AnyChart]:
     return layers
 
 
-def _survival_chart(trials: list[Row]) -> alt.LayerChart:
-    """Cold and warmed runs over the learning rates that were tried."""
+def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
+    """Cold and warmed runs over the learning rates that were tried, and lr50 of both."""
     labels = rate_labels(trials)
     words = "{" + ",".join(f"'{lr:g}': {lines}" for lr, lines in labels.items()) + "}"
     expression = f"{words}[format(datum.value, '~g')] || ''"
     axis = alt.Axis(values=sorted(labels), labelExpr=expression, grid=False, labelOverlap=False)
-    scale = alt.Scale(type="log", domain=[min(labels) / 1.35, max(labels) * 1.35], nice=False)
-    x = alt.X("x:Q", title="peak lr, and multiple of the jitter lr", scale=scale, axis=axis)
+    lrs = [trial["lr"] for trial in trials]
+    scale = alt.Scale(type="log", domain=[min(lrs) / 1.2, max(lrs) * 1.2], nice=False, clamp=True)
+
+    def x_of(field: str) -> alt.X:
+        return alt.X(f"{field}:Q", title="lr, and multiple of the jitter lr", scale=scale, axis=axis)
+
+    x = x_of("x")
     y = share_axis("share", "share of runs")
     colour, dash, shape = line_scales(_LINES)
-    base = _chart_of(survival_table(trials)).encode(x=x, color=colour)
+    base = _chart_of(failure_table(trials)).encode(x=x, color=colour)
+    half = _chart_of(lr50).encode(y=share_axis("y", "share of runs"), color=colour)
+    marks = [alt.Tooltip("line:N", title="start"), *(alt.Tooltip(f"{name}:Q", format=".2g") for name in _LR50)]
     tips = [alt.Tooltip("line:N", title="start"), alt.Tooltip("lr:Q", format=".2g"), alt.Tooltip("runs:N")]
     layers: list[AnyChart] = [
         base.mark_line(strokeWidth=1.5, strokeOpacity=0.7).encode(y=y, strokeDash=dash),
         base.mark_rule(strokeWidth=2).encode(y=share_axis("low", "share of runs"), y2=alt.Y2("high:Q")),
         base.mark_point(filled=True, size=70, opacity=1).encode(y=y, shape=shape, tooltip=tips),
+        half.mark_rule(strokeWidth=5, strokeOpacity=0.5).encode(x=x_of("low"), x2=alt.X2("high:Q")),
+        half.mark_point(shape="diamond", filled=True, size=150, opacity=1, stroke=WHITE).encode(
+            x=x_of("lr50"), tooltip=marks
+        ),
     ]
     return alt.LayerChart(layer=layers, height=HEIGHT)
 

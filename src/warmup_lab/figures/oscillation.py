@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from warmup_lab.figures.failures import failure_rate
 from warmup_lab.figures.figure import Figure
-from warmup_lab.figures.layout import Layout, Row
+from warmup_lab.figures.layout import Layout
 from warmup_lab.figures.over_warmup import Column, draw_columns, metric_column
 
 _DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
@@ -16,12 +17,6 @@ def oscillation_columns() -> list[Column]:
         Column("Failure rate", "share of runs", failure_rate, share=True),
         metric_column("matched/roughness"),
     ]
-
-
-def failure_rate(arm: Row) -> Row:
-    """Share of the finished runs that failed to learn, with its 95 % Wilson interval."""
-    failed = arm["failed"]
-    return {"mean": failed["share"], "low": failed["low"], "high": failed["high"], "cross": False}
 
 
 def oscillation_figure(layout: Layout) -> Figure:

@@ -40,12 +40,16 @@ class Column:
 
 
 def metric_column(metric: str) -> Column:
-    """Mean of a metric over the runs that learned, with its 95 % interval."""
+    """Mean of a metric with its 95 % interval: over all seeds if `comparison.json` has that, as for losses and scores.
+
+    Other metrics, such as oscillation, have a mean over the runs that learned only.
+    """
 
     def read(arm: Row) -> Row:
         found = arm["metrics"].get(metric, {})
-        low, high = found.get("interval") or (None, None)
-        return {"mean": found.get("mean"), "low": low, "high": high}
+        of = "_of_all" if "mean_of_all" in found else ""
+        low, high = found.get(f"interval{of}") or (None, None)
+        return {"mean": found.get(f"mean{of}"), "low": low, "high": high}
 
     title, unit = title_and_unit(metric)
     short = metric.rpartition("/")[2].replace("_", " ")

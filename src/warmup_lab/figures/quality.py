@@ -28,19 +28,24 @@ def quality_columns(primary: Row) -> list[Column]:
 
 
 def difference_from_reference(metric: str, arm: Row) -> Row:
-    """Mean paired difference of an arm from its reference, with its interval; 0 for the reference itself."""
+    """Mean paired difference of an arm from its reference, with its interval; 0 for the reference itself.
+
+    Over all seeds if `comparison.json` has that, as for losses and scores; otherwise where both learned.
+    """
     found = arm["metrics"][metric]
-    low, high = found.get("difference_interval") or (None, None)
-    is_reference = arm["verdict"]["value"] == "reference" and found["num_runs"] > 0
-    return {"mean": 0.0 if is_reference else found.get("difference"), "low": low, "high": high}
+    of = "_of_all" if "mean_of_all" in found else ""
+    low, high = found.get(f"difference_interval{of}") or (None, None)
+    is_reference = arm["verdict"]["value"] == "reference" and found[f"mean{of}"] is not None
+    return {"mean": 0.0 if is_reference else found.get(f"difference{of}"), "low": low, "high": high}
 
 
 def quality_figure(primary: Row, layout: Layout) -> Figure:
     """`primary` is the section of `comparison.json`."""
     band = " Grey band: the stated margin; smaller differences do not matter." if primary["margin"] else ""
     note = (
-        "Differences are paired by seed, over the seeds at which both arms learned, with 95 % t-intervals. The "
-        "intervals are not adjusted for the number of arms; the verdicts are. Horizontal line: the reference."
+        "Losses and scores count all seeds: a run that failed to learn counts as guessing. Other metrics are means "
+        "where both arms learned. Differences are paired by seed. The 95 % t-intervals are not adjusted for the number "
+        "of arms; the verdicts are. Horizontal line: the reference. Hollow marker: some runs of the arm failed."
     )
     rows = draw_columns(quality_columns(primary), layout)
     return Figure("quality", "Final quality versus warmup length", note + band, rows, layout.lines)

@@ -1,6 +1,7 @@
 """Metrics as pure functions of arrays. They need numpy and pandas only.
 
 - `series`: the series that the oscillation metrics share, such as running medians of a loss trace.
+- `rises`: the test for a rise of the smoothed loss, behind the onset of jitter.
 - `oscillation`: how much the loss of one run oscillates.
 - `paired`: metrics that need a second run or a loss level.
 - `classification`: F1 and the Matthews correlation.

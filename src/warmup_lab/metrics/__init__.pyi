@@ -6,10 +6,11 @@ from .names import resolve_metric as resolve_metric
 from .names import smaller_is_better as smaller_is_better
 from .names import title_and_unit as title_and_unit
 from .oscillation import summarise as summarise
+from .paired import JitterByLevel as JitterByLevel
 from .paired import excess_of_residuals as excess_of_residuals
-from .paired import first_below as first_below
 from .paired import half_way_loss as half_way_loss
-from .paired import roughness_at_matched_loss as roughness_at_matched_loss
+from .paired import jitter_by_level as jitter_by_level
+from .paired import matched_roughness_of as matched_roughness_of
+from .paired import updates_to_target as updates_to_target
 from .series import finite_prefix as finite_prefix
 from .series import residual as residual
-from .series import trailing_median as trailing_median

@@ -10,21 +10,25 @@ from warmup_lab.metrics.series import windows
 
 ROUGHNESS = ("whole/roughness", "matched/roughness")
 """Roughness of the whole run and at matched loss. Every report compares both, whatever the primary metric is."""
-PAIRED_METRICS = ("excess", "updates_to_target")
-"""Metrics that need the reference arm's run of the same seed."""
+PAIRED_METRICS = ("matched/roughness", "excess", "updates_to_target")
+"""Metrics that need the runs of the reference arm."""
 LARGER_IS_BETTER = ("accuracy", "f1", "matthews_correlation", "rho1", "onset_step", "onset_lr")
 _QUALITY = ("train_loss", "eval_loss", "eval_accuracy")
-_NOT_METRICS = ("run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds")
+_NOT_METRICS = (
+    "run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds", "guess_loss",
+    "guess_accuracy",
+)  # fmt: skip
+_ENTROPY = "H, label entropy"
 _TITLES = {
     "train_loss": ("training loss of the last 10 % of updates", "nats"),
     "eval_loss": ("final evaluation loss", "nats"),
     "eval_accuracy": ("final accuracy", "share of examples"),
     "eval_f1": ("final F1", "0 to 1"),
     "eval_matthews_correlation": ("final Matthews correlation", "-1 to 1"),
-    "roughness": ("roughness of the loss", "ln C"),
+    "roughness": ("roughness of the loss", _ENTROPY),
     "rho1": ("lag-1 autocorrelation of the loss", "-1 to 1"),
     "spike_rate": ("spikes of the loss", "per 1000 updates"),
-    "max_rise": ("largest climb back of the loss", "ln C"),
+    "max_rise": ("largest climb back of the loss", _ENTROPY),
     "onset_step": ("onset of jitter", "update"),
     "onset_lr": ("learning rate at the onset of jitter", "learning rate"),
     "overshoot_rate": ("overshoot on the same batch", "share of updates"),
@@ -35,7 +39,7 @@ _WINDOWS = {
     "whole": "",
     "early": ", first 20 % of updates",
     "late": ", last 50 % of updates",
-    "matched": " at matched loss",
+    "matched": " at matched loss, minus that of the reference",
 }
 
 
@@ -43,7 +47,7 @@ def title_and_unit(metric: str) -> tuple[str, str]:
     """The title of a metric in text, and its unit (empty if unknown).
 
     >>> title_and_unit("early/roughness")
-    ('roughness of the loss, first 20 % of updates', 'ln C')
+    ('roughness of the loss, first 20 % of updates', 'H, label entropy')
     """
     window, _, name = metric.rpartition("/")
     title, unit = _TITLES.get(name, (name.replace("_", " "), ""))
@@ -70,7 +74,7 @@ def resolve_metric(name: str, runs: pd.DataFrame) -> str:
     """
     oscillation = [f"{window}/{metric}" for window in windows(1) for metric in (*METRICS, "overshoot_rate")]
     found = metric_columns(runs)
-    known = {*_QUALITY, *PAIRED_METRICS, *oscillation, "matched/roughness", *found}
+    known = {*_QUALITY, *PAIRED_METRICS, *oscillation, *found}
     for candidate in (name, f"whole/{name}"):
         if candidate in known:
             return candidate

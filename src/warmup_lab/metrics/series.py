@@ -1,4 +1,4 @@
-"""The series that the oscillation metrics share: medians, averages, spikes and climbs of a loss trace.
+"""The series that the oscillation metrics share: medians, averages, spikes, climbs and rises of a loss trace.
 
 A trace is `loss` of shape (T,), in nats. Series are computed on the whole trace and cut to a window afterwards.
 """
@@ -11,15 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from warmup_lab.metrics.rises import has_risen
+
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.intp]
 
 NUM_NEIGHBOURS_PER_SIDE = 12
 NUM_PREDECESSORS = 24
 EMA_ALPHA = 2 / 26
 MAD_TO_SIGMA = 1.4826
 SPIKE_SIGMAS = 6.0
-SPIKE_HEIGHT = 0.1
-ONSET_CLIMB = 0.1
+SPIKE_HEIGHT = 0.1  # in units of H
+SPIKE_LEVEL = 0.5  # in units of H
+MIN_SPIKE_UPDATES = 26
 WHOLE = slice(None)
 
 
@@ -88,52 +93,91 @@ class LossSeries:
     Args:
         loss: (T,), nats. Kept up to the last update before the first NaN or infinity.
         lr: (T,), cut in the same way. Without it, `onset_lr` is None.
-        num_classes: C, at least 2; ln C is the unit.
+        entropy: H, the entropy of the training labels in nats, above 0. It is the unit.
+
+    Raises:
+        ValueError: a shape is wrong, or `entropy` is not a positive number.
     """
 
-    def __init__(self, loss: npt.ArrayLike, lr: npt.ArrayLike | None = None, *, num_classes: int) -> None:
-        if num_classes < 2:
-            raise ValueError(f"num_classes={num_classes}: must be at least 2, because ln C is the unit")
+    def __init__(self, loss: npt.ArrayLike, lr: npt.ArrayLike | None = None, *, entropy: float) -> None:
+        self.entropy = positive_entropy(entropy)
         self.loss = finite_prefix(loss)
         rates = np.full(np.shape(loss), np.nan) if lr is None else float_vector(lr, "lr", length=np.size(loss))
         self.lr = rates[: self.loss.size]
-        self.chance = math.log(num_classes)
+
+    @cached_property
+    def level(self) -> FloatArray:
+        """The `neighbour_median`, (T,), nats."""
+        return neighbour_median(self.loss)
 
     @cached_property
     def residual(self) -> FloatArray:
         """The loss minus the median of its neighbours, (T,), nats."""
-        return residual(self.loss)
+        return self.loss - self.level
 
     @cached_property
-    def spikes(self) -> FloatArray:
-        """1 at a spike as `spike_rate` defines it, else 0; NaN for the first 24 updates. (T,)."""
-        flags = np.full(self.loss.shape, np.nan)
-        if self.loss.size <= NUM_PREDECESSORS:
+    def spikes(self) -> BoolArray:
+        """Whether each update is a spike as `spike_rate` defines it, (T,). All False under 26 updates."""
+        flags = np.zeros(self.loss.shape, dtype=np.bool_)
+        if self.loss.size < MIN_SPIKE_UPDATES:
             return flags
-        before = sliding_window_view(self.loss, NUM_PREDECESSORS)[:-1]  # (T - 24, 24)
-        median = _row_medians(before)
-        rise = self.loss[NUM_PREDECESSORS:] - median
-        # The MAD is expensive, so compute it only for updates above the threshold.
-        high = np.flatnonzero(rise > SPIKE_HEIGHT * self.chance)
-        deviation = np.median(np.abs(before[high] - median[high, None]), axis=1)
-        flags[NUM_PREDECESSORS:] = 0.0
-        flags[NUM_PREDECESSORS + high] = rise[high] > SPIKE_SIGMAS * MAD_TO_SIGMA * deviation
+        # Late in most runs the loss is too low for a spike. The medians are expensive, so compute them only above.
+        high = np.flatnonzero(self.loss > SPIKE_LEVEL * self.entropy)
+        level, deviation = _surroundings(self.loss, high)
+        rise = self.loss[high] - level
+        lowest = np.append(np.inf, np.minimum.accumulate(self.loss)[:-1])
+        height = SPIKE_HEIGHT * self.entropy
+        is_sudden = (rise > height) & (rise > SPIKE_SIGMAS * MAD_TO_SIGMA * deviation)
+        flags[high] = is_sudden & (self.loss[high] - lowest[high] > height)
         return flags
 
     @cached_property
     def climb(self) -> FloatArray:
-        """The EMA minus its lowest value so far, (T,), in units of ln C."""
+        """The EMA minus its lowest value so far, (T,), in units of H."""
         average = exponential_average(self.loss)
-        return (average - np.minimum.accumulate(average)) / self.chance
+        return (average - np.minimum.accumulate(average)) / self.entropy
+
+    @cached_property
+    def has_risen(self) -> BoolArray:
+        """Whether the smoothed loss is above an earlier value by more than noise explains, (T,); see `onset_step`."""
+        return has_risen(self.loss, entropy=self.entropy)
 
 
 def _row_medians(rows: FloatArray) -> FloatArray:
-    """The median of each row without its NaNs, (T, n) -> (T,). For short rows, sorting is faster than `np.median`."""
+    """The median of each row without its NaNs, (T, n) -> (T,); NaN if it has no other values.
+
+    For short rows, sorting is faster than `np.median`.
+    """
     ordered = np.sort(rows, axis=1)  # NaN last
     count = rows.shape[1] - np.isnan(ordered).sum(axis=1)
     row = np.arange(len(rows))
     median: FloatArray = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
     return median
+
+
+def _surroundings(loss: FloatArray, steps: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Median of the 24 losses around each of these updates, and the median distance from it. (n,) -> (n,), (n,).
+
+    Away from the borders this is the `neighbour_median`. At a border the 25 updates shift inwards, always by an even
+    number, so 12 of the 24 are on each side of period-2 bouncing. A trace needs 26 updates for that.
+    """
+    last = loss.size - 2 * NUM_NEIGHBOURS_PER_SIDE - 1
+    start = np.clip(steps - NUM_NEIGHBOURS_PER_SIDE, steps % 2, last - (last - steps) % 2)
+    around = sliding_window_view(loss, 2 * NUM_NEIGHBOURS_PER_SIDE + 1)[start]
+    around[np.arange(steps.size), steps - start] = np.nan
+    level = _row_medians(around)
+    return level, _row_medians(np.abs(around - level[:, None]))
+
+
+def positive_entropy(entropy: float) -> float:
+    """`entropy`, the unit of the metrics, if it is a positive number.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not (entropy > 0 and math.isfinite(entropy)):
+        raise ValueError(f"entropy={entropy}: must be above 0, because the entropy of the training labels is the unit")
+    return entropy
 
 
 def finite_or_none(value: float | None) -> float | None:

@@ -1,8 +1,8 @@
 """The report of a sweep.
 
 `build` writes its files (`results.parquet`, `comparison.json`, `figures/`, `report.html`), `page` renders the page from
-`report.html.jinja`, `report.css` and `report.js`, and `terminal` the lines that are printed. `numbers` formats numbers
-for both.
+`report.html.jinja`, `report.css` and `report.js`, `first_figure` chooses the figure at its top, `terminal` has the
+lines that are printed, and `summary_run` the numbers for Weights & Biases. `numbers` formats numbers.
 """
 
 import lazy_loader

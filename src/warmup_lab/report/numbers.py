@@ -21,6 +21,15 @@ def signed(value: float | None) -> str:
     return "none" if value is None else f"{value:+.3g}"
 
 
+def short_signed(value: float | None) -> str:
+    """Two significant digits and the sign, for the terminal.
+
+    >>> short_signed(0.12345), short_signed(-0.00987), short_signed(123.4), short_signed(None)
+    ('+0.12', '-0.0099', '+123', 'none')
+    """
+    return "none" if value is None else f"{value:+.2g}" if abs(value) < 100 else f"{value:+.0f}"
+
+
 def percent(share: float | None) -> str:
     """A share in whole percent.
 

@@ -15,9 +15,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup, escape
 
+from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
 from warmup_lab.figures import CONFIG, Figure, as_spec, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
+from warmup_lab.report.first_figure import first_figure
 from warmup_lab.report.numbers import number, percent, signed
 from warmup_lab.system import read_arrays, write_arrays
 
@@ -50,6 +52,7 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
         .render(
             c=comparison,
             figures={figure.name: _template_figure(figure) for figure in drawn},
+            first=first_figure(comparison),
             directory=directory,
             definitions=definitions(),
             specs=_script(specs),
@@ -68,9 +71,11 @@ def _environment() -> jinja2.Environment:
         "number": number,
         "signed": signed,
         "percent": percent,
+        "p_value": p_text,
         "short_percent": short_percent,
         "fraction": fraction,
         "code": _with_code,
+        "unbroken": _unbroken,
     }
     return environment
 
@@ -120,6 +125,11 @@ def _with_code(text: str) -> Markup:
     return Markup(re.sub(r"\b([a-z]|EMA)_(?:\{([^}]+)\}|(\w)\b)", r"\1<sub>\2\3</sub>", coded))
 
 
+def _unbroken(text: str) -> Markup:
+    """Text whose small numbers, such as 1e-6, are not broken at the hyphen."""
+    return Markup(re.sub(r"\b[\d.]+e-\d+", r'<span class="unbroken">\g<0></span>', str(escape(text))))
+
+
 @cache
 def _vega_bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, which defines `vegaEmbed`.
@@ -147,7 +157,7 @@ def definitions() -> list[dict[str, Any]]:
         "overshoot_rate": oscillation.overshoot_rate,
         "excess": paired.excess,
         "updates_to_target": paired.updates_to_target,
-        "matched/roughness": paired.roughness_at_matched_loss,
+        "matched/roughness": paired.matched_roughness,
     }
     return [
         {"name": name, "title": title_and_unit(name)[0], **_definition(function)}

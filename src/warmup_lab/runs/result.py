@@ -29,20 +29,23 @@ if TYPE_CHECKING:
 
 def build_result(plan: Plan, task: Task, progress: Progress, status: str) -> dict[str, Any]:
     """The content of `result.json` for a run that `completed` or `diverged`; docs/architecture.md lists the keys."""
-    from warmup_lab.tasks import label_entropy
+    from warmup_lab.tasks import label_entropy, majority_accuracy
 
     loss, lr = progress.trace.array("loss"), progress.trace.array("lr")
     overshoot = progress.trace.array("overshoot") if "overshoot" in progress.trace.columns else None
     num_classes = len(task.label_names)
+    entropy = label_entropy(task.train, num_classes)
     final = progress.evals.rows()[-1] if status == "completed" else {}
     metrics: dict[str, Any] = {"train_loss": _finite(loss[_last_tenth(plan)].mean()) if len(loss) else None}
     metrics |= {f"eval_{key}": _finite(final.get(key)) for key in progress.evals.columns if key != "step"}
     metrics["oscillation"] = summarise(
-        loss, lr, num_classes=num_classes, overshoot=overshoot, total_steps=plan.total_steps
+        loss, lr, entropy=entropy, overshoot=overshoot, total_steps=plan.total_steps
     )
     return _header(plan, status) | {
-        "failed_to_learn": failed_to_learn(loss, label_entropy(task.train, num_classes), plan.total_steps),
+        "failed_to_learn": failed_to_learn(loss, entropy, plan.total_steps),
         "num_classes": num_classes,
+        "label_entropy": entropy,
+        "majority_accuracy": majority_accuracy(task),
         "strategy": plan.strategy(),
         "metrics": metrics,
         "resumed_at": progress.resumed_at,

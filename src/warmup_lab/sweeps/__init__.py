@@ -1,8 +1,9 @@
 """Multiruns, from the cells of a sweep to its report.
 
 `sweepers` connects Hydra's sweepers to `run`. `run` checks all cells, launches the runs that are missing and reports.
-`cells` and `lr_jitter_cells` generate the cells, `cell_loader` composes their configurations, `jobs` holds the job
-list, and `progress` the progress line. `launchers` trains jobs of equal shape together and picks the fastest launcher.
+`cells`, `looks` and `lr_jitter_cells` generate the cells, and `budget` estimates the time of the next look.
+`cell_loader` composes the configurations of the cells, `jobs` holds the job list, and `progress` the progress line.
+`launchers` trains jobs of equal shape together and picks the fastest launcher.
 """
 
 import lazy_loader

@@ -13,7 +13,7 @@ from warmup_lab.runs import metric_of
 
 
 class CellSource(Protocol):
-    """Gives the cells of a sweep in batches: a grid in one batch, a search one batch after another."""
+    """Gives the cells of a sweep in batches: a grid in one batch, others one batch after another."""
 
     def ask(self) -> Sequence[Sequence[str]]:
         """The overrides of each cell of the next batch; empty at the end."""

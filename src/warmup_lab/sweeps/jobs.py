@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -85,6 +86,12 @@ def write_job_list(directory: Path, study: str, jobs: Sequence[Job], compare: di
         "jobs": [asdict(job) for job in jobs],
     }
     write_json(directory / "sweep.json", value)
+
+
+def read_jobs(directory: Path) -> list[Job]:
+    """The jobs of `sweep.json`."""
+    listing = json.loads((directory / "sweep.json").read_text(encoding="utf-8"))
+    return [Job(**job) for job in listing["jobs"]]
 
 
 def command_line() -> str:

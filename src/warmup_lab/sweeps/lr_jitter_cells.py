@@ -9,12 +9,14 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from warmup_lab.comparison.lr_jitter import (
+    FIRST_MULTIPLES,
     MIN_PROBES,
     MIN_SEEDS,
     MIN_UPDATES,
-    MULTIPLES,
+    Start,
     find_onset,
     median_jitter_lr,
+    next_multiples,
     round_to_digits,
 )
 from warmup_lab.config import ConfigError, require
@@ -23,6 +25,7 @@ from warmup_lab.sweeps.cells import Grid
 from warmup_lab.sweeps.jobs import PlanCell
 
 _WARMUP_KEYS = ("warmup_ratio", "warmup_steps", "warmup_epochs")
+_SCHEDULERS: dict[Start, str] = {"cold": "constantlr", "warmed": "warmupconstant"}
 
 
 class JitterSearch:
@@ -30,6 +33,8 @@ class JitterSearch:
 
     A ramp is `scheduler=exponentialramp` up to `optimizer.lr`. Cold runs use `constantlr`; warmed-up runs use
     `warmupconstant` with the given warmup. If the ramps have no jitter lr, nothing follows and the report says why.
+    Multiples are added until runs survive the smallest rate and fail at the largest (`next_multiples`).
+
     The median is rounded to two digits and the lr of a cell to three. Runs are deterministic, so the same command finds
     its finished runs again.
     """
@@ -57,6 +62,9 @@ class JitterSearch:
         seeds = Grid([item for item in overrides if item.get_key_element() == "seed"]).ask()
         self._seeds = list(dict.fromkeys(text for cell in seeds for text in cell))
         self._directory = directory
+        self._jitter_lr: float | None = None
+        self._failed: dict[Start, dict[float, float]] = {start: {} for start in _SCHEDULERS}
+        self._trials: list[tuple[float, Start]] = []
         self._batches = [self._ramps()]
         self._check(plan_cell)
 
@@ -86,16 +94,25 @@ class JitterSearch:
         return self._batches.pop() if self._batches else []
 
     def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
-        """After the ramps, adds the cells at constant rates."""
-        are_ramps = all(result and result["strategy"]["scheduler"] == "exponentialramp" for result in results)
-        if not are_ramps:
-            return
+        """After the ramps, adds the cells at constant rates; after those, the rates that are still missing."""
         finished = [result for result in results if result and is_finished(result["status"])]
         if len(finished) < len(results):
-            return  # the sweep reports the failed ramps, and the same command retries them
-        found = median_jitter_lr([self._onset(result) for result in finished])
-        if found.median is not None:
-            self._batches.append(self._constants(found.median))
+            return  # the sweep reports the failed runs, and the same command retries them
+        if self._jitter_lr is None:
+            self._jitter_lr = median_jitter_lr([self._onset(result) for result in finished]).median
+            multiples: Sequence[float] = FIRST_MULTIPLES
+        else:
+            self._count_failures(finished)
+            multiples = next_multiples(self._failed)
+        if self._jitter_lr is not None and multiples:
+            self._batches.append(self._constants(self._jitter_lr, multiples))
+
+    def _count_failures(self, results: Sequence[dict[str, Any]]) -> None:
+        """Share of the runs that failed, of the trials of the last batch."""
+        failed = [result["status"] == "diverged" or bool(result["failed_to_learn"]) for result in results]
+        num = len(self._seeds)
+        for index, (multiple, start) in enumerate(self._trials):
+            self._failed[start][multiple] = sum(failed[index * num : (index + 1) * num]) / num
 
     def _onset(self, result: dict[str, Any]) -> Any:
         trace = StepTable.read(self._directory / result["run_id"] / "trace.parquet")
@@ -105,16 +122,17 @@ class JitterSearch:
         fixed = [text for text in self._fixed if not _sets_one_of(text, _WARMUP_KEYS)]
         return [[*fixed, "scheduler=exponentialramp", seed] for seed in self._seeds]
 
-    def _constants(self, jitter_lr: float) -> list[list[str]]:
-        """Cold and warmed-up cells at every multiple, without the probe, which costs two forward passes an update."""
+    def _constants(self, jitter_lr: float, multiples: Sequence[float]) -> list[list[str]]:
+        """Cold and warmed-up cells at these multiples, without the probe, which costs two forward passes an update."""
         dropped = ("optimizer.lr", "scheduler.ramp_start", "probe.overshoot_every")
         warmed_up = [text for text in self._fixed if not _sets_one_of(text, dropped)]
         cold = [text for text in warmed_up if not _sets_one_of(text, _WARMUP_KEYS)]
+        fixed = {"cold": cold, "warmed": warmed_up}
+        self._trials = [(multiple, start) for multiple in multiples for start in _SCHEDULERS]
         return [
-            [*fixed, f"scheduler={scheduler}", f"optimizer.lr={round_to_digits(multiple * jitter_lr, 3):g}",
-             "probe.overshoot_every=null", seed]
-            for multiple in MULTIPLES
-            for scheduler, fixed in (("constantlr", cold), ("warmupconstant", warmed_up))
+            [*fixed[start], f"scheduler={_SCHEDULERS[start]}",
+             f"optimizer.lr={round_to_digits(multiple * jitter_lr, 3):g}", "probe.overshoot_every=null", seed]
+            for multiple, start in self._trials
             for seed in self._seeds
         ]  # fmt: skip
 

@@ -13,10 +13,11 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from warmup_lab.config import ConfigError, RunConfig, resolve
+from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, resolve
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.sweeps.cell_loader import CellLoader
 from warmup_lab.sweeps.cells import CellSource, Grid, OptunaSearch
+from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
 from warmup_lab.sweeps.run import run_sweep
 
@@ -67,10 +68,21 @@ class CheckedSweeper(Sweeper):
 
 
 class GridMultirun(CheckedSweeper):
-    """Trains all combinations of the given values."""
+    """Trains all combinations of the given values, look by look if `compare.looks` is set."""
 
     def cell_source(self, overrides: list[Override]) -> CellSource:
-        return Grid(overrides)
+        compare = self._compare_of(Grid(overrides).ask()[0])
+        if compare is None or compare.looks is None:
+            return Grid(overrides)
+        return LookByLook(overrides, Path(self._config.hydra.sweep.dir), compare)
+
+    def _compare_of(self, cell: Sequence[str]) -> CompareConfig | None:
+        """The design of the comparison; None for an invalid cell, which `run_sweep` reports with all others."""
+        composed = self._context.config_loader.load_sweep_config(self._config, list(cell))
+        try:
+            return resolve(composed, multirun=True).compare
+        except ConfigError:
+            return None
 
 
 class OptunaMultirun(CheckedSweeper):
@@ -88,6 +100,7 @@ class OptunaMultirun(CheckedSweeper):
         self._num_trials, self._batch_size, self._direction, self._seed = n_trials, batch_size, direction, seed
 
     def cell_source(self, overrides: list[Override]) -> CellSource:
+        _refuse_looks(self._config, "optuna")
         return OptunaSearch(
             overrides,
             num_trials=self._num_trials,
@@ -102,7 +115,15 @@ class JitterMultirun(CheckedSweeper):
     """Trains learning-rate ramps, then runs at constant rates around the lr at which the loss starts to jitter."""
 
     def cell_source(self, overrides: list[Override]) -> CellSource:
+        _refuse_looks(self._config, "lr_jitter")
         return JitterSearch(overrides, Path(self._config.hydra.sweep.dir), self._plan_cell)
+
+
+def _refuse_looks(config: DictConfig, sweeper: str) -> None:
+    looks = config.compare.looks
+    require(
+        looks is None, f"compare.looks={looks} needs hydra/sweeper=grid: hydra/sweeper={sweeper} plans its own runs"
+    )
 
 
 def _report(directory: Path, config: RunConfig) -> None:

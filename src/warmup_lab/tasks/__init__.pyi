@@ -6,6 +6,7 @@ from .batches import batch_indices as batch_indices
 from .batches import collate as collate
 from .batches import iterate_batches as iterate_batches
 from .batches import label_entropy as label_entropy
+from .batches import majority_accuracy as majority_accuracy
 from .hub import hub_access as hub_access
 from .hub import local_folder as local_folder
 from .packing import collate_packed as collate_packed

@@ -98,6 +98,12 @@ def iterate_batches(examples: Examples, batch_size: int, pad_id: int, collate: C
         yield collate(examples, order[start : start + batch_size], pad_id)
 
 
+def majority_accuracy(task: Task) -> float:
+    """Accuracy on the validation examples of a model that always predicts the most frequent training label."""
+    majority = np.bincount(task.train.labels).argmax()
+    return float((task.validation.labels == majority).mean())
+
+
 def label_entropy(examples: Examples, num_classes: int) -> float:
     """Entropy of the labels in nats: the loss of a model that predicts the frequency of each label."""
     shares = np.bincount(examples.labels, minlength=num_classes) / len(examples)

@@ -1,7 +1,8 @@
 """The learning rate at which the loss starts to jitter, and the advice that follows.
 
-`onset` finds it on ramps, `survival` confirms it at constant rates, `advice` recommends an lr and a warmup, `sentences`
-words the result, and `section` puts it together for `comparison.json`.
+`onset` finds it on ramps, `survival` counts which constant rates around it runs survive, `gain` compares the usable lr
+of warmed and cold runs, `advice` recommends an lr and a warmup, `sentences` words the result, and `section` puts it
+together for `comparison.json`.
 """
 
 import lazy_loader

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from warmup_lab.comparison import Interval, mean_interval
-from warmup_lab.comparison.lr_jitter.survival import Start, Trial, largest_surviving
+from warmup_lab.comparison.lr_jitter.survival import STARTS, Start, Trial, largest_surviving
 from warmup_lab.system import JsonRecord
 
 MARGIN = 0.5
-"""The largest multiple of the jitter lr that is recommended: one step below the start of the jitter."""
+"""The largest multiple of the jitter lr that is recommended: well below the start of the jitter."""
 _TOLERANCE = 1.01
 """Rates are rounded to three digits, so a multiple may exceed its nominal value by 1 %."""
 
@@ -59,10 +59,17 @@ def recommend(jitter_lr: float | None, why_none: str | None, trials: Sequence[Tr
 def fraction(multiple: float) -> str:
     """A multiple in words.
 
-    >>> fraction(0.5), fraction(0.25), fraction(2.0)
-    ('1/2', '1/4', '2 times')
+    >>> fraction(0.25), fraction(0.7071), fraction(1.4142), fraction(2.0)
+    ('1/4', '0.71 times', '1.4 times', '2 times')
     """
-    return f"1/{1 / multiple:g}" if multiple < 1 else f"{multiple:g} times"
+    inverse = 1 / multiple
+    return f"1/{inverse:g}" if multiple < 1 and inverse.is_integer() else f"{multiple:.2g} times"
+
+
+def _part(multiple: float) -> str:
+    """`1/2 of` or `0.71 times`."""
+    words = fraction(multiple)
+    return f"{words} of" if words.startswith("1/") else words
 
 
 # ----------------------------------------------------------------------------------------------- the lr
@@ -122,7 +129,7 @@ def _at_one_rate(cold: Trial | None, warmed: Trial | None, jitter_lr: float) -> 
     """The recommendation of a rate at which all cold runs survived, or all warmed ones."""
     chosen = _used(cold, warmed)
     lr_reason = (
-        f"Recommended lr: {chosen.lr:.3g}, {fraction(chosen.multiple)} of the jitter lr of {jitter_lr:.2g}; "
+        f"Recommended lr: {chosen.lr:.3g}, {_part(chosen.multiple)} the jitter lr of {jitter_lr:.2g}; "
         f"{chosen.survivors_of_tried} runs that held it survived."
     )
     if cold and chosen is cold:
@@ -181,8 +188,7 @@ def _failures_below_margin(trials: Sequence[Trial], chosen: Recommendation) -> l
 
 def _survival_beyond(trials: Sequence[Trial], jitter_lr: float) -> list[str]:
     """A caution if all runs survive above the jitter lr, so that it is no limit here."""
-    starts: tuple[Start, ...] = ("cold", "warmed")
-    largest = {start: largest_surviving(trials, start).lr or 0.0 for start in starts}
+    largest = {start: largest_surviving(trials, start).lr or 0.0 for start in STARTS}
     above = [f"{start} up to {lr:.3g}" for start, lr in largest.items() if lr > jitter_lr * _TOLERANCE]
     if not above:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +10,19 @@ import pandas as pd
 
 from warmup_lab.comparison import Sweep, Trace, log_median, mean_interval, wilson
 from warmup_lab.comparison.lr_jitter.advice import recommend
+from warmup_lab.comparison.lr_jitter.gain import warmup_gain
 from warmup_lab.comparison.lr_jitter.onset import Onset, bin_by_lr, find_onset, median_jitter_lr
 from warmup_lab.comparison.lr_jitter.sentences import (
+    Warmup,
     definition,
+    gain_sentence,
     headline,
     jitter_sentence,
     limits_sentence,
+    lr50_sentence,
     ramp_sentence,
 )
-from warmup_lab.comparison.lr_jitter.survival import MULTIPLES, LargestLr, Start, Trial, gain, largest_surviving
+from warmup_lab.comparison.lr_jitter.survival import STARTS, Start, Trial, largest_surviving, nearest_multiple
 from warmup_lab.runs import is_finished
 from warmup_lab.system import to_json
 
@@ -40,23 +43,24 @@ def jitter_section(sweep: Sweep) -> dict[str, Any] | None:
     onsets = _onsets(ramps, sweep.traces)
     jitter = median_jitter_lr(list(onsets.values()))
     trials = _trials(runs, jitter.median) if jitter.median else []
-    largest: dict[Start, LargestLr] = {start: largest_surviving(trials, start) for start in ("cold", "warmed")}
-    warmup_gain = gain(trials, largest["cold"], largest["warmed"])
+    largest = {start: largest_surviving(trials, start) for start in STARTS}
+    gain = warmup_gain(trials)
     advice = recommend(jitter.median, jitter.reason, trials)
     break_lrs = _break_lrs(ramps, sweep.traces)
-    sentences = [jitter_sentence(jitter)] if jitter.median is not None else []
+    total_steps = int(ramps["total_steps"].iloc[0])
+    warmup = Warmup(max((trial.warmup_steps for trial in trials), default=0), total_steps)
+    sentences = [gain_sentence(gain, warmup, sweep.command), lr50_sentence(gain, warmup)] if trials else []
+    sentences += [jitter_sentence(jitter)] if jitter.median is not None else []
     sentences += [advice.lr_reason, advice.warmup_reason] if advice.lr is not None else []
     sentences += advice.cautions
-    if trials:
-        more = limits_sentence(largest, trials), warmup_gain.sentence, ramp_sentence(break_lrs, largest["cold"])
-        sentences += more
+    sentences += [limits_sentence(largest, trials), ramp_sentence(break_lrs, largest["cold"])] if trials else []
     section = {
-        "headline": headline(jitter, advice),
-        "sentences": sentences,
-        "definition": definition(next(iter(onsets.values())), int(ramps["total_steps"].iloc[0])),
+        "headline": headline(advice, gain, warmup),
+        "sentences": [sentence for sentence in sentences if sentence],
+        "definition": definition(next(iter(onsets.values())), total_steps),
         "recommendation": advice,
         "jitter_lr": jitter,
-        "gain": warmup_gain,
+        "gain": gain,
         "largest_lr": largest,
         "ramp_break_lr": {"median": log_median(break_lrs), "seeds": break_lrs},
         "trials": [_trial_row(trial) for trial in trials],
@@ -87,7 +91,7 @@ def _onsets(ramps: pd.DataFrame, traces: Mapping[str, Trace]) -> dict[str, Onset
 
 
 def _break_lrs(ramps: pd.DataFrame, traces: Mapping[str, Trace]) -> list[float | None]:
-    """The lr at which each ramp's loss had risen by 0.1 ln C again, or diverged; None if it did neither."""
+    """The lr at which each ramp's loss had risen by more than its noise, or diverged; None if it did neither."""
     last_lrs = [float(traces[run]["lr"][-1]) for run in ramps["run_id"]]
     return [
         float(onset) if np.isfinite(onset) else last_lr if status == "diverged" else None
@@ -132,15 +136,14 @@ def _trials(runs: pd.DataFrame, jitter_lr: float) -> list[Trial]:
 
 
 def _trial(start: Start, runs: pd.DataFrame, jitter_lr: float) -> Trial:
-    """The runs of one rate, one start and one warmup. A multiple within 2 % of a planned one takes its value."""
+    """The runs of one rate, one start and one warmup."""
     lr = float(runs["lr"].iloc[0])
     good = runs[(runs["status"] == "completed") & ~runs["failed_to_learn"].astype(bool)]
     losses = {int(seed): float(loss) for seed, loss in zip(good["seed"], good["eval_loss"], strict=True)}
-    multiple = next((known for known in MULTIPLES if math.isclose(lr / jitter_lr, known, rel_tol=0.02)), lr / jitter_lr)
     return Trial(
         start=start,
         lr=lr,
-        multiple=multiple,
+        multiple=nearest_multiple(lr, jitter_lr),
         warmup_steps=int(runs["warmup_steps"].iloc[0]),
         survived=wilson(len(good), len(runs)),
         survivors=tuple(losses),

@@ -2,20 +2,104 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from warmup_lab.comparison import log_median, wilson
+from warmup_lab.comparison import Interval, log_median, wilson
 from warmup_lab.comparison.lr_jitter.advice import Recommendation
+from warmup_lab.comparison.lr_jitter.gain import EFFECT, POWER, Gain
 from warmup_lab.comparison.lr_jitter.onset import CONFIDENCE, WINDOW_SHARE, JitterLr, Onset
 from warmup_lab.comparison.lr_jitter.survival import LargestLr, Start, Trial
 
 
-def headline(jitter: JitterLr, advice: Recommendation) -> str:
-    """The recommendation, or why there is none."""
+@dataclass(frozen=True)
+class Warmup:
+    """The warmup of the warmed runs."""
+
+    steps: int
+    total_steps: int
+
+    @property
+    def words(self) -> str:
+        """`10 % warmup`."""
+        return f"{100 * self.steps / self.total_steps:.2g} % warmup"
+
+
+def headline(advice: Recommendation, gain: Gain, warmup: Warmup) -> str:
+    """What to use, and what the warmup buys; or why neither can be said."""
     if advice.lr is None:
-        return advice.lr_reason
-    warmup = f"a warmup of {advice.warmup_steps} updates" if advice.warmup_steps else "no warmup"
-    return f"Recommended: lr {advice.lr:.3g} with {warmup}. The loss starts to jitter at lr {jitter.median:.2g}."
+        effect = _effect(gain, warmup)
+        return advice.lr_reason + (f" {effect[:1].upper()}{effect[1:]}." if gain.answer != "undecided" else "")
+    if not advice.warmup_steps:
+        return f"Use lr {advice.lr:.3g} with no warmup; {_effect(gain, warmup)}."
+    effect = _effect(gain, warmup).replace("buys nothing: it leaves", "leaves")
+    return f"Use lr {advice.lr:.3g} with a warmup of {advice.warmup_steps} updates; {effect}."
+
+
+def _effect(gain: Gain, warmup: Warmup) -> str:
+    """What the warmup does to the usable lr, with its interval."""
+    if gain.answer == "raises":
+        least = "at least " if gain.bound else ""
+        return f"a {warmup.words} raises the usable lr by a factor of {least}{_with(gain.ratio, gain.interval)}"
+    if gain.answer == "lowers":
+        most = "at most " if gain.bound else ""
+        return f"a {warmup.words} lowers the usable lr to {most}{_with(gain.ratio, gain.interval)} times that without"
+    if gain.answer == "nothing":
+        ratio = f"ratio {_with(gain.ratio, gain.interval_90)}, 90 % interval"
+        return f"a {warmup.words} buys nothing: it leaves the usable lr unchanged ({ratio})"
+    needed = f"; {gain.num_seeds_needed} new seeds would decide it" if gain.num_seeds_needed else ""
+    ratio = f" (ratio {_with(gain.ratio, gain.interval)}{needed})" if gain.ratio else ""
+    return f"whether a {warmup.words} changes the usable lr is undecided{ratio}"
+
+
+def gain_sentence(gain: Gain, warmup: Warmup, command: str) -> str:
+    """How the ratio was judged; if it is undecided, what would decide it."""
+    if gain.answer == "undecided":
+        undecided = f"Whether a {warmup.words} changes the usable lr is undecided: {gain.reason}."
+        if not gain.num_seeds_needed:
+            return undecided
+        return (
+            f"{undecided} {gain.num_seeds_needed} new seeds, judged alone, would decide it with {100 * POWER:.0f} % "
+            f"power: {_more_seeds(command, gain)}"
+        )
+    ratio = f"The ratio of the usable lr with a {warmup.words} to that without, paired over {len(gain.at_seeds)} seeds,"
+    if gain.answer == "nothing":
+        limits = f"{1 / EFFECT:g} and {EFFECT:g} (two one-sided t-tests at 5 %)"
+        return f"{ratio} is {_with(gain.ratio, gain.interval_90)} (90 % interval). It is shown to be between {limits}."
+    side = "above" if gain.answer == "raises" else "below"
+    return f"{ratio} is {_with(gain.ratio, gain.interval)}. It is shown to be {side} 1 (paired t-test at 5 %)."
+
+
+def _more_seeds(command: str, gain: Gain) -> str:
+    """The command with the needed number of other seeds, as a study of its own."""
+    assert gain.num_seeds_needed is not None
+    words = [word for word in shlex.split(command) if not word.startswith(("seed=", "study="))]
+    first = max(gain.at_seeds) + 1
+    added = ["study=lr_jitter_more", f"seed=range({first},{first + gain.num_seeds_needed})"]
+    return shlex.join([*words, *added])
+
+
+def lr50_sentence(gain: Gain, warmup: Warmup) -> str:
+    """The usable lr of both starts; '' without a ratio."""
+    if not gain.lr50:
+        return ""
+    cold, warmed = (
+        f"{found.lr50:.2g}{_bracket(found.interval, 2)}" for found in (gain.lr50["cold"], gain.lr50["warmed"])
+    )
+    return (
+        f"The usable lr, at which half of the runs fail (lr50), is {cold} cold and {warmed} after a {warmup.words}, "
+        "each with its 95 % interval."
+    )
+
+
+def _with(number: float | None, interval: Interval | None) -> str:
+    """`1.4 [1.13, 1.78]`."""
+    return f"{number:.3g}{_bracket(interval, 3)}"
+
+
+def _bracket(interval: Interval | None, digits: int) -> str:
+    return f" [{interval[0]:.{digits}g}, {interval[1]:.{digits}g}]" if interval else ""
 
 
 def jitter_sentence(jitter: JitterLr) -> str:
@@ -51,9 +135,9 @@ def ramp_sentence(break_lrs: Sequence[float | None], cold: LargestLr) -> str:
     """Where the ramps themselves broke."""
     median = log_median(break_lrs)
     if median is None:
-        return "In most ramps the loss never rose by 0.1 ln C again, so the rate at which a ramp breaks is not known."
+        return "In most ramps the loss never rose by more than its noise, so the rate at which they break is unknown."
     times = f", {median / cold.lr:.2g} times the largest lr that survived cold" if cold.lr else ""
-    return f"The ramps broke (the loss rose by 0.1 ln C again, or diverged) at a median lr of {median:.2g}{times}."
+    return f"The ramps broke (the loss rose by more than its noise, or diverged) at a median lr of {median:.2g}{times}."
 
 
 def definition(onset: Onset, total_steps: int) -> str:

@@ -1,4 +1,4 @@
-"""Which constant rates runs survive, cold and warmed, and what the warmup buys.
+"""Which constant rates runs survive, cold and warmed, and at which multiples of the jitter lr they are tried.
 
 A run survives if it neither diverges nor fails to learn. `cold` runs start at their rate, `warmed` runs reach the same
 rate through a warmup. Both then hold it, so they differ only in the warmup.
@@ -6,21 +6,47 @@ rate through a warmup. Both then hold it, so they differ only in the warmup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from scipy import stats
-
-from warmup_lab.comparison import Rate
+from warmup_lab.comparison import MAX_FAILED_AT_LOWEST, MIN_FAILED_AT_HIGHEST, Rate
 from warmup_lab.system import JsonRecord
 
 Start = Literal["cold", "warmed"]
-Bound = Literal["at least", "at most"]
+STARTS: tuple[Start, ...] = ("cold", "warmed")
 
-MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Multiples of the median jitter lr at which it is confirmed."""
+FIRST_MULTIPLES = tuple(2 ** (power / 2) for power in range(-4, 3))
+"""Multiples of the median jitter lr that are always tried: 1/4 to 2, a factor of 1.41 apart."""
+ALL_MULTIPLES = tuple(2 ** (power / 2) for power in range(-6, 7))
+"""`FIRST_MULTIPLES` and those that `next_multiples` may add: 1/8 to 8."""
+
+
+def nearest_multiple(lr: float, jitter_lr: float) -> float:
+    """`lr / jitter_lr`, or the planned multiple within 2 % of it: rates are rounded to three digits."""
+    ratio = lr / jitter_lr
+    return next((known for known in ALL_MULTIPLES if math.isclose(ratio, known, rel_tol=0.02)), ratio)
+
+
+def next_multiples(failed: Mapping[Start, Mapping[float, float]]) -> list[float]:
+    """The multiples to try next, at most one on each side; empty if the grid reaches both ends, or the last multiple.
+
+    lr50 needs a grid at whose smallest rate at most 10 % of the runs fail, and at whose largest at least 90 % do, both
+    cold and warmed. Downwards the grid also ends where the smallest rate fails more than the one above it: such runs
+    are too slow for their number of updates.
+
+    Args:
+        failed: share of the runs that failed, for each start and multiple; both starts have the same multiples.
+    """
+    tried = sorted(failed["cold"])
+    lowest, second, highest = ALL_MULTIPLES.index(tried[0]), tried[1], ALL_MULTIPLES.index(tried[-1])
+    shares = list(failed.values())
+    is_open_below = any(share[tried[0]] > MAX_FAILED_AT_LOWEST for share in shares)
+    is_too_slow = any(share[tried[0]] > share[second] for share in shares)
+    is_open_above = any(share[tried[-1]] < MIN_FAILED_AT_HIGHEST for share in shares)
+    lower = list(ALL_MULTIPLES[max(0, lowest - 1) : lowest]) if is_open_below and not is_too_slow else []
+    return lower + (list(ALL_MULTIPLES[highest + 1 : highest + 2]) if is_open_above else [])
 
 
 @dataclass(frozen=True)
@@ -70,78 +96,3 @@ def largest_surviving(trials: Iterable[Trial], start: Start) -> LargestLr:
     good = [trial.lr for trial in finished if trial.all_survived]
     lr = max(good, default=None)
     return LargestLr(lr, lr is not None and lr == max(trial.lr for trial in finished))
-
-
-# ---------------------------------------------------------------------------------- what the warmup buys
-
-
-@dataclass(frozen=True)
-class Gain(JsonRecord):
-    """What warmup buys: the largest surviving lr warmed, divided by the largest cold."""
-
-    ratio: float | None
-    """Ratio of the largest rates at which every run survived; None if one of them is unknown."""
-    bound: Bound | None
-    """Which side is open, if one of the two rates is the largest tried."""
-    seeds_larger: int
-    """Seeds at which the warmed run survived a larger lr than the cold one."""
-    seeds_equal: int
-    seeds_smaller: int
-    p_value: float | None
-    """Two-sided sign test of larger against smaller; None if all seeds are equal."""
-    sentence: str
-
-
-def gain(trials: Sequence[Trial], cold: LargestLr, warmed: LargestLr) -> Gain:
-    """The ratio of the two largest rates, and a sign test over the seeds.
-
-    The sign test is exact (`scipy.stats.binomtest`); it leaves out seeds whose two rates are equal.
-    """
-    cold_by_seed, warmed_by_seed = _largest_by_seed(trials, "cold"), _largest_by_seed(trials, "warmed")
-    signs = [np.sign(warmed_by_seed[seed] - cold_by_seed[seed]) for seed in cold_by_seed if seed in warmed_by_seed]
-    larger, equal, smaller = (sum(sign == wanted for sign in signs) for wanted in (1, 0, -1))
-    p_value = float(stats.binomtest(larger, larger + smaller).pvalue) if larger + smaller else None
-    ratio, bound = _ratio(cold, warmed)
-    by_seed = f"the warmed run survived a larger lr at {larger} of {len(signs)} seeds, the same at {equal}"
-    by_seed += f", a smaller one at {smaller}" + (f" (sign test p = {p_value:.2g})" if p_value is not None else "")
-    sentence = f"{_ratio_sentence(cold, warmed, ratio, bound)} Seed by seed, {by_seed}."
-    return Gain(ratio, bound, int(larger), int(equal), int(smaller), p_value, sentence)
-
-
-def _largest_by_seed(trials: Sequence[Trial], start: Start) -> dict[int, float]:
-    """The largest lr that each seed survived; 0 if it survived none."""
-    found: dict[int, float] = {}
-    for trial in trials:
-        for seed in trial.tried if trial.start == start else ():
-            found[seed] = max(found.get(seed, 0.0), trial.lr if seed in trial.survivors else 0.0)
-    return found
-
-
-def _ratio(cold: LargestLr, warmed: LargestLr) -> tuple[float | None, Bound | None]:
-    if cold.lr is None or warmed.lr is None or (cold.at_edge and warmed.at_edge):
-        return None, None
-    bound: Bound | None = None
-    if warmed.at_edge or cold.at_edge:
-        bound = "at least" if warmed.at_edge else "at most"
-    return warmed.lr / cold.lr, bound
-
-
-def _ratio_sentence(cold: LargestLr, warmed: LargestLr, ratio: float | None, bound: Bound | None) -> str:
-    if cold.lr is None or warmed.lr is None:
-        which = "cold and some warmed" if cold.lr == warmed.lr else "cold" if cold.lr is None else "warmed"
-        return f"What warmup buys is not known: at every rate that was tried, some {which} runs failed."
-    if ratio is None:
-        return (
-            f"What warmup buys is not known: all runs survived the largest rate that was tried, {warmed.lr:.3g}, both "
-            "cold and warmed."
-        )
-    if ratio == 1:
-        return (
-            f"What warmup buys: no factor that rates a factor of 2 apart could show. All runs survived up to the same "
-            f"lr, {cold.lr:.3g}, warmed and cold."
-        )
-    open_side = f"{bound} " if bound else ""
-    return (
-        f"What warmup buys: the largest lr that all runs survived is {warmed.lr:.3g} warmed and {cold.lr:.3g} cold, "
-        f"{open_side}{ratio:.2g} times as large (rates are a factor of 2 apart)."
-    )

@@ -1,0 +1,95 @@
+"""The figure of failures: share of runs that failed to learn, over the length of the warmup."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import altair as alt
+
+from warmup_lab.figures.charts import HEIGHT, share_axis
+from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.layout import Layout, Row, short_percent
+from warmup_lab.figures.over_warmup import Column, draw_columns, font_size
+from warmup_lab.figures.palette import INK
+
+# --- numbers
+
+
+def failure_rate(arm: Row) -> Row:
+    """Share of the finished runs that failed to learn, with its 95 % Wilson interval."""
+    failed = arm["failed"]
+    return {"mean": failed["share"], "low": failed["low"], "high": failed["high"], "cross": False}
+
+
+def level_table(levels: Sequence[Row]) -> list[Row]:
+    """A row per length of the warmup: `x` (its index), `share`, `low`, `high`, and `runs`, such as `11 of 12`.
+
+    `levels` is the section of `comparison.json`: each pools all arms with this length, over whatever else was varied.
+    Lengths without a finished run are left out.
+    """
+    return [
+        {
+            "x": index,
+            "share": level["failed"]["share"],
+            "low": level["failed"]["low"],
+            "high": level["failed"]["high"],
+            "runs": f"{level['failed']['count']} of {level['failed']['total']}",
+        }
+        for index, level in enumerate(levels)
+        if level["failed"]["total"]
+    ]
+
+
+def level_labels(levels: Sequence[Row], total_steps: int | None) -> list[list[str]]:
+    """`["36", "10 %"]` for each length: updates and share of the run; only the share if runs differ in length."""
+    shares = [level["warmup_percent"] for level in levels]
+    return [
+        [*([str(round(share * total_steps / 100))] if total_steps else []), short_percent(share)] for share in shares
+    ]
+
+
+# --- drawing
+
+
+def failures_figure(levels: Sequence[Row], layout: Layout) -> Figure:
+    """All runs of each length together, and then a line per kind. Empty if no run failed."""
+    rows: list[list[Cell]] = []
+    if any(arm["failed"]["count"] for arm in layout.arms):
+        column = Column("Runs that failed to learn", "share of runs", failure_rate, share=True)
+        rows = draw_columns([column], layout)
+        if levels and len(layout.arms) > len(levels):
+            rows = [
+                [Cell("Runs that failed to learn, all together", _level_chart(levels, layout)), *rows[0]],
+                *rows[1:],
+            ]
+        elif levels:
+            rows = [[Cell("Runs that failed to learn", _level_chart(levels, layout))]]
+    note = (
+        "A run failed if it diverged, or if its training loss at the end is not clearly below that of guessing. "
+        "Vertical lines: 95 % Wilson intervals."
+    )
+    return Figure("failures", "Failures versus warmup length", note, rows, layout.lines)
+
+
+def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
+    """The pooled share of each length, with the counts above."""
+    labels = json.dumps(level_labels(levels, layout.total_steps))
+    axis = alt.Axis(
+        values=list(range(len(levels))), labelExpr=f"{labels}[datum.value]", grid=False, labelAngle=0,
+        labelFontSize=font_size(layout), labelOverlap="greedy",
+    )  # fmt: skip
+    of = f"updates, and share of {layout.total_steps}" if layout.total_steps else "share of the run"
+    scale = alt.Scale(domain=[-0.5, len(levels) - 0.5], nice=False)
+    x, y = (
+        alt.X("x:Q", title=f"warmup ({of})", scale=scale, axis=axis),
+        share_axis("share", "share of runs", -0.02, 1.15),
+    )
+    base = alt.Chart(alt.InlineData(values=level_table(levels))).encode(x=x)
+    layers = [
+        base.mark_line(strokeWidth=2, color=INK).encode(y=y),
+        base.mark_rule(strokeWidth=2, color=INK, opacity=0.45).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_point(size=80, filled=True, opacity=1, color=INK).encode(y=y, tooltip=[alt.Tooltip("runs:N")]),
+        base.mark_text(fontSize=font_size(layout) + 1, fontWeight=600, color=INK).encode(y=alt.value(8), text="runs:N"),
+    ]
+    return alt.LayerChart(layer=layers, height=HEIGHT)

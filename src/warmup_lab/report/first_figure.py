@@ -1,0 +1,33 @@
+"""The figure on the first screen of the page: the one that shows what the headline says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LEVEL = 0.05
+"""A test is decided if its adjusted p is below this."""
+
+
+def first_figure(comparison: Mapping[str, Any]) -> str:
+    """The name of the figure, in the order in which the headline decides.
+
+    Trends come before pairs, and failures before the metric. Where the learning rate was swept, failures are shown over
+    the learning rate.
+    """
+    if comparison["lr_jitter"]:
+        return "lr_jitter"
+    decided = {trend["of"] for trend in comparison["trends"] if trend["p_adjusted"] < LEVEL}
+    if "failures" in decided:
+        return "failures"
+    if comparison["lr_lines"] and ("metric" not in decided or _shows_lr50(comparison, decided)):
+        return "usable_lr"
+    verdicts = {arm["verdict"]["value"] for arm in comparison["arms"]}
+    by_failures = verdicts & {"fails_more", "fails_less"} and not verdicts & {"better", "worse"}
+    return "failures" if by_failures and "metric" not in decided else "quality"
+
+
+def _shows_lr50(comparison: Mapping[str, Any], decided: set[str]) -> bool:
+    """Whether lr50 is shown to differ, by a trend over the warmup or between two settings."""
+    p_values = [line["p_adjusted"] for line in comparison["lr_lines"] if line["differs_in"] == "setting"]
+    return "lr50" in decided or any(p is not None and p < LEVEL for p in p_values)

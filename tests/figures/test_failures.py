@@ -1,0 +1,54 @@
+"""The figure of failures over the length of the warmup."""
+
+from fake_arms import failures, make_arm
+from report_files import data_rows
+
+from warmup_lab.figures.failures import failure_rate, failures_figure, level_labels, level_table
+from warmup_lab.figures.layout import make_layout
+
+LEVELS = [
+    {"warmup_percent": 0.0, "failed": failures(11, 12, 0.65, 0.99)},
+    {"warmup_percent": 10.0, "failed": failures(2, 12, 0.05, 0.45)},
+    {"warmup_percent": 50.0, "failed": failures(0, 0)},
+]
+ARMS = [make_arm(0, failed=failures(11, 12)), make_arm(10, failed=failures(2, 12)), make_arm(50, failed=failures(0, 0))]
+
+
+def test_failure_rate_of_an_arm_that_never_learned_is_a_point():
+    arm = make_arm(0, num_learned=0, failed=failures(6, 6, 0.6, 1.0))
+    assert failure_rate(arm) == {"mean": 1.0, "low": 0.6, "high": 1.0, "cross": False}
+
+
+def test_table_has_a_row_per_length_with_finished_runs():
+    assert level_table(LEVELS) == [
+        {"x": 0, "share": 11 / 12, "low": 0.65, "high": 0.99, "runs": "11 of 12"},
+        {"x": 1, "share": 2 / 12, "low": 0.05, "high": 0.45, "runs": "2 of 12"},
+    ]
+
+
+def test_labels_have_updates_if_all_runs_are_equally_long():
+    assert level_labels(LEVELS, 360) == [["0", "0 %"], ["36", "10 %"], ["180", "50 %"]]
+    assert level_labels(LEVELS, None) == [["0 %"], ["10 %"], ["50 %"]]
+
+
+def test_figure_of_one_kind_has_one_chart():
+    ((cell,),) = failures_figure(LEVELS, make_layout(ARMS)).rows
+    assert cell.title == "Runs that failed to learn"
+    assert [row["runs"] for row in data_rows(cell.spec)] == ["11 of 12", "2 of 12"]
+
+
+def test_figure_of_two_kinds_has_all_runs_and_a_line_per_kind():
+    layout = make_layout([*ARMS, *(make_arm(arm["warmup_steps"], scheduler="warmupcosine") for arm in ARMS)])
+    ((together, by_kind),) = failures_figure(LEVELS, layout).rows
+    assert together.title == "Runs that failed to learn, all together"
+    assert by_kind.title == "Runs that failed to learn"
+    assert {row["line"] for row in data_rows(by_kind.spec)} == {"warmuplinear", "warmupcosine"}
+
+
+def test_figure_without_levels_has_the_arms():
+    ((cell,),) = failures_figure([], make_layout(ARMS[:1])).rows
+    assert [row["mean"] for row in data_rows(cell.spec)] == [11 / 12]
+
+
+def test_figure_without_failures_is_empty():
+    assert failures_figure(LEVELS, make_layout([make_arm(0), make_arm(10)])).rows == []
