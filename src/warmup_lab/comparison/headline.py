@@ -213,14 +213,16 @@ def _pairs_headline(found: Comparison) -> str:
     if worse:
         text = f"Nothing tried is better than {subject}, as far as is known: {_numbers(worse[0], found)}."
         return text + _others(worse) + _seeds_needed(found, tested)
-    failures = f" {failure_counts(found.levels)}." if _some_failed(found) else ""
-    return f"Undecided: {_undecided(found, tested)}.{failures}{_seeds_needed(found, tested)}"
+    return f"Undecided: {_undecided(found, tested)}.{_failures_so_far(found)}{_seeds_needed(found, tested)}"
 
 
-def _some_failed(found: Comparison) -> bool:
-    """Whether runs failed with some lengths of the warmup, and not mostly with all of them."""
+def _failures_so_far(found: Comparison) -> str:
+    """The failures of the shortest length, of about 10 % and of the longest; '' if none failed, or most with each."""
     shares = [level.failed.share for level in found.levels]
-    return any(shares) and min(shares) <= 0.5
+    if not any(shares) or min(shares) > 0.5:
+        return ""
+    tenth = min(found.levels, key=lambda level: abs(level.warmup_percent - 10))
+    return f" {failure_counts(_shown(found.levels, tenth))}."
 
 
 def _subject(found: Comparison) -> str:

@@ -38,9 +38,7 @@ def build_result(plan: Plan, task: Task, progress: Progress, status: str) -> dic
     final = progress.evals.rows()[-1] if status == "completed" else {}
     metrics: dict[str, Any] = {"train_loss": _finite(loss[_last_tenth(plan)].mean()) if len(loss) else None}
     metrics |= {f"eval_{key}": _finite(final.get(key)) for key in progress.evals.columns if key != "step"}
-    metrics["oscillation"] = summarise(
-        loss, lr, entropy=entropy, overshoot=overshoot, total_steps=plan.total_steps
-    )
+    metrics["oscillation"] = summarise(loss, lr, entropy=entropy, overshoot=overshoot, total_steps=plan.total_steps)
     return _header(plan, status) | {
         "failed_to_learn": failed_to_learn(loss, entropy, plan.total_steps),
         "num_classes": num_classes,
