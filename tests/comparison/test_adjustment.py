@@ -245,3 +245,17 @@ def test_intervals_at_looks_are_those_of_the_level_of_the_look():
         half = stats.t.isf(side, 11) * error
         assert interval == pytest.approx((change.mean() - half, change.mean() + half))
     assert stats.t.isf(level / 2, 11) == pytest.approx(2.781, abs=2e-3)
+
+
+def test_the_path_of_a_test_has_its_p_value_at_each_look_and_ends_at_the_verdict():
+    change = np.resize(NOISE, 12) + 0.02
+    found = compare(pair(change), Question("eval_loss", looks=LOOKS))
+    (path,) = [one for one in found.path if one.name == "other"]
+    own = [stats.ttest_1samp(change[:seeds], 0).pvalue for seeds in (6, 12)]
+    assert path.p_values == pytest.approx(own)
+    assert path.p_adjusted[-1] == found.verdict("other").p_holm
+    assert path.p_adjusted[0] == pytest.approx(total_error(own[0], 0), rel=0.01)
+
+
+def test_without_planned_looks_there_is_no_path():
+    assert compare(pair(np.resize(NOISE, 12)), Question("eval_loss")).path == ()

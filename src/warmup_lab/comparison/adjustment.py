@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from warmup_lab.comparison.run_table import RunTable
 from warmup_lab.comparison.sequential import nominal_levels, sequential_p
 from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, PairedTest, holm
 from warmup_lab.comparison.trends import Trend
+from warmup_lab.comparison.verdicts import LookPath
 
 _Key = TypeVar("_Key")
 
@@ -117,6 +118,37 @@ def _lacks_seeds(table: RunTable, strata: Sequence[Sequence[int]]) -> bool:
     """Whether there are strata, and fewer than `MIN_PAIRS` seeds at which all runs of one of them finished."""
     complete = [table.finished[list(rows)].all(axis=0) for rows in strata]
     return bool(complete) and int(np.any(complete, axis=0).sum()) < MIN_PAIRS
+
+
+def _metric_p(row: int, test: Evidence) -> float | None:
+    return test.metric[row].p_value
+
+
+def _failures_p(row: int, test: Evidence) -> float | None:
+    return test.failures.get(row)
+
+
+def look_paths(looks: Looks, design: Design, names: Sequence[str], *, has_margin: bool) -> tuple[LookPath, ...]:
+    """The p-values of every pair and trend at every look that was reached; `names` are those of the arms."""
+    numbers = range(1, len(looks.tests) + 1)
+    steps = [
+        adjust(Looks(looks.planned, looks.tables[:end], looks.tests[:end]), design, has_margin=has_margin)
+        for end in numbers
+    ]
+
+    def path(name: str, own: Callable[[Evidence], float | None], read: Callable[[Adjusted], float | None]) -> LookPath:
+        return LookPath(name, tuple(map(own, looks.tests)), tuple(map(read, steps)))
+
+    found = [
+        path("trend of the metric", lambda test: _p_of(test.metric_trend), lambda step: step.metric_trend),
+        path("trend of failures", lambda test: _p_of(test.failure_trend), lambda step: step.failure_trend),
+    ]
+    for row in dict(design.pairs):
+        metric, failures = partial(_metric_p, row), partial(_failures_p, row)
+        found.append(path(names[row], metric, lambda step, row=row: step.metric.get(row)))  # type: ignore[misc]
+        label = f"{names[row]}: failures"
+        found.append(path(label, failures, lambda step, row=row: step.failures.get(row)))  # type: ignore[misc]
+    return tuple(one for one in found if any(p is not None for p in one.p_values))
 
 
 def with_repeated_intervals(test: PairedTest, planned: tuple[int, ...], number: int) -> PairedTest:

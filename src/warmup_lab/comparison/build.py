@@ -217,9 +217,10 @@ def _mean(values: Floats) -> float | None:
 
 
 def _looks(primary: Comparison) -> dict[str, Any]:
-    """The planned looks in seeds, the p-value that a single test must reach at each, and the last look reached."""
+    """Planned looks (seeds), the p-value that a single test must reach at each, the last one reached, and all tests."""
     boundary = nominal_levels(ALPHA, primary.looks) if primary.looks else ()
-    return {"planned": list(primary.looks), "boundary": list(boundary), "reached": primary.look}
+    path = [one.to_dict() for one in primary.path]
+    return {"planned": list(primary.looks), "boundary": list(boundary), "reached": primary.look, "path": path}
 
 
 def _variance(runs: pd.DataFrame, question: Question, design: Design) -> dict[str, Any] | None:

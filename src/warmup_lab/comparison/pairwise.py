@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.adjustment import Adjusted, Looks, adjust, with_repeated_intervals
+from warmup_lab.comparison.adjustment import Adjusted, Looks, adjust, look_paths, with_repeated_intervals
 from warmup_lab.comparison.arms import ArmSummary
 from warmup_lab.comparison.evidence import Design, complete_seeds, evidence, make_design
 from warmup_lab.comparison.headline import headline
@@ -32,7 +32,7 @@ from warmup_lab.comparison.sentences import (
     verdict_sentence,
 )
 from warmup_lab.comparison.statistics import ALPHA, PairedTest, excess_failures_bound, paired_test, wilson
-from warmup_lab.comparison.verdicts import Comparison, Level, LrLine, Question, Verdict, WarmupTrend
+from warmup_lab.comparison.verdicts import Comparison, Level, LookPath, LrLine, Question, Verdict, WarmupTrend
 
 
 def compare(runs: pd.DataFrame, question: Question) -> Comparison:
@@ -61,8 +61,15 @@ def compare(runs: pd.DataFrame, question: Question) -> Comparison:
         looks=planned if question.looks else (),
         look=reached[-1] if reached else 0,
         failure_margin=question.failure_margin,
+        path=_path(looks, design, arms, question),
     )
     return replace(found, headline=headline(found))
+
+
+def _path(looks: Looks, design: Design, arms: Sequence[ArmSummary], question: Question) -> tuple[LookPath, ...]:
+    if not question.looks:
+        return ()
+    return look_paths(looks, design, [arm.name for arm in arms], has_margin=question.margin is not None)
 
 
 # --------------------------------------------------------------------------------------------- verdicts

@@ -108,6 +108,17 @@ class WarmupTrend(JsonRecord):
 
 
 @dataclass(frozen=True)
+class LookPath(JsonRecord):
+    """A test at every planned look that was reached."""
+
+    name: str
+    p_values: tuple[float | None, ...]
+    """The test's own p-value at each look; None where it was not made."""
+    p_adjusted: tuple[float | None, ...]
+    """Adjusted over the looks so far and the families."""
+
+
+@dataclass(frozen=True)
 class LrLine(JsonRecord):
     """Arms that differ only in the learning rate, and their lr50 against that of a reference line."""
 
@@ -143,6 +154,8 @@ class Comparison(JsonRecord):
     """All planned looks, in seeds."""
     look: int = 0
     """Seeds of the last look; 0 before the first."""
+    path: tuple[LookPath, ...] = ()
+    """Empty without planned looks."""
     failure_margin: float = 0.2
     """The largest difference of failure rates that does not matter."""
 
