@@ -9,7 +9,7 @@ In the order of the data:
   learning rates, families that share one error, and planned looks.
 - `pairwise`: each arm against its reference; `selection`: the smallest good warmup, and arms at their own best lr;
   `verdicts`: the question and the records of the answer.
-- `sentences` and `summary`: the wording; `build`: the content of `comparison.json`.
+- `sentences` and `summary`: the wording; `build`: the content of `comparison.json`, with its `rows` and `sections`.
 
 `lr_jitter` evaluates `experiment=lr_jitter`.
 """
