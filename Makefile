@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test compare bench null-test schedules lint format clean
+.PHONY: help install train test compare bench null-test evidence schedules lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: install ## the benchmarks, 40 minutes; make bench ARGS="--only step study
 
 null-test: install ## size and power of verdicts by simulation, 10 minutes; make null-test ARGS="--only attacks"
 	@$(BIN)/python tests/benchmarks/null_test.py $(ARGS)
+
+evidence: install ## recompute every number of the studies' pages from their results
+	@$(BIN)/python experiments/evidence.py $(ARGS)
 
 schedules: install ## draw every schedule and warmup into docs/
 	@$(BIN)/python -m warmup_lab.figures scheduler=all scheduler.warmup=all warmup_ratio=0.2 'optimizer.betas=[0.9,0.98]' \
