@@ -16,6 +16,7 @@ from warmup_lab.comparison.lr_jitter import jitter_section
 from warmup_lab.comparison.naming import resolve_reference
 from warmup_lab.comparison.paired_metrics import reference_arms, with_paired_metrics
 from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.recommendation import recommendation_section
 from warmup_lab.comparison.rows import arm_rows, counts_section, rate_section, run_rows, warmup_rows
 from warmup_lab.comparison.run_table import read_runs
 from warmup_lab.comparison.sections import (
@@ -67,6 +68,7 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "study": sweep.directory.resolve().name,
         "headline": jitter["headline"] if jitter else primary.headline,
         "summary": summary_sentences(parts, jitter),
+        "recommendation": recommendation_section(sweep, runs, primary, jitter),
         "lr_jitter": jitter,
     }
     tail = {

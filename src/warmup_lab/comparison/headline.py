@@ -31,7 +31,7 @@ from warmup_lab.comparison.verdicts import (
     line_of,
 )
 
-_CLOSE_LR50 = 0.9
+CLOSE_LR50 = 0.9
 """A length of the warmup whose lr50 is at least this fraction of the largest is as good as the longest."""
 
 
@@ -92,7 +92,7 @@ def fewest_failures(levels: Sequence[Level], margin: float) -> list[Level]:
 def _lr50_headline(found: Comparison, trend: WarmupTrend) -> str:
     known = [level for level in found.levels if level.lr50 is not None]
     top = max(known, key=lambda level: level.lr50 or 0.0)
-    use = next(level for level in known if (level.lr50 or 0.0) >= _CLOSE_LR50 * (top.lr50 or 0.0))
+    use = next(level for level in known if (level.lr50 or 0.0) >= CLOSE_LR50 * (top.lr50 or 0.0))
     shown = _shown(known, use)
     parts = ", ".join(f"{with_text(level)} at {level.lr50:.2g}" for level in shown)
     effect = "raises" if trend.z > 0 else "lowers"

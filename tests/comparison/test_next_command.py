@@ -1,0 +1,71 @@
+"""The commands that follow from a sweep, read back with the shell's rules."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_sweep import make_job
+
+from warmup_lab.comparison.arms import Arm
+from warmup_lab.comparison.next_command import lr_grid_command, single_run_command, with_new_seeds_command
+from warmup_lab.comparison.table import Sweep
+
+ARM = Arm("warmuplinear-w6 (5 %) lr=0.001", (), "warmuplinear", 6, 120, 1e-3, ("",), "linear")
+
+
+def sweep_of(command, seeds=range(4), lrs=(1e-3, 2e-3)):
+    jobs = [vars(make_job("warmuplinear", 0.05, lr, seed, 120)) for lr in lrs for seed in seeds]
+    return Sweep(Path("runs/mine"), jobs, {}, command, pd.DataFrame(), {}, {})
+
+
+SWEEP = sweep_of("python train.py -m scheduler=warmuplinear optimizer.lr=1e-3,2e-3 'seed=range(4)'")
+
+
+def test_confirmation_has_new_seeds_and_a_folder_of_its_own():
+    assert shlex.split(with_new_seeds_command(SWEEP, ARM, 12)) == [
+        "python", "train.py", "-m", "scheduler=warmuplinear", "optimizer.lr=0.001", "warmup_ratio=0,0.05,0.1",
+        "seed=range(4,16)", "study=mine_confirm",
+    ]  # fmt: skip
+
+
+def test_wider_grid_has_the_seeds_of_the_sweep():
+    words = shlex.split(lr_grid_command(SWEEP, ARM, [1e-3, 2.5e-4, 5e-4]))
+    assert words[4:] == [
+        "optimizer.lr=0.00025,0.0005,0.001", "warmup_ratio=0,0.05,0.1", "seed=range(4)", "study=mine_lr",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"), [((3, 4, 5), "range(3,6)"), ((0, 2, 7), "0,2,7"), ((5,), "5"), ((0, 1), "range(2)")]
+)
+def test_seeds_as_a_range_or_a_list(seeds, text):
+    words = shlex.split(lr_grid_command(sweep_of("python train.py -m", seeds), ARM, [1e-3]))
+    assert f"seed={text}" in words
+
+
+def test_single_run_keeps_the_model():
+    assert shlex.split(single_run_command(SWEEP, ARM)) == [
+        "python", "train.py", "scheduler=warmuplinear", "optimizer.lr=0.001", "warmup_ratio=0.05", "save_model=true",
+    ]  # fmt: skip
+
+
+def test_program_launcher_and_folder_are_those_of_the_sweep():
+    sweep = sweep_of("warmup-lab train -m hydra/launcher=fastest hydra.sweep.dir='my runs/a' hydra.verbose=true seed=0")
+    words = shlex.split(with_new_seeds_command(sweep, ARM, 6))
+    assert words[:3] == ["warmup-lab", "train", "-m"]
+    assert words[-2:] == ["hydra/launcher=fastest", "hydra.sweep.dir=my runs/a_confirm"]
+    assert not any(word.startswith("hydra.verbose") for word in words)
+
+
+def test_arm_is_found_by_an_alias():
+    assert single_run_command(SWEEP, replace(ARM, name="other", aliases=(ARM.name,))) == single_run_command(SWEEP, ARM)
+
+
+def test_warmup_in_updates_is_compared_with_ten_percent():
+    job = make_job("warmuplinear", 0.05, 1e-3, 0, 120)
+    job.overrides[2] = "warmup_steps=6"
+    sweep = replace(SWEEP, jobs=[vars(job)])
+    arm = replace(ARM, name="warmuplinear-w6 (5 %)")
+    assert "warmup_steps=0,6,12" in shlex.split(with_new_seeds_command(sweep, arm, 6))
