@@ -71,12 +71,12 @@ def test_settings_without_an_effect_do_not_change_the_run_id() -> None:
 
 def test_name_and_strategy_record_shape_and_t_eff() -> None:
     plan = plan_with("scheduler.warmup=Polynomial", "scheduler.match=t_eff")
-    assert plan.name == "warmuplinear-polynomial(power=2)-w8-s0"
+    assert plan.name == "warmuplinear-polynomial(power=2)-w8-lr0.001-s0"
     assert plan.strategy()["warmup"] == "polynomial(power=2)"
     # 5.81 is nearest to the 5.5 of the linear warmup; 7 updates have 5.14.
     assert plan.strategy()["t_eff"] == pytest.approx(8 - 140 / 64)
     assert plan_with().strategy()["t_eff"] == pytest.approx(5.5)
-    assert plan_with().name == "warmuplinear-w10-s0"
+    assert plan_with().name == "warmuplinear-w10-lr0.001-s0"
 
 
 @pytest.mark.parametrize(

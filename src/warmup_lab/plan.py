@@ -70,9 +70,10 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """A readable name, for example `warmupcosine-w36-s0` or `warmupcosine-sqrt-w36-s0`."""
-        shape = warmup_title(self.shape)
-        return f"{self.config.scheduler.name}{f'-{shape}' if shape else ''}-w{self.warmup_steps}-s{self.config.seed}"
+        """A readable name, for example `warmupcosine-w36-lr0.001-s0` or `warmupcosine-sqrt-w36-lr0.001-s0`."""
+        config, shape = self.config, warmup_title(self.shape)
+        schedule = f"{config.scheduler.name}{f'-{shape}' if shape else ''}"
+        return f"{schedule}-w{self.warmup_steps}-lr{config.optimizer.lr:g}-s{config.seed}"
 
     @property
     def shape(self) -> str:

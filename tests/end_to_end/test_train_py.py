@@ -25,7 +25,8 @@ def test_one_run_from_any_folder_and_the_same_command_again(train_py, train_py_h
     command = (*SMALL, "scheduler=warmupcosine", "warmup_ratio=0.1", "max_steps=20", "eval_every=10")
     first = train_py(*command)
     assert first.returncode == 0, first.stderr
-    assert "warmupcosine-w2-s0: synthetic, bert_tiny, adamw, peak lr 0.001, 2 of 20 updates of warmup" in first.stdout
+    described = "warmupcosine-w2-lr0.001-s0: synthetic, bert_tiny, adamw, peak lr 0.001, 2 of 20 updates of warmup"
+    assert described in first.stdout
     directory = only_run(tmp_path)
     assert f"results are in runs/single/{directory.name}" in first.stdout
     names = {".hydra", "train.log", "trace.parquet", "evals.parquet", "result.json"}
@@ -101,7 +102,7 @@ def test_a_folder_with_another_run_is_not_overwritten(train_py_here):
 def test_names_are_case_insensitive(train_py_here):
     done = train_py_here(*SMALL, "max_steps=2", "scheduler=WarmupCosine", "optimizer=AdamW")
     assert done.returncode == 0, done.stderr
-    assert "warmupcosine-w1-s0" in done.stdout
+    assert "warmupcosine-w1-lr0.001-s0" in done.stdout
 
 
 REVIEWS = "text\tlabel\n" + "".join(f"a fine film {i}\tgood\nan awful film {i}\tbad\n" for i in range(20))

@@ -1,11 +1,12 @@
 """The summary run of a sweep in Weights & Biases."""
 
+import pytest
 from fake_sweep import make_sweep
 from report_files import arm_of
 
 from warmup_lab.config.schema import TrackingConfig
 from warmup_lab.report.build import report_sweep
-from warmup_lab.report.summary_run import decisive_numbers, warmup_series
+from warmup_lab.report.summary_run import decisive_numbers, lr50_table, tags_of, verdict_table, warmup_series
 
 W0 = "warmuplinear-w0 (0 %) lr=0.003"
 ONE_LINE = {"schedulers": ("warmuplinear",), "lrs": (1e-3,)}
@@ -22,16 +23,49 @@ def test_summary_run_is_logged_only_with_wandb(tmp_path, monkeypatch):
     ((given, run),) = calls
     assert given == tracking
     assert (run.group, run.directory) == ("study", folder)
-    assert len(run.table) == found["counts"]["runs"]
+    assert set(run.tables) == {"verdicts", "runs"}, "without several lrs there is no table of lr50"
+    assert (len(run.tables["verdicts"]), len(run.tables["runs"])) == (2, found["counts"]["runs"])
+    assert [path.name for path in run.files] == ["report.html", "results.parquet", "comparison.json", "sweep.json"]
+    assert run.notes == found["headline"]
     assert all(path.is_file() and path.suffix == ".png" for path in run.figures)
     assert run.summary["headline"] == found["headline"]
     assert run.summary.items() >= decisive_numbers(found).items()
     assert run.series == warmup_series(found)
 
 
+def test_verdict_table_has_verdict_and_intervals_of_each_arm(comparison):
+    table = verdict_table(comparison).set_index("name")
+    assert list(table.index) == [arm["name"] for arm in comparison["arms"]]
+    row, arm = table.loc[W0], arm_of(comparison, W0)
+    test, failed = arm["verdict"]["test"], arm["failed"]
+    assert (row["verdict"], row["reference"]) == (arm["verdict"]["value"], "warmuplinear-w12 (10 %) lr=0.003")
+    assert [row["difference_low"], row["difference_high"]] == test["interval_95"]
+    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["mean_low"] < row["mean"] == arm["mean"] < row["mean_high"]
+    assert row["failure_rate"] == 2 / 6, "seeds 0 and 1 fail there"
+    assert (row["failure_rate_low"], row["failure_rate_high"]) == (failed["low"], failed["high"])
+    reference = table.loc["warmuplinear-w12 (10 %) lr=0.003"]
+    assert reference["verdict"] == "reference"
+    assert reference[["difference", "difference_low", "p_adjusted"]].isna().all()
+
+
+def test_lr50_table_has_one_row_a_line(comparison):
+    table = lr50_table(comparison).set_index("name")
+    assert list(table.index) == [line["name"] for line in comparison["lr_lines"]]
+    row = table.loc["warmuplinear-w0"]
+    assert row["lr50_low"] <= row["lr50"] <= row["lr50_high"]
+    assert row["ratio"] == pytest.approx(row["lr50"] / table.loc[row["reference"], "lr50"])
+    assert lr50_table({"lr_lines": []}).empty
+
+
+def test_tags_name_what_the_sweep_trained(comparison):
+    assert tags_of(comparison) == ("summary", "synthetic", "bert_tiny", "adamw", "warmuplinear", "warmupcosine")
+
+
 def test_warmup_series_run_over_warmup_length(comparison):
     series = warmup_series(comparison)
-    assert set(series) == {"eval_loss", "whole/roughness", "matched/roughness", "failure_rate", "lr50"}
+    oscillation = {"whole/roughness", "matched/roughness", "whole/spike_rate", "whole/max_rise"}
+    assert set(series) == {"eval_loss", *oscillation, "failure_rate", "lr50"}
     line = series["whole/roughness"]["warmuplinear, lr 0.003"]
     assert [steps for steps, _ in line] == [0, 3, 12, 60]
     assert line[0][1] == arm_of(comparison, W0)["metrics"]["whole/roughness"]["mean"]

@@ -26,6 +26,7 @@ from warmup_lab.tracking.wandb_run import TrackedRun
 OFFLINE = TrackingConfig(mode="offline")
 SET_BY_TRACKERS = ("WANDB_SILENT", "WANDB_DATA_DIR", "WANDB_ERROR_REPORTING", "WANDB_SERVICE", "WANDB_API_KEY")
 RUN_ID = "0123456789ab"
+NAME = "warmupcosine-w36-lr0.001-s0"
 
 
 @contextmanager
@@ -47,14 +48,26 @@ def no_settings_of_the_user(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def start(
     directory: Path, tracking: TrackingConfig = OFFLINE, *, history: list[dict[str, Any]] | None = None, **given: Any
 ) -> Tracker:
-    """A tracker of the run `warmupcosine-w36-s0`; `given` are other fields of `TrackedRun`."""
-    fields = {"run_id": RUN_ID, "name": "warmupcosine-w36-s0", "group": "ten_percent", "config": {}}
+    """A tracker of the run `NAME` of a sweep with 10 updates an epoch; `given` are other fields of `TrackedRun`."""
+    fields = {"run_id": RUN_ID, "name": NAME, "group": "ten_percent", "config": {}, "steps_per_epoch": 10}
     return start_tracker(tracking, TrackedRun(**{"directory": directory, **fields, **given}), history or [])
 
 
 def update_row(step: int) -> dict[str, Any]:
     """The row of an update."""
     return {"step": step, "epoch": step / 10, "lr": 1e-3, "loss": 1 / (step + 1), "grad_norm": 2.0}
+
+
+def wandb_row(step: int) -> dict[str, Any]:
+    """The same row as W&B has it."""
+    return {
+        "_step": step,
+        "train/global_step": step + 1,
+        "train/epoch": (step + 1) / 10,
+        "train/learning_rate": 1e-3,
+        "train/loss": 1 / (step + 1),
+        "train/grad_norm": 2.0,
+    }
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -88,6 +101,8 @@ class OfflineRun:
         for record in self.records:
             if record.HasField("summary"):
                 self.summary |= _items(record.summary.update)
+                for item in record.summary.remove:
+                    self.summary.pop(item.key, None)
         self.exit_code = [record.exit.exit_code for record in self.records if record.HasField("exit")]
 
 

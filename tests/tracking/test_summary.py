@@ -21,44 +21,62 @@ from warmup_lab.config.schema import TrackingConfig
 from warmup_lab.tracking.summary import SummaryRun, log_summary_run
 
 TABLE = pd.DataFrame({"arm": ["w0", "w36"], "seed": [0, 1], "eval_loss": [0.5, math.nan], "error": [None, "it broke"]})
-SERIES: dict[str, dict[str, list[tuple[float, float | None]]]] = {
-    "roughness": {"warmuplinear lr0.001": [(0, 0.2), (36, 0.1)], "warmupcosine": [(18, 0.3), (36, None)]}
+SERIES: dict[str, dict[str, list[tuple[int, float | None]]]] = {
+    "roughness": {"warmuplinear lr0.001": [(0, 0.2), (36, 0.1)], "warmupcosine": [(18, 0.3), (36, None)]},
+    "excess": {"warmuplinear lr0.001": [(0, None)]},
 }
 PICTURE = Image.new("RGB", (3, 2), (0, 114, 178))
 LINE = "warmuplinear-w36 optimizer.eps=1e-8"
 MEDIA = ("runs", "charts/roughness_table", "figures/oscillation")
+HEADLINE = "Use about 10 % warmup."
+REPORT = "<p>the report"
 
 
 def log_summary(directory: Path, config: TrackingConfig) -> None:
     figure = directory / "oscillation.png"
     PICTURE.save(figure)
+    report = directory / "report.html"
+    report.write_text(REPORT)
     summary_run = SummaryRun(
         name="ten_percent",
         group="ten_percent",
         directory=directory,
         config={"study": "ten_percent"},
-        table=TABLE,
+        tables={"runs": TABLE},
         series=SERIES,
         figures=[figure],
+        files=[report],
+        tags=("summary", "sst2"),
+        notes=HEADLINE,
         summary={"verdict": "inconclusive", "lr50": {LINE: 0.002}},
     )
     log_summary_run(config, summary_run)
 
 
 def check_history(history: list[dict[str, Any]], read: Callable[[str], bytes]) -> None:
-    points = [{key: value for key, value in row.items() if key.startswith(("rough", "warm"))} for row in history]
-    assert [row for row in points if row][:3] == [
-        {"warmup_steps": 0, "roughness/warmuplinear lr0.001": 0.2},
-        {"warmup_steps": 18, "roughness/warmupcosine": 0.3},
-        {"warmup_steps": 36, "roughness/warmuplinear lr0.001": 0.1},
+    """The step of a point is its number of warmup updates, so that it has the right x value over either axis."""
+    points = [{key: row[key] for key in row if key.startswith(("rough", "warm", "_step"))} for row in history]
+    assert points == [
+        {"_step": 0, "warmup_steps": 0, "roughness/warmuplinear lr0.001": 0.2},
+        {"_step": 18, "warmup_steps": 18, "roughness/warmupcosine": 0.3},
+        {"_step": 36, "warmup_steps": 36, "roughness/warmuplinear lr0.001": 0.1},
     ]
-    exhibits = history[-1]
-    table = json.loads(read(exhibits["runs"]["path"]))
+    media = history[-1]
+    table = json.loads(read(media["runs"]["path"]))
     assert table == {"columns": list(TABLE), "data": [["w0", 0, 0.5, None], ["w36", 1, None, "it broke"]]}
-    chart = json.loads(read(history[0]["charts/roughness_table"]["path"]))
-    assert [line[1] for line in chart["data"]] == ["warmuplinear lr0.001", "warmuplinear lr0.001", "warmupcosine"]
-    with Image.open(io.BytesIO(read(exhibits["figures/oscillation"]["path"]))) as figure:
+    chart = json.loads(read(media["charts/roughness_table"]["path"]))
+    assert chart == {
+        "columns": ["step", "lineKey", "lineVal"],
+        "data": [[0, "warmuplinear lr0.001", 0.2], [36, "warmuplinear lr0.001", 0.1], [18, "warmupcosine", 0.3]],
+    }
+    with Image.open(io.BytesIO(read(media["figures/oscillation"]["path"]))) as figure:
         assert figure.convert("RGB").tobytes() == PICTURE.tobytes()
+
+
+def check_summary(summary: dict[str, Any]) -> None:
+    assert summary["verdict"] == "inconclusive"
+    assert summary[f"lr50/{LINE}"] == 0.002, "a dot in a name does not split it"
+    assert [key for key in summary if key.startswith(("roughness", "warmup"))] == [], "the last length is no summary"
 
 
 def nested_media(row: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +99,23 @@ def test_summary_run_offline(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         [nested_media(row) for row in found.history], lambda path: (found.folder / "files" / path).read_bytes()
     )
     assert (found.run.job_type, found.run.run_group) == ("summary", "ten_percent")
-    assert found.summary["verdict"] == "inconclusive"
-    assert found.summary[f"lr50/{LINE}"] == 0.002, "a dot in a name does not split it"
+    assert (list(found.run.tags), found.run.notes) == (["summary", "sst2"], HEADLINE)
+    check_summary(found.summary)
     defined = [record.metric for record in found.records if record.HasField("metric")]
-    assert [(metric.glob_name, metric.step_metric) for metric in defined][:1] == [("roughness/*", "warmup_steps")]
+    assert {metric.name: metric.step_metric for metric in defined} == {
+        "warmup_steps": "",
+        "roughness/warmuplinear lr0\\.001": "warmup_steps",
+        "roughness/warmupcosine": "warmup_steps",
+        "excess/warmuplinear lr0\\.001": "warmup_steps",
+    }
+    (report,) = [
+        record.artifact for record in found.records if record.HasField("artifact") and record.artifact.type == "report"
+    ]
+    assert report.name == "ten_percent-report"
+    (file,) = report.manifest.contents
+    assert file.path == "report.html"
+    assert Path(file.local_path).is_relative_to(tmp_path), "nothing is written to the home folder"
+    assert Path(file.local_path).read_text() == REPORT
     assert messages(caplog) == []
 
 
@@ -92,9 +123,10 @@ def test_summary_run_online(tmp_path: Path, server: StandIn, caplog: pytest.LogC
     log_summary(tmp_path, TrackingConfig())
     found = next(received for run_id, received in server.runs.items() if run_id.startswith("summary"))
     check_history(found.history, lambda path: found.files[path])
-    assert found.upserts[0]["jobType"] == "summary"
-    assert found.summary["verdict"] == "inconclusive"
-    assert found.summary[f"lr50/{LINE}"] == 0.002
+    started = found.upserts[0]
+    assert (started["jobType"], started["tags"], started["notes"]) == ("summary", ["summary", "sst2"], HEADLINE)
+    check_summary(found.summary)
+    assert REPORT.encode() in server.everything
     assert found.exit_code == 0
     assert messages(caplog) == []
 
@@ -113,3 +145,4 @@ def test_one_sync_uploads_all_offline_runs(tmp_path: Path, server: StandIn) -> N
     received = {run_id.split("-")[0]: received for run_id, received in server.runs.items()}
     assert set(received) >= {"a" * 12, "b" * 12, "summary"}
     assert [row["_step"] for row in received["a" * 12].history] == [0, 1]
+    assert REPORT.encode() in server.everything, "the artifact of an offline run is uploaded too"

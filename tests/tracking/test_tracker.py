@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 from small_runs import small_plan
-from wandb_offline import OFFLINE, RUN_ID, assert_anonymous, messages, offline_runs, only_offline_run, start, update_row
+from wandb_offline import (
+    NAME,
+    OFFLINE,
+    RUN_ID,
+    assert_anonymous,
+    messages,
+    offline_runs,
+    only_offline_run,
+    start,
+    update_row,
+    wandb_row,
+)
 from wandb_standin import StandIn
 
 from warmup_lab.config.schema import TrackingConfig
@@ -31,12 +42,17 @@ def test_an_offline_run_holds_config_history_and_summary_once(tmp_path: Path) ->
     tracker.finish({"status": "completed", "oscillation": {"whole": {"roughness": 0.1, "rho1": None}}})
 
     found = only_offline_run(tmp_path)
-    expected: list[dict[str, Any]] = [{**update_row(step), "_step": step} for step in range(50)]
+    expected = [wandb_row(step) for step in range(50)]
     expected[-1] |= {"eval/loss": 0.3, "eval/accuracy": 0.9}
-    assert found.history == [{key: row[key] for key in row if key != "step"} for row in expected]
+    assert found.history == expected
+    defined = [record.metric for record in found.records if record.HasField("metric")]
+    assert [(metric.name, metric.glob_name, metric.step_metric) for metric in defined] == [
+        ("train/global_step", "", ""),
+        ("", "*", "train/global_step"),
+    ]
     assert found.config | {"_wandb": {}} == config | {"task": {"train_file": "a.tsv"}, "_wandb": {}}
     assert (found.run.display_name, found.run.run_group, found.run.job_type) == (
-        "warmupcosine-w36-s0", "ten_percent", "train")  # fmt: skip
+        NAME, "ten_percent", "train")  # fmt: skip
     assert found.run.project == "warmup-lab"
     assert found.run.run_id.startswith(RUN_ID)
     assert found.summary["oscillation/whole/roughness"] == 0.1
@@ -56,8 +72,8 @@ def test_stacked_runs_have_one_wandb_run_each(tmp_path: Path) -> None:
     for plan, result in zip(plans, results, strict=True):
         (found,) = offline_runs(tmp_path, plan.run_id)
         trace = StepTable.read(tmp_path / plan.run_id / "trace.parquet").rows()
-        losses = {row["_step"]: row["loss"] for row in found.history if "loss" in row}
-        assert losses == {row["step"]: row["loss"] for row in trace if math.isfinite(row["loss"])}
+        losses = {row["train/global_step"]: row["train/loss"] for row in found.history if "train/loss" in row}
+        assert losses == {row["step"] + 1: row["loss"] for row in trace if math.isfinite(row["loss"])}
         assert (found.run.display_name, found.run.run_group) == (plan.name, "sweep")
         assert found.summary["status"] == result["status"] == ("diverged" if plan.config.seed == 1 else "completed")
         assert found.exit_code == [0]
@@ -67,13 +83,27 @@ def test_stacked_runs_have_one_wandb_run_each(tmp_path: Path) -> None:
 def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     tracker = start(tmp_path)
     odd: dict[str, Any] = {"loss": math.nan, "grad_norm": math.inf, "sharpness": np.float32("nan"), "overshoot": None}
-    tracker.log({"step": np.int64(3), "lr": np.float64(0.5), "count": np.int64(2), **odd})
+    tracker.log({"step": np.int64(3), "lr": np.float64(0.5), "grad_norm/head": np.int64(2), **odd})
     tracker.finish({"loss": math.nan, "resumed_at": [5], "failed_to_learn": True}, exit_code=1)
     found = only_offline_run(tmp_path)
-    assert found.history == [{"_step": 3, "lr": 0.5, "count": 2}]
+    axis = {"_step": 3, "train/global_step": 4, "train/epoch": 0.4}
+    assert found.history == [{**axis, "train/learning_rate": 0.5, "probe/grad_norm/head": 2}]
     assert (found.summary["resumed_at"], found.summary["failed_to_learn"]) == ([5], True)
     assert "loss" not in found.summary
     assert found.exit_code == [1]
+
+
+def test_none_in_the_summary_removes_the_value_of_the_history(tmp_path: Path) -> None:
+    """A run that diverges after an evaluation has no final `eval/loss`: a W&B sweep would choose it by the earlier."""
+    tracker = start(tmp_path)
+    tracker.log({"step": 4, "eval/loss": 0.3, "eval/accuracy": 0.9})
+    for step in (5, 6):
+        tracker.log(update_row(step))
+    tracker.finish({"status": "diverged", "eval/loss": None, "eval/accuracy": math.nan, "never/logged": None})
+    found = only_offline_run(tmp_path)
+    assert found.history[0]["eval/loss"] == 0.3
+    assert not {"eval/loss", "eval/accuracy", "never/logged"} & set(found.summary)
+    assert found.summary["train/loss"] == 1 / 7
 
 
 EVERY_TENTH = TrackingConfig(mode="offline", log_every=10)
@@ -101,7 +131,7 @@ def test_log_every_keeps_each_evaluation_and_its_update(tmp_path: Path, resumed_
     tracker.finish({})
     history = only_offline_run(tmp_path).history
     assert [row["_step"] for row in history] == [0, 4, 9, 10, 14, 19, 20, 21]
-    assert [row["loss"] for row in history] == [update_row(row["_step"])["loss"] for row in history]
+    assert [row["train/loss"] for row in history] == [wandb_row(row["_step"])["train/loss"] for row in history]
     assert {row["_step"]: row["eval/loss"] for row in history if "eval/loss" in row} == {
         4: 0.4,
         9: 0.9,
@@ -118,7 +148,7 @@ def test_an_evaluation_after_the_last_update_has_its_own_row(tmp_path: Path) -> 
     tracker.finish({})
     found = only_offline_run(tmp_path)
     assert found.steps == [0, 10, 14, 15]
-    assert found.history[-1] == {"_step": 15, "eval/loss": 0.3}
+    assert found.history[-1] == {"_step": 15, "train/global_step": 16, "train/epoch": 1.6, "eval/loss": 0.3}
 
 
 def test_two_runs_in_one_process_are_separate(tmp_path: Path) -> None:
@@ -131,7 +161,7 @@ def test_two_runs_in_one_process_are_separate(tmp_path: Path) -> None:
     first.finish({"which": 1})
     runs = {found.run.display_name: found for found in offline_runs(tmp_path)}
     assert runs["one"].steps == list(range(20))
-    assert runs["two"].history == [{"_step": step, "loss": 7.0} for step in range(10)]
+    assert [row["train/loss"] for row in runs["two"].history] == [7.0] * 10
     assert (runs["one"].summary["which"], runs["two"].summary["which"]) == (1, 2)
 
 
@@ -190,19 +220,23 @@ def test_online_history_summary_and_config_arrive(
     tracker = start(tmp_path, TrackingConfig(), config={"optimizer": {"lr": 1e-3}})
     for step in range(10):
         tracker.log(update_row(step))
+        if step == 4:
+            tracker.log({"step": step, "eval/accuracy": 0.9})
     tracker.log({"step": 9, "eval/loss": 0.3})
-    tracker.finish({"oscillation": {"whole": {"roughness": 0.1}}})
+    tracker.finish({"oscillation": {"whole": {"roughness": 0.1}}, "eval/accuracy": None})
 
     ((run_id, run),) = server.runs.items()
     assert [row["_step"] for row in run.history] == list(range(10))
-    assert [row["loss"] for row in run.history] == [update_row(step)["loss"] for step in range(10)]
+    assert [row["train/loss"] for row in run.history] == [wandb_row(step)["train/loss"] for step in range(10)]
     assert run.history[-1]["eval/loss"] == 0.3
     assert run.summary["oscillation/whole/roughness"] == 0.1
+    assert run.summary["eval/loss"] == 0.3
+    assert "eval/accuracy" not in run.summary
     assert run.config == {"optimizer": {"lr": 1e-3}}
     assert run.exit_code == 0
     started = run.upserts[0]
     assert (started["groupName"], started["jobType"]) == ("ten_percent", "train")
-    assert started["displayName"] == "warmupcosine-w36-s0"
+    assert started["displayName"] == NAME
     assert {started[key] for key in ("host", "program", "commit", "repo")} == {None}
     assert sorted(run.files) == ["config.yaml", "wandb-summary.json"]
     assert_anonymous(server.everything)
@@ -222,4 +256,4 @@ def test_online_a_resumed_run_overwrites_the_earlier_attempt(tmp_path: Path, ser
 
     ((_, run),) = server.runs.items()
     assert run.offsets.count(0) == 2
-    assert [row["loss"] for row in run.history] == [update_row(step)["loss"] for step in range(12)]
+    assert [row["train/loss"] for row in run.history] == [wandb_row(step)["train/loss"] for step in range(12)]

@@ -13,10 +13,22 @@ from pathlib import Path
 import program
 import pytest
 import yaml
-from wandb_offline import RUN_ID, assert_anonymous, messages, offline_runs, only_offline_run, start, update_row
+from wandb_offline import (
+    NAME,
+    RUN_ID,
+    OfflineRun,
+    assert_anonymous,
+    messages,
+    offline_runs,
+    only_offline_run,
+    start,
+    update_row,
+    wandb_row,
+)
 from wandb_standin import StandIn
 
 from warmup_lab.config.schema import TrackingConfig
+from warmup_lab.tracking.tracker import NullTracker
 from warmup_lab.tracking.wandb_run import wandb_id
 
 
@@ -33,7 +45,7 @@ def test_nothing_is_collected(
     assert capfd.readouterr() == ("a line on the console\n", "")
     found = only_offline_run(tmp_path)
     kinds = {record.WhichOneof("record_type") for record in found.records}
-    assert kinds == {"header", "run", "telemetry", "summary", "history", "exit"}
+    assert kinds == {"header", "run", "telemetry", "metric", "summary", "history", "exit"}
     assert not found.run.HasField("git")
     assert found.run.host in ("", "anon")
     assert list((found.folder / "files").iterdir()) == []
@@ -53,12 +65,112 @@ def test_the_id_of_an_agent_is_used_only_in_a_sweep(monkeypatch: pytest.MonkeyPa
     assert wandb_id("0123456789ab", None) == "agent-0"
 
 
+# -------------------------------------------------------------------------------------------------------- environment
+
+VARIABLES = {
+    "WANDB_PROJECT": "mine",
+    "WANDB_ENTITY": "team",
+    "WANDB_NAME": "try1",
+    "WANDB_RUN_GROUP": "friday",
+    "WANDB_JOB_TYPE": "ablation",
+    "WANDB_NOTES": "with the new data",
+    "WANDB_TAGS": "paper,draft",
+}
+
+
+def recorded(run: OfflineRun) -> dict[str, object]:
+    """What a run was started with, by the variable that sets it."""
+    record = run.run
+    names = ("project", "entity", "display_name", "run_group", "job_type", "notes")
+    values: dict[str, object] = {
+        variable: getattr(record, name) for variable, name in zip(VARIABLES, names, strict=False)
+    }
+    return values | {"WANDB_TAGS": ",".join(record.tags)}
+
+
+def test_without_variables_the_defaults_hold(tmp_path: Path) -> None:
+    start(tmp_path, tags=("sst2", "")).finish({})
+    assert recorded(only_offline_run(tmp_path)) == {
+        "WANDB_PROJECT": "warmup-lab",
+        "WANDB_ENTITY": "",
+        "WANDB_NAME": NAME,
+        "WANDB_RUN_GROUP": "ten_percent",
+        "WANDB_JOB_TYPE": "train",
+        "WANDB_NOTES": "",
+        "WANDB_TAGS": "sst2",
+    }
+
+
+@pytest.mark.parametrize("group", [None, "ten_percent"])
+def test_variables_come_before_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str | None) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    start(tmp_path, group=group, tags=("sst2", "t" * 70)).finish({})
+    in_sweep = {"WANDB_NAME": f"try1-{NAME}"} if group else {}
+    assert recorded(only_offline_run(tmp_path)) == VARIABLES | in_sweep | {"WANDB_TAGS": f"paper,draft,sst2,{'t' * 64}"}
+
+
+def test_the_command_line_comes_before_the_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    start(tmp_path, TrackingConfig(mode="offline", project="theirs", entity="me")).finish({})
+    assert recorded(only_offline_run(tmp_path)).items() >= {"WANDB_PROJECT": "theirs", "WANDB_ENTITY": "me"}.items()
+
+
+def test_the_name_is_a_prefix_for_the_runs_of_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_NAME", "try1")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abcd1234")
+    start(tmp_path, group=None).finish({})
+    assert only_offline_run(tmp_path).run.display_name == f"try1-{NAME}"
+
+
+def test_wandb_dir_holds_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    for _ in range(2):  # the second attempt replaces the first there
+        start(tmp_path / "sweep").finish({})
+    assert only_offline_run(tmp_path / "elsewhere").run.display_name == NAME
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_name_longer_than_wandb_accepts_is_cut(tmp_path: Path) -> None:
+    start(tmp_path, name="n" * 200).finish({})
+    assert only_offline_run(tmp_path).run.display_name == "n" * 128
+
+
+@pytest.mark.parametrize(("mode", "num_runs"), [("auto", 0), ("offline", 1)])
+@pytest.mark.parametrize(("variable", "value"), [("WANDB_DISABLED", "true"), ("WANDB_MODE", "disabled")])
+def test_disabled_means_no_run_unless_the_command_line_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, num_runs: int, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    tracker = start(tmp_path, TrackingConfig(mode=mode))
+    tracker.finish({})
+    assert isinstance(tracker, NullTracker) == (num_runs == 0)
+    assert len(offline_runs(tmp_path)) == num_runs
+
+
+@pytest.mark.parametrize(("command", "num_runs"), [("disabled", 0), ("offline", 1)])
+def test_settings_of_the_folder_hold(
+    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, command: str, num_runs: int
+) -> None:
+    """`wandb init`, `wandb offline` and `wandb disabled` write this file into the working directory."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text(f"[default]\nmode = {command}\nproject = of-the-folder\n")
+    start(tmp_path, TrackingConfig()).finish({})
+    assert server.runs == {}
+    assert [found.run.project for found in offline_runs(tmp_path)] == ["of-the-folder"] * num_runs
+
+
+# --------------------------------------------------------------------------------------------------- earlier attempts
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from warmup_lab.config import TrackingConfig
 from warmup_lab.tracking import TrackedRun, start_tracker
-run = TrackedRun("0123456789ab", "warmupcosine-w36-s0", Path(sys.argv[1]), {}, "ten_percent")
+run = TrackedRun("0123456789ab", "warmupcosine-w36-lr0.001-s0", Path(sys.argv[1]), {}, "ten_percent")
 tracker = start_tracker(TrackingConfig(mode="offline"), run)
 for step in range(8):
     tracker.log({"step": step, "loss": 9.0})
@@ -81,7 +193,7 @@ def test_a_resumed_run_is_recorded_from_the_start_and_the_killed_attempt_removed
     runs = {found.run.run_id[:12]: found for found in offline_runs(tmp_path)}
     assert len(runs) == 2
     assert runs[RUN_ID].steps == list(range(12))
-    assert [row["loss"] for row in runs[RUN_ID].history] == [update_row(step)["loss"] for step in range(12)]
+    assert [row["train/loss"] for row in runs[RUN_ID].history] == [wandb_row(step)["train/loss"] for step in range(12)]
 
 
 def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,10 +85,10 @@ class TrackingConfig:
     """`wandb` or `none`."""
     mode: str = "auto"
     """`online`, `offline`, or `auto`: online if a key is set and the server is reachable, else offline."""
-    project: str = "warmup-lab"
-    """Project on the server."""
+    project: str | None = None
+    """Project on the server. Null means `WANDB_PROJECT`, or `warmup-lab` if that is not set."""
     entity: str | None = None
-    """User or team on the server. Null means the account's default."""
+    """User or team on the server. Null means `WANDB_ENTITY`, or the account's default if that is not set."""
     log_every: int = 1
     """Updates between two logged rows of history, at least 1."""
     collect: bool = False

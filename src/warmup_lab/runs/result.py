@@ -141,8 +141,19 @@ def _save_model(task: Task, model: torch.nn.Module, directory: Path) -> None:
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary of the run for W&B."""
-    return {key: result[key] for key in ("status", "failed_to_learn")} | dict(result["metrics"])
+    """The summary of the run for W&B. A value that the history has too has the same key there, such as `eval/loss`.
+
+    `train_runtime` and `train_steps_per_second` are names of transformers' `Trainer`.
+    """
+    metrics, speed = dict(result["metrics"]), result["speed"]
+    summary = {key: result[key] for key in ("status", "failed_to_learn")}
+    summary |= {"train_runtime": speed["seconds"], "train_steps_per_second": speed["updates_per_second"]}
+    summary["train/loss_last_tenth"] = metrics.pop("train_loss")
+    return summary | {_history_key(key): value for key, value in metrics.items()}
+
+
+def _history_key(metric: str) -> str:
+    return f"eval/{metric.removeprefix('eval_')}" if metric.startswith("eval_") else metric
 
 
 FINISHED = ("completed", "diverged")

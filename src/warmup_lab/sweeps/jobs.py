@@ -29,7 +29,7 @@ class Job:
     run_id: str
     """Cells with the same id are the same run, which is trained once."""
     name: str
-    """For example `warmupcosine-w36-s0`."""
+    """For example `warmupcosine-w36-lr0.001-s0`."""
     arm_id: str
     """Cells that differ only in the seed have the same id."""
     strategy: dict[str, Any]

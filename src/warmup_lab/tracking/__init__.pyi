@@ -1,3 +1,4 @@
+from .names import run_name as run_name
 from .summary import SummaryRun as SummaryRun
 from .summary import log_summary_run as log_summary_run
 from .tracker import NullTracker as NullTracker

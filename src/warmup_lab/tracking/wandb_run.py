@@ -6,6 +6,9 @@ from the first. A resumed run first sends its whole history, so nothing of a kil
 as far. A forced retraining replaces its predecessor. Offline, the folders of earlier attempts are removed, so that
 `wandb sync` uploads only the last one. Under `wandb agent` the id is the one that the agent assigned: the server
 identifies a run of the sweep by it, and wandb itself ignores any other id there.
+
+The environment: what the command line sets comes first, then wandb's own settings (`WANDB_PROJECT` and the other
+variables, `wandb init`, `wandb offline`), then the defaults of this project.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -25,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from warmup_lab.config import TrackingConfig, require
 from warmup_lab.system import reachable
 from warmup_lab.tracking.guard import first_line, key_problem
+from warmup_lab.tracking.names import MAX_NAME_LENGTH, MAX_TAG_LENGTH
 
 if TYPE_CHECKING:
     import wandb
@@ -57,7 +62,28 @@ class TrackedRun:
     """Parent of the folder `wandb/`, one for all runs of a sweep."""
     config: Mapping[str, Any]
     group: str | None = None
+    """The sweep."""
     job_type: str = "train"
+    tags: tuple[str, ...] = ()
+    notes: str | None = None
+    steps_per_epoch: int | None = None
+    """Updates per epoch, for `train/epoch`."""
+
+
+DEFAULT_PROJECT = "warmup-lab"
+_TRUE = ("1", "true", "yes", "on")
+
+
+def is_disabled(config: TrackingConfig, settings: wandb.Settings | None = None) -> bool:
+    """Whether the environment turns W&B off and the configuration leaves that open.
+
+    `WANDB_MODE=disabled`, `WANDB_DISABLED=true` (as for transformers), or, with `settings`, the command `wandb
+    disabled`.
+    """
+    if config.mode != "auto":
+        return False
+    mode = settings.mode if settings else os.environ.get("WANDB_MODE")
+    return mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in _TRUE
 
 
 def load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
@@ -65,7 +91,8 @@ def load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None
     if not sys.modules.get("wandb"):
         os.environ.pop("WANDB_SERVICE", None)  # inherited from a parent process, whose service ends with it
     os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_DATA_DIR", str(directory.absolute() / "wandb"))  # offline tables; default: home folder
+    # Tables and artifacts of offline runs; wandb's default is the home folder.
+    os.environ.setdefault("WANDB_DATA_DIR", str(_parent_folder(directory) / "wandb"))
     if not config.collect:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run sends data at its end
     try:
@@ -86,14 +113,38 @@ def offline_reason(config: TrackingConfig, settings: wandb.Settings) -> str:
     """Why the run is recorded offline; empty if it can go online."""
     if config.mode == "offline":
         return "tracking.mode=offline"
-    mode = os.environ.get("WANDB_MODE")
-    if config.mode == "auto" and mode in ("offline", "dryrun", "disabled"):
-        return f"WANDB_MODE={mode}"
+    if config.mode == "auto" and settings.mode in ("offline", "dryrun"):
+        return f"WANDB_MODE={settings.mode}" if os.environ.get("WANDB_MODE") else "`wandb online` would turn it on"
     problem = key_problem(settings)
     require(
         not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does not need a key"
     )
     return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} is not reachable")
+
+
+def init_arguments(config: TrackingConfig, run: TrackedRun, settings: wandb.Settings) -> dict[str, Any]:
+    """The arguments of `wandb.init`: the configuration before wandb's settings before the defaults of this project."""
+    in_sweep = run.group is not None or bool(os.environ.get("WANDB_SWEEP_ID"))
+    name = settings.run_name
+    prefixed = f"{name}-{run.name}" if name and in_sweep else name or run.name
+    tags = dict.fromkeys(tag[:MAX_TAG_LENGTH] for tag in (*(settings.run_tags or ()), *run.tags) if tag)
+    return {
+        "project": config.project or settings.project or DEFAULT_PROJECT,
+        "entity": config.entity or settings.entity,
+        "dir": str(_parent_folder(run.directory)),
+        "id": wandb_id(run.run_id, run.group),
+        "name": prefixed[:MAX_NAME_LENGTH],
+        "group": settings.run_group or run.group,
+        "job_type": settings.run_job_type if settings.run_job_type and run.job_type == "train" else run.job_type,
+        "tags": list(tags),
+        "notes": settings.run_notes or run.notes,
+        "config": dict(run.config),
+    }
+
+
+def _parent_folder(directory: Path) -> Path:
+    """The parent of the folder `wandb/`: `WANDB_DIR`, or the given one."""
+    return Path(os.environ.get("WANDB_DIR") or directory).expanduser().absolute()
 
 
 def wandb_id(run_id: str, group: str | None) -> str:
@@ -123,5 +174,8 @@ def _remove_earlier_attempts(directory: Path, run_id: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def upload_hint(directory: str) -> str:
-    return f"To upload it later: wandb sync {directory}/wandb"
+def offline_hint(directory: str) -> str:
+    """How to look at the runs in `<directory>/wandb`, and how to upload them."""
+    path = Path(directory, "wandb")
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"To view it: wandb leet {shlex.quote(str(shown))}; to upload it: wandb sync {shlex.quote(str(shown))}"

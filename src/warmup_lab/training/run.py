@@ -33,7 +33,7 @@ from warmup_lab.runs import (
 )
 from warmup_lab.system import write_json
 from warmup_lab.tasks import Task
-from warmup_lab.tracking import NullTracker, TrackedRun, Tracker, start_tracker
+from warmup_lab.tracking import NullTracker, TrackedRun, Tracker, run_name, start_tracker
 
 log = logging.getLogger(__name__)
 _CHECKPOINT_SECONDS = 60.0
@@ -193,12 +193,14 @@ class Run:
 
 def open_tracker(run: Run) -> Tracker:
     """The tracker of a run that starts or resumes."""
-    plan = run.plan
+    plan, strategy = run.plan, run.plan.strategy()
     tracked = TrackedRun(
         run_id=plan.run_id,
-        name=plan.name,
+        name=run_name(plan.name, run.directory, in_sweep=run.group is not None),
         group=run.group,
         directory=run.directory.parent,
-        config=asdict(plan.config) | {"strategy": plan.strategy(), "run_id": plan.run_id},
+        config=asdict(plan.config) | {"strategy": strategy, "run_id": plan.run_id},
+        tags=tuple(str(strategy[key]) for key in ("task", "model", "optimizer", "scheduler")),
+        steps_per_epoch=plan.steps_per_epoch,
     )
     return start_tracker(plan.config.tracking, tracked, history_of(run.progress))
