@@ -13,7 +13,8 @@ IDS = ("completed", "diverged", "error", "running", "waiting", "started_earlier"
 
 def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
     jobs, _ = check_cells([[f"id={run_id}"] for run_id in IDS], plan_cell)
-    progress = SweepProgress(jobs, tmp_path, num_done=2)
+    progress = SweepProgress(tmp_path)
+    progress.add(jobs, num_done=2)
     assert progress.line() == "2 done, 0 running, 6 left, 0 failed"
     for status in IDS[:3]:
         write_result(tmp_path / status, status)
@@ -27,4 +28,16 @@ def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
     assert rest == ", 1 diverged, 1 failed"
     with progress:
         pass
-    assert capsys.readouterr().err.startswith("5 done")
+    assert capsys.readouterr().err == "5 done, 3 left, 1 diverged, 1 failed\n"
+
+
+def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
+    progress = SweepProgress(tmp_path, num_planned=20)
+    with progress:
+        pass
+    assert capsys.readouterr().err == "", "no job was added"
+    jobs, _ = check_cells([["id=completed"]], plan_cell)
+    progress.add(jobs, num_done=0)
+    assert progress.line() == "0 done, 0 running, 20 left, 0 failed"
+    write_result(tmp_path / "completed")
+    assert progress.line().startswith("1 done, 0 running, 19 left, ")

@@ -1,10 +1,15 @@
 """Running a sweep with made-up plans and a launcher that only writes results."""
 
+import multiprocessing
+import signal
+from unittest import mock
+
 import pytest
 from fake_plans import plan_cell, write_result
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.sweeps.run import run_sweep
+from warmup_lab.sweeps.stopping import SweepInterrupted
 
 
 class Batches:
@@ -95,6 +100,38 @@ def test_an_invalid_cell_of_the_first_batch_stops_before_anything_is_written(tmp
 
 def test_an_interrupted_sweep_is_reported(tmp_path):
     sweep = Sweep(tmp_path, b=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(SweepInterrupted, match=r"stopped; the same command continues$") as stop:
         sweep.run(Batches([["id=a"], ["id=b"]]))
     assert len(sweep.reported) == 1
+    assert stop.value.exit_status == 130
+
+
+class Signals:
+    """A launcher that receives SIGTERM this many times, as if its jobs trained in processes that save and return."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, *_):
+        for _ in range(self.number):
+            signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("num_signals", "num_reports"), [(1, 1), (2, 0)])
+def test_a_second_signal_skips_the_report(tmp_path, monkeypatch, num_signals, num_reports):
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [mock.Mock()])
+    sweep = Sweep(tmp_path)
+    sweep.launch = Signals(num_signals)
+    with pytest.raises(SweepInterrupted) as stop:
+        sweep.run(Batches([["id=a"]], [["id=b"]]))
+    assert (len(sweep.reported), stop.value.exit_status) == (num_reports, 143)
+
+
+def test_what_the_terminal_says_of_each_batch(tmp_path, capsys):
+    Sweep(tmp_path).run(Batches([["id=a"]], [["id=b"], ["id=b", "x=1"]]))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "1 cell, 1 to train",
+        "2 cells, 1 different run (identical cells are trained once), 1 to train",
+        "2 done, 0 left, 0 failed",
+    ]

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from warmup_lab.runs import read_result
 from warmup_lab.sweeps.jobs import Job
-from warmup_lab.training import format_seconds
+from warmup_lab.training import format_seconds, progress_bar
 
 _POLL_SECONDS = 0.5
 _LINE_SECONDS = 30.0
 
 
 class SweepProgress:
-    """One progress line for the whole sweep.
+    """One progress line for the whole sweep, on the last line of the terminal.
 
     A thread reads the state of each job from its folder, so it does not matter which process runs the job.
     """
 
-    def __init__(self, jobs: Sequence[Job], directory: Path, num_done: int) -> None:
-        """`num_done` is the number of runs that were finished before these jobs."""
-        self._folders = [directory / job.run_id for job in jobs]
-        self._num_done = num_done
+    def __init__(self, directory: Path, num_planned: int | None = None) -> None:
+        """`num_planned` is the number of all runs, if the sweep knows it before it has generated their jobs."""
+        self._directory, self._num_planned = directory, num_planned
+        self._jobs: list[Path] = []
+        self._num_done = 0
         self._started, self._started_at = time.monotonic(), time.time()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._on_terminal = sys.stderr.isatty()
+        self._exit = contextlib.ExitStack()
+        self._bar: Any = None
+
+    def add(self, jobs: Sequence[Job], num_done: int) -> None:
+        """Adds jobs that are trained next, and the number of runs of the same batch that were finished before."""
+        self._jobs += [self._directory / job.run_id for job in jobs]
+        self._num_done += num_done
 
     def __enter__(self) -> SweepProgress:
+        if sys.stderr.isatty():
+            self._bar = self._exit.enter_context(progress_bar(bar_format="{desc}"))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        self._show(self.line())
-        if self._on_terminal:
-            print(file=sys.stderr)
+        if self._jobs:
+            self._show(self.line(ended=True))
+        self._exit.close()
 
-    def line(self) -> str:
-        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 failed`."""
-        states = Counter(self._state(folder) for folder in self._folders)
-        num_left = states["waiting"] + states["running"]
-        num_ended = len(self._folders) - num_left
-        text = f"{self._num_done + num_ended} done, {states['running']} running, {states['waiting']} left"
-        if num_ended and num_left:
+    def line(self, *, ended: bool = False) -> str:
+        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 failed`. Nothing runs if the sweep `ended`."""
+        states = Counter(self._state(folder) for folder in self._jobs)
+        num_ended = len(self._jobs) - states["waiting"] - states["running"]
+        num_done = self._num_done + num_ended
+        num_left = max(self._num_planned or 0, self._num_done + len(self._jobs)) - num_done
+        if ended:
+            text = f"{num_done} done, {num_left} left"
+        else:
+            text = f"{num_done} done, {states['running']} running, {num_left - states['running']} left"
+        if num_ended and num_left and not ended:
             seconds = (time.monotonic() - self._started) / num_ended * num_left
             text += f", {format_seconds(seconds)} to go"
         text += f", {states['diverged']} diverged" if states["diverged"] else ""
@@ -65,12 +80,12 @@ class SweepProgress:
     def _watch(self) -> None:
         shown_at = time.monotonic()
         while not self._stop.wait(_POLL_SECONDS):
-            if self._on_terminal or time.monotonic() - shown_at > _LINE_SECONDS:
+            if self._jobs and (self._bar is not None or time.monotonic() - shown_at > _LINE_SECONDS):
                 self._show(self.line())
                 shown_at = time.monotonic()
 
     def _show(self, text: str) -> None:
-        if self._on_terminal:
-            print(f"\r{text:<79}", end="", file=sys.stderr, flush=True)
+        if self._bar is not None:
+            self._bar.set_description_str(text)
         else:
             print(text, file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from warmup_lab.comparison import count
 from warmup_lab.config import RunConfig
 from warmup_lab.runs import finished_result, read_result
 from warmup_lab.sweeps.cells import CellSource
@@ -25,6 +26,7 @@ from warmup_lab.sweeps.jobs import (
     write_job_list,
 )
 from warmup_lab.sweeps.progress import SweepProgress
+from warmup_lab.sweeps.stopping import SweepInterrupted, SweepStop, UntilStopped
 from warmup_lab.system import sweep_lock
 
 Launch = Callable[[Sequence[Sequence[str]], int], Any]
@@ -37,6 +39,8 @@ def run_sweep(
     launch: Launch,
     directory: Path,
     finish: Callable[[Path, RunConfig], None],
+    *,
+    num_planned: int | None = None,
 ) -> list[Job]:
     """Checks each batch of cells before any of them is trained, trains the missing runs, and reports.
 
@@ -45,7 +49,9 @@ def run_sweep(
         plan_cell: gives the plan of a cell.
         launch: trains jobs.
         directory: folder of the sweep.
-        finish: writes the report of the folder. Called even if the sweep ends with an exception.
+        finish: writes the report of the folder. Called even if the sweep ends with an exception, except for a second
+            Ctrl-C.
+        num_planned: number of cells of all batches, if it is known from the start and `source` announces each batch.
 
     Returns:
         The jobs that failed.
@@ -53,38 +59,64 @@ def run_sweep(
     Raises:
         ConfigError: a cell is invalid, or another sweep uses the folder. Cells of the first batch are checked before
             anything is written.
+        SweepInterrupted: Ctrl-C or SIGTERM; the runs that were training saved their checkpoints.
     """
     batch = source.ask()
     jobs, config = check_cells(batch, plan_cell)
     all_jobs: list[Job] = []
     with sweep_lock(directory):
         try:
-            while batch:
-                all_jobs += jobs
-                write_job_list(directory, config.study, all_jobs, asdict(config.compare))
-                _train_missing(jobs, launch, directory, force=config.force, first_number=len(all_jobs) - len(jobs))
-                source.tell([read_result(directory / job.run_id) for job in jobs])
-                batch = source.ask()
-                jobs, config = check_cells(batch, plan_cell) if batch else ([], config)
+            with SweepProgress(directory, num_planned) as progress:
+                while batch:
+                    all_jobs += jobs
+                    write_job_list(directory, config.study, all_jobs, asdict(config.compare))
+                    to_train = _missing(jobs, directory, progress, force=config.force)
+                    if num_planned is None:
+                        _announce(len(jobs), len(unique_jobs(jobs)), len(to_train))
+                    if to_train:
+                        _train(to_train, launch, len(all_jobs) - len(jobs))
+                    source.tell([read_result(directory / job.run_id) for job in jobs])
+                    batch = source.ask()
+                    jobs, config = check_cells(batch, plan_cell) if batch else ([], config)
+        except SweepInterrupted as stop:
+            if stop.at_once:
+                finish = _no_report
+            raise
         finally:
             finish(directory, config)
     return [job for job in unique_jobs(all_jobs) if finished_result(directory / job.run_id) is None]
 
 
-def _train_missing(jobs: Sequence[Job], launch: Launch, directory: Path, *, force: bool, first_number: int) -> None:
+def _missing(jobs: Sequence[Job], directory: Path, progress: SweepProgress, *, force: bool) -> list[Job]:
+    """The jobs to train, without the results that are replaced."""
     runs = unique_jobs(jobs)
     to_train = unfinished_jobs(runs, directory, force=force)
     remove_results(to_train, directory)
-    _announce(len(jobs), len(runs), len(to_train))
-    if to_train:
-        with SweepProgress(to_train, directory, len(runs) - len(to_train)):
-            launch([job.overrides for job in to_train], first_number)
+    progress.add(to_train, len(runs) - len(to_train))
+    return to_train
+
+
+def _train(jobs: Sequence[Job], launch: Launch, first_number: int) -> None:
+    with SweepStop() as stop:
+        try:
+            launch(UntilStopped([job.overrides for job in jobs]), first_number)
+        except Exception:
+            if not stop.signal_number:  # otherwise the launcher lost its processes to the same signal
+                raise
+        except KeyboardInterrupt as error:
+            raise SweepInterrupted(stop.signal_number, at_once=stop.num_signals > 1) from error
+    if stop.signal_number:
+        raise SweepInterrupted(stop.signal_number)
+
+
+def _no_report(directory: Path, _config: RunConfig) -> None:
+    """Instead of the report, after a second Ctrl-C."""
 
 
 def _announce(num_cells: int, num_runs: int, num_to_train: int) -> None:
-    text = f"{num_cells} cells"
+    text = count(num_cells, "cell")
     if num_runs < num_cells:
-        text += f", {num_runs} different runs (identical cells are trained once)"
+        text += f", {count(num_runs, 'different run')} (identical cells are trained once)"
     if num_to_train < num_runs:
         text += f", {num_runs - num_to_train} finished already"
     print(f"{text}, {num_to_train} to train", file=sys.stderr, flush=True)

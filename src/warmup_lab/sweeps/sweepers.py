@@ -20,6 +20,7 @@ from warmup_lab.sweeps.cells import CellSource, Grid, OptunaSearch
 from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
 from warmup_lab.sweeps.run import run_sweep
+from warmup_lab.sweeps.stopping import SweepTask
 
 
 class SweepFailed(ConfigError):
@@ -28,6 +29,9 @@ class SweepFailed(ConfigError):
 
 class CheckedSweeper(Sweeper):
     """A sweeper that checks all cells before it trains one. Subclasses provide the cells."""
+
+    num_planned: int | None = None
+    """As in `run_sweep`."""
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
         """`params` are overrides from the configuration; the command line comes before them."""
@@ -38,7 +42,7 @@ class CheckedSweeper(Sweeper):
         self._context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
         self._config = config
         self._launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=self._context, task_function=task_function, config=config
+            hydra_context=self._context, task_function=SweepTask(task_function), config=config
         )
 
     def cell_source(self, overrides: list[Override]) -> CellSource:
@@ -55,6 +59,7 @@ class CheckedSweeper(Sweeper):
             lambda batch, first: self._launcher.launch(batch, initial_job_idx=first),
             Path(self._config.hydra.sweep.dir),
             _report,
+            num_planned=self.num_planned,
         )
         if failed:
             names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")

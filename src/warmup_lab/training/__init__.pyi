@@ -3,11 +3,14 @@ from .console import ProgressLine as ProgressLine
 from .console import StopSignal as StopSignal
 from .console import Stopwatch as Stopwatch
 from .console import format_seconds as format_seconds
+from .console import stop_requested as stop_requested
 from .evaluate import eval_batch_size as eval_batch_size
 from .evaluate import scores_of as scores_of
 from .execute import execute_run as execute_run
 from .execute import hand_over as hand_over
 from .execute import only_warnings_on_terminal as only_warnings_on_terminal
+from .progress_bar import clear_line_before_output as clear_line_before_output
+from .progress_bar import progress_bar as progress_bar
 from .run import CheckpointTimer as CheckpointTimer
 from .run import Run as Run
 from .run import build as build

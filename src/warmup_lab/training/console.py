@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
+
+from warmup_lab.training.progress_bar import progress_bar
 
 log = logging.getLogger(__name__)
 _LINE_SECONDS = 5.0
@@ -26,26 +32,85 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopSignal:
-    """Notes Ctrl-C or SIGTERM, so that the loop can stop after the current update; a second Ctrl-C stops at once."""
+    """Notes Ctrl-C or SIGTERM and says so, so that the work inside can save and stop; a second one stops at once.
+
+    Blocks nest, as those of a sweep and of its runs do: all of them note a signal, and the outermost one answers it. A
+    block that starts after a signal has noted it from the start.
+    """
+
+    blocks: ClassVar[list[StopSignal]] = []
+    """The blocks that this process is in, outermost first."""
+    says_so: ClassVar[bool] = True
+    """Whether the outermost block tells the user that a signal has arrived."""
 
     def __init__(self) -> None:
-        self.signal_number = 0
+        self.signal_number = self.num_signals = 0
         self._previous: dict[int, Any] = {}
+        self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
+            self.signal_number = stop_requested()
+            if not self.blocks and self.says_so:
+                self._exit.enter_context(_announced_signals())
+            self.blocks.append(self)
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+                self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal_number:
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        first = not stop_requested()
+        for block in self.blocks:
+            block.signal_number = block.signal_number or number
+            block.num_signals += 1
+        self.blocks[0].answer(number, first=first)
+
+    def answer(self, _number: int, *, first: bool) -> None:
+        """Called in the outermost block at each signal."""
+        if not first:
             raise KeyboardInterrupt
-        self.signal_number = number
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self._previous:
+            self.blocks.remove(self)
+        self._exit.close()
+
+
+def stop_requested() -> int:
+    """The signal that told this process to stop; 0 if there was none, or outside of a `StopSignal`."""
+    return StopSignal.blocks[0].signal_number if StopSignal.blocks else 0
+
+
+@contextmanager
+def _announced_signals() -> Iterator[None]:
+    """Tells the user at once that a signal has arrived.
+
+    A thread does so, because the main thread handles a signal only after its current call into torch, which may take
+    seconds.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_announce, args=(receiver,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(previous)
+        sender.close()
+        thread.join()
+
+
+def _announce(receiver: socket.socket) -> None:
+    """Waits for the first signal, and until the end of the block."""
+    said = False
+    with receiver:
+        while numbers := receiver.recv(1):  # one byte a signal
+            if not said and numbers[0] in (signal.SIGINT, signal.SIGTERM):
+                print("stopping, saving checkpoints; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+                said = True
 
 
 class Stopwatch:
@@ -68,13 +133,12 @@ class ProgressLine:
         self._name, self._step, self._total_steps = name, step, total_steps
         self._first_step, self._started = step, time.monotonic()
         self._due = self._started + _LINE_SECONDS
-        self._enabled, self._bar = enabled, None
+        self._enabled, self._bar, self._exit = enabled, None, contextlib.ExitStack()
 
     def __enter__(self) -> ProgressLine:
         if self._enabled and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=self._total_steps, initial=self._step, desc=self._name, unit="update")
+            options = {"total": self._total_steps, "initial": self._step, "desc": self._name, "unit": "update"}
+            self._bar = self._exit.enter_context(progress_bar(**options))
         return self
 
     def update(self, loss: float, lr: float) -> None:
@@ -95,8 +159,7 @@ class ProgressLine:
         return elapsed / (self._step - self._first_step) * (self._total_steps - self._step)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._exit.close()
 
 
 def format_seconds(seconds: float) -> str:

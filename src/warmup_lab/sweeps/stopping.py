@@ -1,0 +1,87 @@
+"""Ctrl-C and SIGTERM in a sweep: every run that is training saves its checkpoint, in whichever process it runs."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from hydra.types import TaskFunction
+from omegaconf import DictConfig
+
+from warmup_lab.training import StopSignal, clear_line_before_output, stop_requested
+
+
+class SweepInterrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM: runs that were training saved their checkpoints, unless the sweep stopped `at_once`."""
+
+    def __init__(self, signal_number: int, *, at_once: bool = False) -> None:
+        super().__init__("stopped; the same command continues" + " from the last checkpoints" * at_once)
+        self.exit_status = 128 + (signal_number or signal.SIGINT)
+        self.at_once = at_once
+
+
+class SweepStop(StopSignal):
+    """What the process of a sweep does on Ctrl-C or SIGTERM while jobs are launched.
+
+    A run that trains in this process has its own `StopSignal` and saves. If jobs run in child processes, it waits for
+    them: joblib kills its workers once an exception is raised here. If there is neither, nothing needs to be saved.
+    """
+
+    def answer(self, number: int, *, first: bool) -> None:
+        super().answer(number, first=first)
+        children = multiprocessing.active_children()
+        if number == signal.SIGTERM:  # Ctrl-C reaches all processes of the terminal, SIGTERM only this one
+            for child in children:
+                child.terminate()
+        if not children and len(self.blocks) == 1:
+            raise KeyboardInterrupt
+
+
+class _WorkerStop(StopSignal):
+    """Entered for the life of a worker process. The process of the sweep tells the user and ends it if need be."""
+
+    says_so = False
+
+    def answer(self, number: int, *, first: bool) -> None: ...
+
+
+@cache
+def _prepare_worker() -> None:
+    _WorkerStop().__enter__()
+    clear_line_before_output()
+
+
+class SweepTask:
+    """The task function of the jobs of a sweep. It starts no run once the sweep is told to stop.
+
+    In a worker process it returns where a run in this process raises: joblib kills all workers at the first exception,
+    and others may still be saving.
+    """
+
+    def __init__(self, task_function: TaskFunction) -> None:
+        self._task_function, self._sweep_pid = task_function, os.getpid()
+
+    def __call__(self, config: DictConfig) -> Any:
+        if os.getpid() == self._sweep_pid:
+            if stop_requested():
+                raise KeyboardInterrupt
+            return self._task_function(config)
+        _prepare_worker()
+        if stop_requested():
+            return None
+        try:
+            return self._task_function(config)
+        except KeyboardInterrupt:
+            return None
+
+
+class UntilStopped(list[Sequence[str]]):
+    """The jobs of a batch. Iteration ends once the sweep is told to stop, so that a launcher starts no further job."""
+
+    def __iter__(self) -> Iterator[Sequence[str]]:
+        return itertools.takewhile(lambda _: not stop_requested(), super().__iter__())

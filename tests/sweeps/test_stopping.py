@@ -1,0 +1,103 @@
+"""Ctrl-C and SIGTERM in a sweep, without a training: jobs are functions that wait for the signal and save a file."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+from program import start, wait_for_files
+from terminal import CTRL_C, Terminal, visible_lines
+
+from warmup_lab.sweeps.stopping import SweepStop, SweepTask, UntilStopped
+from warmup_lab.training.console import StopSignal, stop_requested
+
+SWEEP = """
+import pathlib, sys, time
+from joblib import Parallel, delayed
+from warmup_lab.sweeps.stopping import SweepStop, SweepTask, UntilStopped
+from warmup_lab.training import Interrupted, StopSignal
+
+def run(number):
+    pathlib.Path(f"started-{number}").touch()
+    with StopSignal() as stop:
+        while not stop.signal_number:
+            time.sleep(0.02)
+        time.sleep(0.3 * (number + 1))  # the second run takes longer to save than the first
+        pathlib.Path(f"saved-{number}").touch()
+        raise Interrupted(stop.signal_number, 1, 2)
+
+task = SweepTask(run)
+jobs = UntilStopped([[str(number)] for number in range(20)])
+with SweepStop() as stop:
+    returned = Parallel(n_jobs=2, backend="loky")(delayed(task)(int(job[0])) for job in jobs)
+print("returned", set(returned), "signal", int(stop.signal_number))
+"""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_ctrl_c_lets_all_joblib_workers_save_and_starts_no_other_job(tmp_path):
+    """An exception of the first worker would make joblib kill the second one while it saves."""
+    terminal = Terminal("-c", SWEEP, cwd=tmp_path)
+    wait_for_files(tmp_path, "started-*", terminal.process, count=2)
+    terminal.type(CTRL_C)
+    assert terminal.end() == 0, terminal.output
+    assert visible_lines(terminal.output) == [
+        "^Cstopping, saving checkpoints; Ctrl-C again stops at once", "returned {None} signal 2", "",
+    ]  # fmt: skip
+    assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
+
+
+def test_sigterm_reaches_the_workers_too(tmp_path):
+    process = start([os.sys.executable, "-c", SWEEP], cwd=tmp_path)
+    wait_for_files(tmp_path, "started-*", process, count=2)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert output == "returned {None} signal 15\n"
+    assert errors == "stopping, saving checkpoints; Ctrl-C again stops at once\n"
+    assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
+
+
+@pytest.fixture
+def _no_workers(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "active_children", list)
+
+
+@pytest.mark.usefixtures("_no_workers")
+def test_where_nothing_trains_a_sweep_ends_at_once():
+    with SweepStop(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("_no_workers")
+def test_a_signal_during_the_last_update_of_a_run_ends_the_sweep_before_the_next_run():
+    """The run completes, so it raises nothing; the sweep used to go on with the next run."""
+    trained = []
+
+    def run(number):
+        with StopSignal():
+            trained.append(number)
+            signal.raise_signal(signal.SIGINT)
+
+    task = SweepTask(run)
+    with SweepStop():
+        task(0)
+        with pytest.raises(KeyboardInterrupt):
+            task(1)
+    assert trained == [0]
+
+
+@pytest.mark.usefixtures("_no_workers")
+def test_the_jobs_of_a_batch_end_when_the_sweep_is_told_to_stop():
+    jobs = UntilStopped([["a=1"], ["a=2"], ["a=3"]])
+    started = []
+    with SweepStop(), StopSignal():
+        for job in jobs:
+            started.append(job)
+            if len(started) == 2:
+                signal.raise_signal(signal.SIGINT)
+        assert stop_requested()
+    assert started == [["a=1"], ["a=2"]]
+    assert len(jobs) == 3
