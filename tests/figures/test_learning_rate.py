@@ -5,7 +5,13 @@ from fake_arms import failures, make_arm, metric
 from report_files import data_rows
 
 from warmup_lab.figures.layout import make_layout
-from warmup_lab.figures.learning_rate import heatmap_table, largest_lr_table, learning_rate_figure
+from warmup_lab.figures.learning_rate import (
+    heatmap_table,
+    is_sparse,
+    largest_lr_table,
+    learning_rate_figure,
+    seen_best,
+)
 
 ARMS = [
     make_arm(0, metrics={"eval_loss": metric(0.5)}),
@@ -20,14 +26,48 @@ def largest(warmup_steps, lr, *, at_edge=False):
     return key | {"warmup_steps": warmup_steps, "lr": lr, "at_edge": at_edge, "tried": [1e-3, 1e-2]}
 
 
-def test_heatmap_has_loss_and_failures_of_each_arm():
-    table = heatmap_table(make_layout(ARMS))
-    assert [(row["length"], row["lr"], row["loss"], row["failed"]) for row in table] == [
-        (0, "0.001", 0.5, 0.0),
-        (1, "0.001", 0.3, 0.0),
-        (0, "0.01", None, 1.0),
-        (1, "0.01", 0.4, 0.5),
+BEST = {"metric": "eval_loss", "arm": "warmuplinear-w10 lr=0.001"}
+
+
+def test_heatmap_has_value_and_failures_of_each_arm():
+    table = heatmap_table(make_layout(ARMS), "eval_loss")
+    assert [(row["length"], row["lr"], row["value"], row["failed"]) for row in table] == [
+        (0, 1e-3, 0.5, ""),
+        (1, 1e-3, 0.3, ""),
+        (0, 1e-2, None, "6/6"),
+        (1, 1e-2, 0.4, "3/6"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "text"),
+    [
+        ("eval_loss", (0.5, 0.3), "Lowest at lr 0.001 with 10 % warmup: 0.3"),
+        ("eval_accuracy", (0.5, 0.3), "Highest at lr 0.001 with no warmup: 0.5"),
+        ("eval_loss", (None, None), "No run ended"),
+    ],
+)
+def test_title_names_the_best(name, values, text):
+    arms = [make_arm(w, metrics={name: metric(value)}) for w, value in zip((0, 10), values, strict=True)]
+    assert seen_best(heatmap_table(make_layout(arms), name), name) == text
+
+
+def test_random_search_is_sparse():
+    """20 arms of a random search have 20 x 20 cells; a full grid has a cell per arm."""
+    drawn = [{"lr": 1e-3 * (1 + i), "length": i} for i in range(20)]
+    grid = [{"lr": 1e-3 * (1 + i % 4), "length": i // 4} for i in range(20)]
+    assert is_sparse(drawn)
+    assert not is_sparse(grid)
+
+
+def test_random_search_is_drawn_as_points_with_the_best_framed():
+    arms = [
+        make_arm(w, lr=lr, metrics={"eval_loss": metric(lr)}) for w, lr in enumerate((1e-4, 3e-4, 1e-3, 3e-3, 1e-2))
+    ]
+    figure = learning_rate_figure([], BEST | {"arm": arms[0]["name"]}, make_layout(arms))
+    marks = [layer["mark"]["type"] for layer in figure.rows[0][0].spec["layer"]]
+    assert marks == ["circle", "point", "point"]
+    assert figure.rows[0][0].spec["layer"][2]["transform"][0]["filter"] == f"(datum.arm === '{arms[0]['name']}')"
 
 
 def test_largest_lr_has_a_row_per_warmup():
@@ -40,23 +80,30 @@ def test_largest_lr_has_a_row_per_warmup():
     assert [row["line"] for row in table] == ["warmuplinear"] * 2
 
 
-def test_figure_draws_largest_lr_loss_and_failures():
-    figure = learning_rate_figure([largest(0, None), largest(10, 1e-2, at_edge=True)], make_layout(ARMS))
+def test_figure_draws_heatmap_and_largest_lr():
+    figure = learning_rate_figure([largest(0, None), largest(10, 1e-2, at_edge=True)], BEST, make_layout(ARMS))
     assert [[cell.title for cell in row] for row in figure.rows] == [
-        ["Largest learning rate at which every run learned"],
-        ["Final evaluation loss (nats) · warmuplinear", "Runs that failed to learn · warmuplinear"],
+        ["Lowest at lr 0.001 with 10 % warmup: 0.3"],
+        ["Every run learned up to lr 0.01"],
     ]
-    losses = data_rows(figure.rows[1][0].spec)
-    assert [row["text"] for row in losses] == ["0.5", "0.3", "none", "0.4"]
-    assert [row["ink"] for row in losses] == ["#ffffff", "#111827", "#111827", "#111827"], "white on dark"
-    assert [row["text"] for row in data_rows(figure.rows[1][1].spec)] == ["0%", "0%", "100%", "50%"]
+    assert figure.rows[0][0].subtitle == "Final evaluation loss (nats), mean of all seeds"
+    rows = data_rows(figure.rows[0][0].spec)
+    assert [row["text"] for row in rows] == ["0.5", "0.3", "none", "0.4"]
+    assert [row["ink"] for row in rows] == ["#101820", "#fdfdfd", "#101820", "#101820"], "light text on dark cells"
+
+
+def test_heatmap_of_the_recommended_kind_is_first():
+    cosine = [arm | {"scheduler": "warmupcosine", "name": arm["name"].replace("linear", "cosine")} for arm in ARMS]
+    best = BEST | {"arm": "warmupcosine-w10 lr=0.001"}
+    figure = learning_rate_figure([], best, make_layout([*ARMS, *cosine]))
+    assert [cell.subtitle.rpartition(" · ")[2] for cell in figure.rows[0]] == ["warmupcosine", "warmuplinear"]
 
 
 def test_largest_lr_is_left_out_if_no_lr_learned():
-    figure = learning_rate_figure([largest(0, None), largest(10, None)], make_layout(ARMS))
+    figure = learning_rate_figure([largest(0, None), largest(10, None)], BEST, make_layout(ARMS))
     assert len(figure.rows) == 1
     assert figure.lines == []
 
 
 def test_figure_of_one_learning_rate_is_empty():
-    assert learning_rate_figure([], make_layout(ARMS[:2])).rows == []
+    assert learning_rate_figure([], BEST, make_layout(ARMS[:2])).rows == []

@@ -3,7 +3,7 @@
 import pytest
 from fake_arms import make_arm
 
-from warmup_lab.report.first_figure import first_figure
+from warmup_lab.report.first_figure import first_figure, lead_figures
 
 LR50 = {"p_adjusted": None, "differs_in": None}
 LR50_OF_SETTING = {"p_adjusted": 0.01, "differs_in": "setting"}
@@ -41,3 +41,7 @@ def comparison_of(*verdicts, trends=(), lr_lines=(), lr_jitter=None):
 )  # fmt: skip
 def test_first_figure_shows_the_headline(comparison, name):
     assert first_figure(comparison) == name
+
+
+def test_learning_rates_are_on_the_first_screen_too():
+    assert lead_figures(comparison_of("inconclusive")) == ["quality", "learning_rate"]

@@ -1,5 +1,6 @@
 """The page: its numbers are those of `comparison.json`, its text is escaped, and a browser can open it."""
 
+import html
 import re
 import shutil
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from warmup_lab.comparison.numbers import p_text
 from warmup_lab.figures.layout import short_percent
 from warmup_lab.report.build import report_sweep
 from warmup_lab.report.numbers import number, percent, signed
-from warmup_lab.report.page import definitions
+from warmup_lab.report.page import definitions, page_environment
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ONE_LINE = {"schedulers": ("warmuplinear",), "lrs": (1e-3,)}
@@ -124,13 +125,46 @@ def test_definitions_have_labelled_parts():
     assert {"Formula", "Blind spot"} <= set(parts["roughness"])
 
 
-def test_first_screen_is_headline_chart_sentences_and_facts(page):
+def test_first_screen_is_headline_recommendation_charts_sentences_and_facts(page):
     header = page[page.index("<header>") : page.index("</header>")]
-    places = [
-        header.index(part) for part in ("<h1", 'id="quality-0-0"', '<ul class="sentences">', '<dl class="facts">')
-    ]
+    parts = (
+        "<h1", 'class="answer"', 'id="quality-0-0"', 'id="learning_rate-0-0"', '<ul class="sentences">',
+        '<dl class="facts">',
+    )  # fmt: skip
+    places = [header.index(part) for part in parts]
     assert places == sorted(places)
     assert page.count('id="quality-0-0"') == 1
+
+
+def test_card_shows_the_recommendation_and_its_command(comparison, page):
+    card = page[page.index('<section class="answer"') :].partition("</section>")[0]
+    text = html.unescape(re.sub("<[^>]+>", "", card))
+    found = comparison["recommendation"]
+    for part in (found["sentence"], found["next_command"], *found["unsure"], "best of 2 tried, 0.001 to 0.003"):
+        assert part in text
+    assert ("Decided by test" in text) == found["decided"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown", "hidden"),
+    [
+        pytest.param({"decided": True}, ["Decided by test", "Use it"], ["Run next"], id="decided"),
+        pytest.param({"interval": None, "seeds": 1}, ["no interval from 1 seed"], ["95 % interval 0.1"], id="one seed"),
+        pytest.param({"lr": None, "warmup": None, "mean": None, "arm": None, "next_command": None},
+                     ["Observed, not decided"], ["<dt>", "<pre"], id="nothing"),
+    ],
+)  # fmt: skip
+def test_card_is_drawn_from_the_section_alone(changes, shown, hidden):
+    section = {
+        "lr": 1e-3, "lr_tried": [1e-3], "lr_at_edge": None,
+        "warmup": {"steps": 3, "percent": 10, "name": "warmuplinear"}, "arm": "a", "seeds": 6,
+        "metric": "eval_loss", "title": "final evaluation loss", "mean": 0.2,
+        "interval": [0.1, 0.3], "failed": {"count": 0, "total": 6, "share": 0.0, "low": 0.0, "high": 0.4},
+        "decided": False, "sentence": "Use lr 0.001.", "unsure": [], "next_command": "python train.py",
+    } | changes  # fmt: skip
+    text = page_environment().get_template("recommendation.html.jinja").module.recommendation(section)
+    assert [part for part in shown if part not in text] == []
+    assert [part for part in hidden if part in text] == []
 
 
 def test_table_of_arms_counts_all_seeds_first(comparison, page):
@@ -229,7 +263,7 @@ def test_page_draws_its_charts_and_requests_nothing(visit, folder, width):
     drawn = ", ".join(f"svg .mark-{mark} path" for mark in ("symbol", "line", "rect"))
     counting = f"places => places.map(one => one.querySelectorAll('{drawn}').length)"
     marks = shown.eval_on_selector_all(".chart", counting)
-    assert len(marks) == 2 + 2 + 3 + 3 + 8 + 5 + 6
+    assert len(marks) == 2 + 2 + 3 + 3 + 8 + 3 + 6
     assert min(marks) >= 4
     wider = "one => one.getBoundingClientRect().right > innerWidth"
     assert shown.evaluate("document.documentElement.scrollWidth") == width

@@ -15,6 +15,24 @@ if TYPE_CHECKING:
 AnyChart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart
 HEIGHT = 230
 """Height of most charts, in pixels."""
+NUMBER_LABEL = (
+    "datum.value != 0 && (abs(datum.value) < 1e-4 || abs(datum.value) >= 1e6) "
+    "? replace(format(datum.value, '.6~e'), '+', '') : format(datum.value, '.6~r')"
+)
+"""Vega expression of a tick label with all digits of the tick: 0.0015, 250, 5e-5, 0. Two ticks never look alike."""
+MIN_FOR_INTERVAL = 3
+"""Fewest runs whose interval is drawn. With 2, an interval says only that the spread is unknown."""
+
+
+def number_axis(**more: Any) -> alt.Axis:
+    """An axis whose labels are exact."""
+    options: dict[str, Any] = {"labelExpr": NUMBER_LABEL, "tickCount": 5, "minExtent": 40}
+    return alt.Axis(**options | more)
+
+
+def number_tip(field: str, title: str | None = None) -> alt.Tooltip:
+    """Four significant digits, without an exponent."""
+    return alt.Tooltip(f"{field}:Q", format=".4~r", title=field if title is None else title)
 
 
 def line_scales(lines: list[str]) -> tuple[alt.Color, alt.StrokeDash, alt.Shape]:

@@ -26,10 +26,11 @@ _OWN_COLOURS = {"resolve": {"scale": {"color": "independent"}}}
 
 @dataclass(frozen=True)
 class Cell:
-    """One chart and its title."""
+    """One chart, with a title that says what is seen and a subtitle that says what is drawn."""
 
     title: str
     chart: AnyChart
+    subtitle: str = ""
 
     @cached_property
     def spec(self) -> Row:

@@ -1,44 +1,59 @@
-"""The figure of a sweep over learning rates: the largest lr that still learns, final loss and failures."""
+"""The figure of a sweep over learning rates: quality and failures over lr and warmup, and the largest usable lr."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT
+from warmup_lab.figures.charts import HEIGHT, AnyChart, number_axis, number_tip
 from warmup_lab.figures.figure import Cell, Figure
-from warmup_lab.figures.layout import Layout, Row, unique
-from warmup_lab.figures.over_warmup import font_size, interval_chart, warmup_axis, warmup_table
-from warmup_lab.figures.palette import GREY, INK, WHITE, style
+from warmup_lab.figures.layout import Layout, Row, short_percent, unique
+from warmup_lab.figures.over_warmup import capitalized, font_size, interval_chart, warmup_axis, warmup_table, with_unit
+from warmup_lab.figures.palette import ACCENT, GREY, HEAT, INK, MISSING, ON_DARK, ON_LIGHT, WHITE, style
+from warmup_lab.metrics import smaller_is_better, title_and_unit
 
 _KEY = ("scheduler", "warmup", "setting", "total_steps", "warmup_steps")
 _ARROW = "M0,-2L1,0H.2V2H-.2V0H-1Z"
+_CROSS = "M-1,-1L1,1M-1,1L1,-1"
+_SPARSE = 3
+"""A grid of lr and warmup with more than this many times as many cells as arms is drawn as points, not as cells."""
 
 # --- numbers
 
 
-def heatmap_table(layout: Layout) -> list[Row]:
-    """A row per arm: its `kind`, `length` (index of the warmup length), `lr`, `loss` and `failed` share.
+def heatmap_table(layout: Layout, metric: str) -> list[Row]:
+    """A row per arm: its `kind`, `length` (index of the warmup length), `percent`, `lr`, `value` and `failed`.
 
-    `loss` is the mean final evaluation loss of all runs, failed ones as guessing. Both numbers may be None.
+    `value` is the mean of the metric over all seeds, failed ones as guessing, or None. `failed` is such as `2/8`, empty
+    if no run failed.
     """
     return [
         {
             "kind": arm["kind"],
             "length": layout.lengths.index(arm["warmup_steps"]),
-            "lr": f"{arm['lr']:g}",
+            "percent": 100 * arm["warmup_steps"] / arm["total_steps"],
+            "lr": arm["lr"],
             "arm": arm["name"],
-            "loss": _mean_loss(arm["metrics"].get("eval_loss", {})),
-            "failed": arm["failed"]["share"],
+            "value": _mean(arm["metrics"].get(metric, {})),
+            "runs": arm["failed"]["total"],
+            "num_failed": arm["failed"]["count"],
+            "failed": f"{arm['failed']['count']}/{arm['failed']['total']}" if arm["failed"]["count"] else "",
         }
         for arm in layout.arms
     ]
 
 
-def _mean_loss(found: Row) -> float | None:
+def _mean(found: Row) -> float | None:
     mean: float | None = found.get("mean_of_all", found.get("mean"))
     return mean
+
+
+def is_sparse(rows: Sequence[Row]) -> bool:
+    """Whether most cells of a grid of lr and warmup would be empty, as in a random search."""
+    cells = len({row["lr"] for row in rows}) * len({row["length"] for row in rows})
+    return cells > _SPARSE * len(rows)
 
 
 def largest_lr_table(largest: list[Row], layout: Layout) -> list[Row]:
@@ -77,57 +92,135 @@ def _over_all_rates(layout: Layout) -> Layout:
 # --- drawing
 
 
-def learning_rate_figure(largest: list[Row], layout: Layout) -> Figure:
-    """Empty if the sweep has only one learning rate."""
+def learning_rate_figure(largest: list[Row], best: Row, layout: Layout) -> Figure:
+    """A heatmap per kind, that of the recommended arm first. Empty if the sweep has only one learning rate.
+
+    `best` is the section `recommendation` of `comparison.json`, `largest` the section `largest_lr`.
+    """
     kinds = unique(arm["kind"] for arm in layout.arms) if layout.several_lrs else []
-    table = heatmap_table(layout)
-    losses = [row["loss"] for row in table if row["loss"] is not None]
-    span = [min(losses), max(losses)] if losses else [0.0, 1.0]
-    rows = [
-        [
-            Cell(f"Final evaluation loss (nats) · {kind}", _heatmap(cells, "loss", span, layout)),
-            Cell(f"Runs that failed to learn · {kind}", _heatmap(cells, "failed", [0.0, 1.0], layout)),
-        ]
-        for kind in kinds
-        for cells in [[row for row in table if row["kind"] == kind]]
-    ]
+    table = heatmap_table(layout, best["metric"])
+    own = next((row["kind"] for row in table if row["arm"] == best["arm"]), "")
+    kinds = sorted(kinds, key=lambda kind: kind != own)
+    values = [row["value"] for row in table if row["value"] is not None]
+    span = _span(values, best["metric"])
+    title, unit = title_and_unit(best["metric"])
+    what = f"{capitalized(with_unit(title, unit))}, mean of all seeds"
+    cells = []
+    for kind in kinds:
+        rows = [row for row in table if row["kind"] == kind]
+        sparse = is_sparse(rows)
+        chart = _point_chart(rows, span, best["arm"]) if sparse else _heatmap(rows, layout, span, best["arm"])
+        subtitle = f"{what} · {kind}" if len(kinds) > 1 else what
+        cells.append(Cell(seen_best(rows, best["metric"]), chart, subtitle))
+    grid = [cells[first : first + 2] for first in range(0, len(cells), 2)]
     has_largest = bool(kinds) and any(row["lr"] is not None for row in largest)
     if has_largest:
-        chart = _largest_lr_chart(largest_lr_table(largest, layout), layout)
-        rows = [[Cell("Largest learning rate at which every run learned", chart)], *rows]
+        usable = _largest_lr_chart(largest_lr_table(largest, layout), layout)
+        grid.append([Cell(_seen_largest(largest), usable, "Largest learning rate at which every run learned")])
     note = (
-        "Loss: mean over all runs; a run that failed to learn counts as guessing. Grey: no finished run. Arrow: the "
-        "largest learning rate tried, so the limit may be higher. Cross: some run failed at every learning rate tried."
+        "A cell has the mean of all seeds, failed runs counted as guessing, and below it the runs that failed, such as "
+        "2/8. Darker is better. Frame: the recommended one. Largest lr: an arrow means that no larger one was tried; a "
+        "cross, that some run failed at each."
     )
-    return Figure("learning_rate", "Learning rate and warmup together", note, rows, kinds if has_largest else [])
+    lines = unique(arm["kind"] for arm in layout.arms) if has_largest else []
+    return Figure("learning_rate", "Learning rate and warmup together", note, grid, lines)
 
 
-def _heatmap(cells: list[Row], number: str, span: list[float], layout: Layout) -> alt.LayerChart:
-    """A number over warmup and lr: dark is high, grey is missing."""
-    middle, form = (span[0] + span[1]) / 2, ".3g" if number == "loss" else ".0%"
+def seen_best(rows: Sequence[Row], metric: str) -> str:
+    """`Lowest at lr 0.001 with 10 % warmup: 0.32`; the arm with the best mean."""
+    known = [row for row in rows if row["value"] is not None]
+    if not known:
+        return "No run ended"
+    lowest = smaller_is_better(metric)
+    best = min(known, key=lambda row: row["value"] if lowest else -row["value"])
+    warmup = f"{short_percent(best['percent'])} warmup" if best["percent"] else "no warmup"
+    return f"{'Lowest' if lowest else 'Highest'} at lr {best['lr']:g} with {warmup}: {best['value']:.3g}"
+
+
+def _seen_largest(largest: Sequence[Row]) -> str:
+    """`Every run learned up to lr 0.001 to 0.002`, over the warmups."""
+    known = sorted(row["lr"] for row in largest if row["lr"] is not None)
+    reach = f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:g} to {known[-1]:g}, depending on the warmup"
+    return f"Every run learned up to lr {reach}"
+
+
+def _span(values: Sequence[float], metric: str) -> list[float]:
+    """From the worst to the best value."""
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    high = high if high > low else low + (abs(low) or 1.0)
+    return [high, low] if smaller_is_better(metric) else [low, high]
+
+
+def _fill(span: list[float]) -> alt.Color:
+    scale = alt.Scale(domain=span, range=HEAT, interpolate="lab")
+    return alt.Color("value:Q", scale=scale, legend=None)
+
+
+def _tips() -> list[alt.Tooltip]:
+    failed = alt.Tooltip("num_failed:Q", title="failed runs")
+    return [alt.Tooltip("arm:N"), number_tip("value"), failed, alt.Tooltip("runs:Q", title="runs")]
+
+
+def _rates(rows: Iterable[Row]) -> list[float]:
+    return sorted({row["lr"] for row in rows}, reverse=True)
+
+
+def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str | None) -> alt.LayerChart:
+    """lr over warmup length, with the numbers in the cells."""
+    middle, down = sum(span) / 2, span[1] < span[0]
     rows = [
-        {name: cell[name] for name in ("length", "lr", "arm")}
+        row
         | {
-            "value": value,
-            "text": "none" if value is None else format(value, form),
-            "ink": WHITE if value is not None and value > middle else INK,
+            "label": f"{row['lr']:g}",
+            "text": "none" if value is None else f"{value:.3g}",
+            "ink": ON_DARK if value is not None and (value < middle) == down and value != middle else ON_LIGHT,
         }
-        for cell in cells
-        for value in [cell[number]]
+        for row in cells
+        for value in [row["value"]]
     ]
-    rates = [f"{lr:g}" for lr in sorted({arm["lr"] for arm in layout.arms}, reverse=True)]
+    rates = [f"{lr:g}" for lr in _rates(rows)]
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("length:O", axis=warmup_axis(layout, domain=False, ticks=False)),
-        y=alt.Y("lr:O", sort=rates, title="peak learning rate", axis=alt.Axis(domain=False, ticks=False)),
+        y=alt.Y("label:O", sort=rates, title="peak learning rate", axis=alt.Axis(domain=False, ticks=False)),
     )
-    scale = alt.Scale(domain=span, range=["#e8f1f8", "#56a3d0", "#0b4f7d"], interpolate="lab")
-    tips = [alt.Tooltip("arm:N"), alt.Tooltip("text:N", title="value")]
-    empty = base.mark_rect(stroke=WHITE, strokeWidth=2, color="#d1d5db")
-    filled = base.mark_rect(stroke=WHITE, strokeWidth=2).transform_filter("isValid(datum.value)")
-    filled = filled.encode(color=alt.Color("value:Q", scale=scale, legend=None), tooltip=tips)
     ink = alt.Fill("ink:N", scale=None, legend=None)
-    text = base.mark_text(fontSize=font_size(layout)).encode(text="text:N", fill=ink)
-    return alt.LayerChart(layer=[empty, filled, text], height=60 + 34 * len(rates))
+    empty = base.mark_rect(stroke=WHITE, strokeWidth=2, color=MISSING)
+    filled = base.mark_rect(stroke=WHITE, strokeWidth=2).transform_filter("isValid(datum.value)")
+    texts: list[AnyChart] = [
+        base.transform_filter(f"{'' if failed else '!'}datum.failed")
+        .mark_text(fontSize=font_size(layout), dy=-6 if failed else 0)
+        .encode(text="text:N", fill=ink)
+        for failed in (True, False)
+    ]
+    counts = base.transform_filter("datum.failed").mark_text(fontSize=font_size(layout) - 1, dy=8)
+    frame = base.transform_filter(alt.datum.arm == (best or ""))
+    layers = [
+        empty,
+        filled.encode(color=_fill(span), tooltip=_tips()),
+        frame.mark_rect(filled=False, stroke=ACCENT, strokeWidth=3, cornerRadius=2),
+        *texts,
+        counts.encode(text="failed:N", fill=ink),
+    ]
+    return alt.LayerChart(layer=layers, height=max(120, 40 * len(rates)))
+
+
+def _point_chart(cells: Sequence[Row], span: list[float], best: str | None) -> alt.LayerChart:
+    """A point per arm, for rates and warmups that were drawn at random."""
+    rates, percents = _rates(cells), [row["percent"] for row in cells]
+    scale = alt.Scale(type="log", domain=[rates[-1] / 1.3, rates[0] * 1.3], nice=False)
+    axis = number_axis(labelOverlap="greedy")
+    margin = 0.06 * (max(percents) - min(percents)) or 1.0
+    across = alt.Scale(domain=[min(percents) - margin, max(percents) + margin], nice=False)
+    base = alt.Chart(alt.InlineData(values=list(cells))).encode(
+        x=alt.X("percent:Q", title="warmup (% of the updates)", scale=across, axis=alt.Axis(tickCount=5, grid=False)),
+        y=alt.Y("lr:Q", title="peak learning rate", scale=scale, axis=axis),
+    )
+    point = base.transform_filter("isValid(datum.value)").mark_circle(size=130, opacity=1, stroke=GREY)
+    crosses = base.transform_filter("datum.num_failed > 0").mark_point(shape=_CROSS, size=50, color=INK, opacity=1)
+    frame = base.transform_filter(alt.datum.arm == (best or ""))
+    ring = frame.mark_point(size=260, stroke=ACCENT, strokeWidth=3, opacity=1)
+    layers = [point.encode(color=_fill(span), tooltip=_tips()), crosses, ring]
+    return alt.LayerChart(layer=layers, height=HEIGHT)
 
 
 def _largest_lr_chart(table: list[Row], layout: Layout) -> alt.LayerChart:
@@ -135,7 +228,7 @@ def _largest_lr_chart(table: list[Row], layout: Layout) -> alt.LayerChart:
     rates = sorted({arm["lr"] for arm in layout.arms})
     domain = [rates[0] / 1.5, rates[-1] * 1.5]
     scale = alt.Scale(type="log", domain=domain, nice=False)
-    axis = alt.Axis(values=rates, format="~g", minExtent=40)
+    axis = number_axis(values=rates, labelOverlap="greedy")
     y = alt.Y("mean:Q", title="peak learning rate", scale=scale, axis=axis)
     chart = interval_chart(table, _over_all_rates(layout), y, domain[0])
     edges = alt.Chart(alt.InlineData(values=[row for row in table if row["at_edge"]])).encode(x="x:Q", y="mean:Q")

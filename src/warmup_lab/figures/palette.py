@@ -10,6 +10,12 @@ DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 1], [1, 3], [10, 4]]
 MARKERS = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right"]
 
 INK, GREY, WHITE = "#111827", "#6b7280", "#ffffff"
+"""Text, secondary lines, and the inside of hollow markers. The page replaces them where its background is dark."""
+ON_LIGHT, ON_DARK = "#101820", "#fdfdfd"
+"""Text on the cells of a heatmap, whose colours are the same on any background."""
+HEAT = ["#e8f1f8", "#56a3d0", "#0b4f7d"]
+MISSING = "#d1d5db"
+ACCENT = "#c2410c"
 
 CONFIG: dict[str, Any] = {
     "view": {"stroke": None},

@@ -77,7 +77,7 @@ def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
         jitter_figure(comparison["lr_jitter"]),
         *over_warmup,
         traces_figure(sweep.runs, sweep.traces, layout),
-        learning_rate_figure(comparison["largest_lr"], layout),
+        learning_rate_figure(comparison["largest_lr"], comparison["recommendation"], layout),
         probes_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout, over_lr=True),

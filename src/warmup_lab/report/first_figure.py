@@ -1,4 +1,4 @@
-"""The figure on the first screen of the page: the one that shows what the headline says."""
+"""The figures whose first chart is on the first screen of the page: what the headline says, and lr with warmup."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 LEVEL = 0.05
 """A test is decided if its adjusted p is below this."""
+
+
+def lead_figures(comparison: Mapping[str, Any]) -> list[str]:
+    """The figure of the headline, and that of the learning rates. A sweep of one lr has no rows of the latter."""
+    return list(dict.fromkeys((first_figure(comparison), "learning_rate")))
 
 
 def first_figure(comparison: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
 from warmup_lab.figures import CONFIG, Figure, as_spec, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
-from warmup_lab.report.first_figure import first_figure
+from warmup_lab.report.first_figure import lead_figures
 from warmup_lab.report.numbers import number, percent, signed
 from warmup_lab.system import read_arrays, write_arrays
 
@@ -47,12 +47,12 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
         for column, cell in enumerate(cells)
     }
     return (
-        _environment()
+        page_environment()
         .get_template("report.html.jinja")
         .render(
             c=comparison,
             figures={figure.name: _template_figure(figure) for figure in drawn},
-            first=first_figure(comparison),
+            leads=[name for name in lead_figures(comparison) if name in {figure.name for figure in drawn}],
             directory=directory,
             definitions=definitions(),
             specs=_script(specs),
@@ -62,7 +62,8 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
     )
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """The templates of this package, with the filters that they use."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -88,13 +89,17 @@ def chart_id(figure: Figure, row: int, column: int) -> str:
 def _template_figure(figure: Figure) -> dict[str, Any]:
     """A figure as the template needs it."""
     rows = [
-        [{"id": chart_id(figure, row, column), "title": cell.title} for column, cell in enumerate(cells)]
+        [
+            {"id": chart_id(figure, row, column), "title": cell.title, "subtitle": cell.subtitle}
+            for column, cell in enumerate(cells)
+        ]
         for row, cells in enumerate(figure.rows)
     ]
     return {
         "title": figure.title,
         "note": figure.note,
         "rows": rows,
+        "num_charts": sum(map(len, rows)),
         "stacked": figure.stacked,
         "legend": _legend(figure) if len(figure.lines) > 1 else [],
     }
