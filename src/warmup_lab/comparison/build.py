@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison.evidence import make_design
+from warmup_lab.comparison.failure_kinds import with_failure_kinds
 from warmup_lab.comparison.lr_jitter import jitter_section
 from warmup_lab.comparison.naming import resolve_reference
 from warmup_lab.comparison.paired_metrics import reference_arms, with_paired_metrics
@@ -48,7 +49,7 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     parts = {
         "primary": asdict(question) | dict(zip(("title", "unit"), title_and_unit(question.metric), strict=True)),
         "counts": counts_section(runs, primary),
-        "arms": arm_rows(runs, primary, references),
+        "arms": with_failure_kinds(arm_rows(runs, primary, references), runs, sweep),
         "warmups": warmup_rows(sweep),
         "smallest_warmup": smallest_warmup_rows(runs, question, primary),
         "own_best_lr": own_best_lr_section(runs, question),

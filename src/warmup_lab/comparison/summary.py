@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from warmup_lab.comparison.failure_kinds import failure_sentences
 from warmup_lab.comparison.sentences import count
 
 _MAX_NAMES = 6
@@ -17,10 +18,12 @@ def summary_sentences(parts: dict[str, Any], jitter: dict[str, Any] | None) -> l
     A sweep of ramps asks where the loss jitters and compares no warmups.
     """
     if jitter:
-        return [*jitter["sentences"], _what_was_run(parts["counts"]), _what_failed(parts["counts"])]
+        what_failed = [_what_failed(parts["counts"]), *failure_sentences(parts["arms"])]
+        return [*jitter["sentences"], _what_was_run(parts["counts"]), *what_failed]
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         _what_failed(parts["counts"]),
+        *failure_sentences(parts["arms"]),
         *([variance_sentence(parts["variance"])] if parts["variance"] else []),
         *smallest_sentences(parts["smallest_warmup"]),
     ]

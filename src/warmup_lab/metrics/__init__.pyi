@@ -1,4 +1,7 @@
 from .classification import CLASSIFICATION_METRICS as CLASSIFICATION_METRICS
+from .failures import FAILURE_KINDS as FAILURE_KINDS
+from .failures import FailureKind as FailureKind
+from .failures import failure_kind as failure_kind
 from .names import PAIRED_METRICS as PAIRED_METRICS
 from .names import ROUGHNESS as ROUGHNESS
 from .names import metric_columns as metric_columns
