@@ -76,6 +76,17 @@ def test_every_folder_with_an_experiment_is_an_option(tmp_path):
     assert (config.study, config.epochs, config.batch_size) == ("two", 7, 32)
 
 
+def test_a_file_that_is_no_experiment_is_skipped_with_the_reason(tmp_path, capsys):
+    contents = {"list": b"- 1\n", "open": b"a: [1\n", "binary": b"\xff\xfe"}
+    for name, content in contents.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "experiment.yaml").write_bytes(content)
+    register_experiments(tmp_path)
+    assert not {f"{name}.yaml" for name in contents} & ConfigStore.instance().repo["experiment"].keys()
+    for name, line in zip(sorted(contents), capsys.readouterr().err.splitlines(), strict=True):
+        assert line.startswith(f"skipped {tmp_path / name / 'experiment.yaml'}: ")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -1,13 +1,17 @@
 """Checking the cells of a sweep, and its job list."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from fake_plans import plan_cell, write_result
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.sweeps.jobs import (
+    Job,
     check_cells,
+    check_reference,
     read_jobs,
     remove_results,
     unfinished_jobs,
@@ -40,6 +44,24 @@ def test_the_error_lists_the_first_five_invalid_cells_and_counts_the_others():
     assert lines[6:] == ["  and 2 more"]
 
 
+def test_cells_that_are_all_invalid_for_one_reason_give_that_reason_alone():
+    with pytest.raises(ConfigError, match=r"^id=bad is bad$"):
+        check_cells([["id=bad", "seed=0"], ["id=bad", "seed=1"]], plan_cell)
+
+
+def arm_job(warmup_steps: int) -> Job:
+    strategy = {"scheduler": "warmuplinear", "warmup_steps": warmup_steps, "lr": 1e-3}
+    return Job([], f"run{warmup_steps}", "name", f"arm{warmup_steps}", strategy, None)
+
+
+def test_the_reference_is_an_arm_of_the_sweep():
+    jobs = [arm_job(0), arm_job(36)]
+    check_reference(jobs, "warmuplinear-w36")
+    check_reference(jobs, None)
+    with pytest.raises(ConfigError, match=r"compare\.reference: no arm is called 'warmuplinear-w3'"):
+        check_reference(jobs, "warmuplinear-w3")
+
+
 def test_unique_jobs_are_the_first_of_each_run_in_the_order_of_the_last():
     jobs, _ = check_cells([["id=b", "x=1"], ["id=a", "x=1"], ["id=b", "x=2"], ["id=c", "x=1"]], plan_cell)
     assert [job.overrides for job in unique_jobs(jobs)] == [["id=a", "x=1"], ["id=b", "x=1"], ["id=c", "x=1"]]
@@ -63,7 +85,9 @@ def test_removing_results_keeps_checkpoints(tmp_path):
 
 
 def test_the_job_list_holds_jobs_settings_and_a_command_for_a_shell(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["/somewhere/train.py", "-m", "seed=range(2)"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "train.py"), "-m", "seed=range(2)"])
     write_job_list(tmp_path, "study", jobs_of("a", "b"), {"margin": 0.1})
     written = json.loads((tmp_path / "sweep.json").read_text())
     assert written["command"] == "python train.py -m 'seed=range(2)'"

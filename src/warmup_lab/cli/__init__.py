@@ -1,6 +1,7 @@
 """The command line.
 
-`entry` runs `train.py`, `compose` composes configurations and plans with Hydra, `explain` words the errors.
+`script` is the console script `warmup-lab`, `entry` runs `train.py`, `compose` composes configurations and plans with
+Hydra, `locations` says where `conf/` and the experiments are, `completion` answers the shell, `explain` words errors.
 """
 
 import lazy_loader

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
 
 from warmup_lab.cli.explain import explain
-from warmup_lab.config import GROUPS, ROOT, ConfigError, resolve
+from warmup_lab.cli.locations import conf_folder, experiment_folders
+from warmup_lab.config import GROUPS, ConfigError, require, resolve
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
 
 
-def register_experiments(folder: Path) -> None:
-    """Makes every `<folder>/<name>/experiment.yaml` available as `experiment=<name>`."""
+def register_experiments(*folders: Path) -> None:
+    """Makes every `<folder>/<name>/experiment.yaml` available as `experiment=<name>`; later folders take precedence."""
     from hydra.core.config_store import ConfigStore
 
-    for path in sorted(folder.glob("*/experiment.yaml")):
+    for path in (path for folder in folders for path in sorted(folder.glob("*/experiment.yaml"))):
+        try:
+            node = OmegaConf.load(path)
+            require(isinstance(node, DictConfig), "must be a mapping of keys to values")
+        except (OSError, ValueError, YAMLError) as error:  # the user's file, perhaps of another program
+            print(f"skipped {path}: {' '.join(str(error).split())}", file=sys.stderr)
+            continue
         ConfigStore.instance().store(
-            group="experiment", name=path.parent.name, node=OmegaConf.load(path), package="_global_", provider=str(path)
+            group="experiment", name=path.parent.name, node=node, package="_global_", provider=str(path)
         )
 
 
@@ -79,8 +88,8 @@ def compose_plan(overrides: list[str]) -> Plan:
 
     from warmup_lab.plan import make_plan
 
-    register_experiments(ROOT / "experiments")
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    register_experiments(*experiment_folders())
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
             return make_plan(resolve(hydra_compose("config", lower_case_choices(overrides))))
         except Exception as error:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmup_lab.cli.completion import answer, is_query
 from warmup_lab.cli.compose import default_sweeper, lower_case_choices, plan_of, register_experiments
 from warmup_lab.cli.explain import explain
-from warmup_lab.config import ROOT
+from warmup_lab.cli.locations import experiment_folders
 from warmup_lab.training import execute_run, only_warnings_on_terminal
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ def main(entry: Callable[[], Any]) -> int:
 
     An error prints one or two lines to stderr, or the traceback if `HYDRA_FULL_ERROR=1` is set.
     """
+    if is_query(sys.argv):
+        return answer(entry)
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own traceback and exits
-    register_experiments(ROOT / "experiments")
+    register_experiments(*experiment_folders())
     # argparse accepts overrides only in one block, so it would refuse `a=1 -m b=2`.
     sys.argv[1:] = sorted(lower_case_choices(sys.argv[1:]), key=lambda word: word not in ("-m", "--multirun"))
     _errors.clear()

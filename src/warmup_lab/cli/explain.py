@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig, OmegaConf
 
-from warmup_lab.config import GROUPS, ROOT, ConfigError, suggestion
+from warmup_lab.cli.locations import conf_folder
+from warmup_lab.config import GROUPS, ConfigError, suggestion
 from warmup_lab.schedules import unsupported_reason
 
 
@@ -62,11 +63,11 @@ def known_keys(section: str) -> set[str]:
     option that they inherit from is in the same group.
     """
     if section in GROUPS:
-        paths = list((ROOT / "conf" / section).glob("*.yaml"))
+        paths = list((conf_folder() / section).glob("*.yaml"))
         if section == "scheduler":
-            paths.append(ROOT / "conf" / "warmup.yaml")  # keys that all schedulers share
+            paths.append(conf_folder() / "warmup.yaml")  # keys that all schedulers share
         return set().union(*(_keys(OmegaConf.load(path)) for path in paths)) - {"defaults"}
-    root = OmegaConf.load(ROOT / "conf" / "config.yaml")
+    root = OmegaConf.load(conf_folder() / "config.yaml")
     if section:
         return _keys(OmegaConf.select(root, section))
     return _keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}

@@ -7,7 +7,6 @@ from .model_schema import PretrainedModel as PretrainedModel
 from .model_schema import RandomModel as RandomModel
 from .options import bind_options as bind_options
 from .parse import GROUPS as GROUPS
-from .parse import ROOT as ROOT
 from .parse import resolve as resolve
 from .schema import CompareConfig as CompareConfig
 from .schema import OptimizerConfig as OptimizerConfig

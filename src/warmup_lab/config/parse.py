@@ -6,7 +6,6 @@ import typing
 from collections.abc import Mapping
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from warmup_lab.config.errors import ConfigError, lookup, suggestion
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-ROOT = Path(__file__).resolve().parents[3]
-"""The checkout, with `conf/` and `experiments/`."""
 GROUPS = ("task", "model", "optimizer", "scheduler", "tracking", "probe")
 """The config groups in `conf/`."""
 

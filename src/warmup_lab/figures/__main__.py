@@ -31,8 +31,8 @@ _OPTIONS = {  # with default options these schedules look like other ones
 }
 
 
-def main(arguments: list[str]) -> int:
-    options = _parse(arguments)
+def main(arguments: list[str], prog: str = "python -m warmup_lab.figures") -> int:
+    options = _parse(arguments, prog)
     try:
         groups = _plan_groups(options.overrides)
     except ConfigError as error:
@@ -53,9 +53,9 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m warmup_lab.figures",
+        prog=prog,
         description="Draw the schedule that train.py would use with these overrides. Nothing is trained.",
     )
     overrides = "as for train.py; scheduler=all draws all schedulers, scheduler.warmup=all all warmup shapes"

@@ -10,9 +10,9 @@ from warmup_lab.config import ConfigError
 from warmup_lab.report.build import report_sweep
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], prog: str = "python -m warmup_lab.report") -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m warmup_lab.report",
+        prog=prog,
         description="Rebuild the report of a sweep from the files on disk: table, comparison, figures and page.",
     )
     parser.add_argument("directory", type=Path, help="folder of the sweep, such as runs/ten_percent")

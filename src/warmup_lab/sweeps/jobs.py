@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import ConfigError, RunConfig
 from warmup_lab.runs import finished_result, remove_result
-from warmup_lab.system import write_json
+from warmup_lab.system import train_program, write_json
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
@@ -96,4 +96,4 @@ def read_jobs(directory: Path) -> list[Job]:
 
 def command_line() -> str:
     """The command of this process, quoted for a shell."""
-    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([*train_program(), *sys.argv[1:]])

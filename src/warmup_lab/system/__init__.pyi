@@ -1,6 +1,7 @@
 from .cache import read_arrays as read_arrays
 from .cache import store as store
 from .cache import write_arrays as write_arrays
+from .command_line import train_program as train_program
 from .devices import available_cores as available_cores
 from .devices import available_ram as available_ram
 from .devices import resolve_device as resolve_device

@@ -1,0 +1,106 @@
+"""The console script `warmup-lab`: its subcommands, and that `train` equals `train.py`."""
+
+import re
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from program import run_here
+
+import warmup_lab
+from warmup_lab.cli.compose import register_experiments
+from warmup_lab.cli.locations import experiment_folders
+from warmup_lab.cli.script import COMMANDS
+
+
+@pytest.fixture
+def script(tmp_path):
+    """Runs `warmup-lab ARGS` in an empty folder."""
+    return lambda *args, cwd=tmp_path: run_here(["-m", "warmup_lab", *args], cwd=cwd)
+
+
+@pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
+def test_help_has_a_sentence_for_each_subcommand(script, args):
+    done = script(*args)
+    assert done.returncode == 0
+    assert re.findall(r"^  (train|recommend|schedule|report) +(.+)\.$", done.stdout, re.MULTILINE) == [
+        (name, sentence.removesuffix(".")) for name, sentence in COMMANDS.items()
+    ]
+
+
+def test_version_is_that_of_the_package(script):
+    assert script("--version").stdout == f"warmup-lab {warmup_lab.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean 'train'? Known: recommend, report, schedule, train\n"),
+        (["scheduler=linear", "seed=1"], "did you mean this?\n  warmup-lab train scheduler=linear seed=1\n"),
+        (["-m", "seed=range(2)"], "did you mean this?\n  warmup-lab train -m 'seed=range(2)'\n"),
+    ],
+)
+def test_an_unknown_subcommand_is_corrected(script, args, message):
+    done = script(*args)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(message)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--cfg", "job", "scheduler=WarmupCosine", "warmup_ratio=0.2"),
+        ("seed=0,1", "-m", "scheduler=warmupcosin"),
+    ],
+)
+def test_train_equals_train_py(script, train_py_here, args):
+    of_script, of_file = script("train", *args), train_py_here(*args)
+    assert (of_script.returncode, of_script.stdout) == (of_file.returncode, of_file.stdout)
+    assert of_script.stderr == of_file.stderr
+
+
+def test_schedule_draws(script, tmp_path):
+    done = script("schedule", "scheduler=WarmupCosine", "max_steps=20", "warmup_ratio=0.1", "--out", "drawn.svg")
+    assert done.stdout.startswith("warmupcosine, 2 updates of warmup, 20 updates, peak lr 0.001\n")
+    assert (tmp_path / "drawn.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize("command", ["schedule", "report"])
+def test_help_of_a_subcommand_names_it(script, command):
+    assert script(command, "--help").stdout.startswith(f"usage: warmup-lab {command} ")
+
+
+def test_report_refuses_a_folder_without_a_sweep(script):
+    done = script("report", "nowhere")
+    assert done.returncode == 1
+    assert "nowhere holds no sweep.json" in done.stderr
+
+
+@pytest.fixture
+def own_folder(tmp_path):
+    """A working directory with an experiment, and a folder for `--config-dir` with another and a scheduler."""
+    files = {
+        "experiments/mine/experiment.yaml": "study: mine\nepochs: 7\n",
+        "experiments/compare/experiment.yaml": "study: my_compare\n",
+        "options/experiment/other.yaml": "# @package _global_\nstudy: other\n",
+        "options/scheduler/short.yaml": "defaults: [warmuplinear]\nstart_factor: 0.5\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    yield tmp_path
+    del ConfigStore.instance().repo["experiment"]["mine.yaml"]
+    register_experiments(*experiment_folders())  # `compare` is again that of warmup-lab
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["experiment=mine"], "study: mine\nepochs: 7\n"),
+        (["experiment=compare"], "study: my_compare\n"),
+        (["--config-dir", "options", "experiment=other"], "study: other\n"),
+        (["--config-dir", "options", "scheduler=short"], "  start_factor: 0.5\n"),
+    ],
+)
+def test_own_experiments_and_options(script, own_folder, args, expected):
+    done = script("train", *args, "--cfg", "job", cwd=own_folder)
+    assert expected in done.stdout, done.stderr
