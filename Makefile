@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test compare bench null-test evidence schedules lint format clean
+.PHONY: help install train test recommend compare bench null-test evidence schedules lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 
 test: install ## the tests; make test ARGS="-k schedules"
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"
+	@$(BIN)/python train.py -m experiment=recommend hydra/launcher=fastest $(ARGS)
 
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=fastest $(ARGS)

@@ -1,0 +1,10 @@
+"""The evaluation of `experiment=recommend`: ramps, a few learning rates, and a confirmation on other seeds.
+
+`record` is the plan as stored beside the sweep. `ramp` finds the lr at which the loss breaks and the rates to try,
+`choice` picks one, `confirmation` compares it with and without warmup. `findings` gathers the three from the files of a
+sweep; the sweeper reads them too. `answer` makes the recommendation, `sentences` words it, `section` puts it together.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from .findings import Findings as Findings
+from .findings import compared_part as compared_part
+from .findings import read_findings as read_findings
+from .ramp import STEP as STEP
+from .ramp import WIDE_STEP as WIDE_STEP
+from .ramp import rate_beyond as rate_beyond
+from .ramp import rates_to_try as rates_to_try
+from .record import Stage as Stage
+from .record import StageKind as StageKind
+from .record import StoredPlan as StoredPlan
+from .record import read_plan as read_plan
+from .section import recommend_section as recommend_section
+from .sentences import duration as duration
+from .sentences import ramp_sentence as ramp_sentence

@@ -1,0 +1,81 @@
+"""The recommendation: which lr and warmup, how far that is decided, and what to run next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from warmup_lab.comparison import Rate, Sweep
+from warmup_lab.comparison.recommend.findings import Findings
+from warmup_lab.comparison.recommend.sentences import answer_sentence, unsure_sentences
+from warmup_lab.comparison.recommend.use import Use, used
+from warmup_lab.metrics import title_and_unit
+
+_BUDGET = "compare.budget_minutes"
+_SET_HERE = (
+    "seed", "save_model", "optimizer.lr", "warmup_ratio", "warmup_steps", "warmup_epochs", "experiment", "study",
+)  # fmt: skip
+
+
+def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
+    """The section `recommendation` of `comparison.json`, with the keys that `comparison.recommendation` documents."""
+    use, choice = used(found), found.choice
+    metric = choice.metric if choice else found.question.metric
+    confirmation = found.confirmation
+    decided = confirmation is not None and confirmation.effect in ("needed", "harmful", "same")
+    failed = use.failed if use else Rate(0, 0, None, None)
+    return {
+        "lr": use.lr if use else None,
+        "lr_tried": list(choice.lrs) if choice else [],
+        "lr_at_edge": choice.edge if choice and use else None,
+        "warmup": _warmup(found, use, sweep) if use else None,
+        "arm": use.arm if use else None,
+        "seeds": use.seeds if use else 0,
+        "metric": metric,
+        "title": title_and_unit(metric)[0],
+        "mean": use.mean if use else None,
+        "interval": use.interval if use else None,
+        "failed": failed.to_dict() | {"share": failed.share if failed.total else None},
+        "decided": decided and use is not None,
+        "sentence": answer_sentence(found, use),
+        "unsure": unsure_sentences(found, use),
+        "next_command": next_command(found, sweep, use),
+    }
+
+
+def _warmup(found: Findings, use: Use, sweep: Sweep) -> dict[str, Any]:
+    strategy = _job_of(found, sweep, use)["strategy"]
+    percent = 100 * use.warmup_steps / strategy["total_steps"]
+    return {"steps": use.warmup_steps, "percent": percent, "name": strategy["scheduler"]}
+
+
+def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
+    """A job of the arm. Its name would not do, because a name shows what differs among some of the runs."""
+    trained = found.plan.run_ids("grid") | found.plan.run_ids("confirm")
+    own = use.lr, use.warmup_steps
+    return next(
+        job
+        for job in sweep.jobs
+        if job["run_id"] in trained and (job["strategy"]["lr"], job["strategy"]["warmup_steps"]) == own
+    )
+
+
+def next_command(found: Findings, sweep: Sweep, use: Use | None) -> str | None:
+    """The same command if it was interrupted, a larger budget if that is what is missing, else the training itself."""
+    if found.interrupted:
+        return sweep.command
+    if found.plan.needed_minutes is not None:
+        words = [word for word in shlex.split(sweep.command) if not word.startswith(f"{_BUDGET}=")]
+        return shlex.join([*words, f"{_BUDGET}={found.plan.needed_minutes}"])
+    return train_command(found, sweep, use) if use else None
+
+
+def train_command(found: Findings, sweep: Sweep, use: Use) -> str:
+    """One training with the recommended lr and warmup that keeps its model."""
+    words = shlex.split(sweep.command)
+    program = words[: next((place for place, word in enumerate(words) if word == "-m" or "=" in word), len(words))]
+    overrides = _job_of(found, sweep, use)["overrides"]
+    settings = [text for text in overrides if text.lstrip("+").partition("=")[0] not in _SET_HERE]
+    chosen = [f"optimizer.lr={use.lr:g}", f"warmup_steps={use.warmup_steps}", "save_model=true"]
+    return shlex.join([*program, *settings, *chosen])

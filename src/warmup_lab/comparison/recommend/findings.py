@@ -1,0 +1,103 @@
+"""What the files of a recommendation say so far: read by the sweeper between its stages, and by the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from warmup_lab.comparison import (
+    Question,
+    Sweep,
+    arm_names,
+    asked_warmups,
+    comparable_runs,
+    reference_arms,
+    stated_question,
+    varied_settings,
+)
+from warmup_lab.comparison.recommend.choice import Choice, GridRow, choose, choosing_metric, grid_rows
+from warmup_lab.comparison.recommend.confirmation import Confirmation, confirm
+from warmup_lab.comparison.recommend.ramp import RampResult, ramp_result
+from warmup_lab.comparison.recommend.record import KINDS, StageKind, StoredPlan, plan_of_jobs
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The results of the stages that have begun."""
+
+    plan: StoredPlan
+    question: Question
+    ramp: RampResult | None
+    """None before a ramp has finished."""
+    grid: tuple[GridRow, ...]
+    choice: Choice | None
+    """None before a run of the grid has finished."""
+    confirmation: Confirmation | None
+    num_missing: dict[StageKind, int]
+    """Runs that have left no result, by stage."""
+
+    @property
+    def interrupted(self) -> bool:
+        return any(self.num_missing.values())
+
+
+def read_findings(sweep: Sweep) -> Findings | None:
+    """The findings; None for a sweep that is no recommendation."""
+    plan = plan_of_jobs(sweep.directory, sweep.jobs)
+    if plan is None:
+        return None
+    question, missing = stated_question(sweep), _without_result(sweep)
+    ramps, grid = plan.of_kind("ramp"), _part(sweep, plan.run_ids("grid")).runs
+    metric = choosing_metric(question.metric, grid)
+    rows = grid_rows(grid[~grid["run_id"].isin(missing)], metric) if metric in grid else []
+    return Findings(
+        plan=plan,
+        question=question,
+        ramp=ramp_result(sweep, plan.run_ids("ramp"), ramps[0].lrs[0]) if ramps else None,
+        grid=tuple(rows),
+        choice=choose(rows, metric),
+        confirmation=_confirmation(sweep, missing) if plan.run_ids("confirm") else None,
+        num_missing={kind: len(missing & plan.run_ids(kind)) for kind in KINDS},
+    )
+
+
+def _confirmation(sweep: Sweep, missing: set[str]) -> Confirmation | None:
+    """A pair with one run would favour runs that end early, so only seeds without a missing run count."""
+    part = compared_part(sweep)
+    question = stated_question(part)
+    runs = comparable_runs(part, question, reference_arms(part.runs, question.reference))
+    waiting = set(runs.loc[runs["run_id"].isin(missing), "seed"])
+    ended = sorted(set(runs["seed"].tolist()) - waiting)
+    return confirm(runs, ended, question) if ended else None
+
+
+def _without_result(sweep: Sweep) -> set[str]:
+    return {run for run in sweep.runs["run_id"] if not (sweep.directory / run / "result.json").exists()}
+
+
+def compared_part(sweep: Sweep) -> Sweep:
+    """The runs that a comparison of arms is about: of a recommendation, those that confirm, else those of the grid.
+
+    Ramps compare nothing, and the seeds that chose the lr would favour what they chose. Other sweeps stay whole.
+    """
+    plan = plan_of_jobs(sweep.directory, sweep.jobs)
+    if plan is None:
+        return sweep
+    confirming = plan.run_ids("confirm")
+    part = _part(sweep, confirming or plan.run_ids("grid") or plan.run_ids("ramp"))
+    warmed = part.runs.loc[part.runs["warmup_steps"] > 0, "arm"].unique().tolist()
+    stated = {"reference": warmed[0]} if confirming and warmed else {}
+    return replace(part, compare=sweep.compare | stated)
+
+
+def _part(sweep: Sweep, run_ids: set[str]) -> Sweep:
+    """Some of the runs. Arms are named again, because a name shows what differs among the runs."""
+    jobs = [job for job in sweep.jobs if job["run_id"] in run_ids]
+    runs = sweep.runs[sweep.runs["run_id"].isin(run_ids)].reset_index(drop=True)
+    arm_of = {job["run_id"]: job["arm_id"] for job in jobs}
+    for column, names in (
+        ("arm", arm_names(jobs)),
+        ("warmup_asked", asked_warmups(jobs)),
+        ("setting", varied_settings(jobs)),
+    ):
+        runs[column] = [names[arm_of[run_id]] for run_id in runs["run_id"]]
+    return replace(sweep, jobs=jobs, runs=runs)

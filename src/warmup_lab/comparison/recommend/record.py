@@ -1,0 +1,93 @@
+"""The stages of a recommendation as they were planned from measured times: `recommend.json` beside `sweep.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from warmup_lab.system import JsonRecord, write_json
+
+FILE_NAME = "recommend.json"
+
+StageKind = Literal["timing", "ramp", "grid", "confirm"]
+KINDS: tuple[StageKind, ...] = ("timing", "ramp", "grid", "confirm")
+
+
+@dataclass(frozen=True)
+class Stage(JsonRecord):
+    """The runs of one batch."""
+
+    kind: StageKind
+    """`timing`: a few updates. `ramp`: a rising lr. `grid`: a few rates. `confirm`: the chosen rate, other seeds."""
+    seeds: tuple[int, ...]
+    lrs: tuple[float, ...]
+    """Peak learning rates; the end of a ramp."""
+    updates: int
+    """Updates of each run."""
+    probed: bool = False
+    """Whether the overshoot probe is on."""
+    run_ids: tuple[str, ...] = ()
+    expected_seconds: float | None = None
+    """Estimated before the stage."""
+    wall_seconds: float | None = None
+    """Measured; None while the stage is unfinished."""
+
+
+@dataclass(frozen=True)
+class StoredPlan(JsonRecord):
+    """All stages so far. The same command reads them, so it makes the same plan again."""
+
+    identity: str
+    """What was trained and asked. A plan of something else is not used."""
+    budget_minutes: float | None
+    stages: tuple[Stage, ...] = ()
+    run_seconds: float | None = None
+    """Estimated seconds of one run."""
+    needed_minutes: int | None = None
+    """Budget that the next part needs, if the sweep ended because it did not fit."""
+    needed_for: Literal["recommendation", "more seeds"] | None = None
+    """What it buys."""
+
+    def of_kind(self, *kinds: StageKind) -> list[Stage]:
+        """The stages of these kinds."""
+        return [stage for stage in self.stages if stage.kind in kinds]
+
+    def run_ids(self, kind: StageKind) -> set[str]:
+        """The runs of all stages of this kind."""
+        return {run_id for stage in self.of_kind(kind) for run_id in stage.run_ids}
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds of all stages that have ended."""
+        return sum(stage.wall_seconds or 0.0 for stage in self.stages)
+
+    def write(self, directory: Path) -> None:
+        write_json(directory / FILE_NAME, {"schema": 1, **self.to_dict()})
+
+
+def read_plan(directory: Path) -> StoredPlan | None:
+    """The plan beside a sweep; None if there is none."""
+    path = directory / FILE_NAME
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    del found["schema"]
+    return StoredPlan(**found | {"stages": tuple(_stage(stage) for stage in found["stages"])})
+
+
+def plan_of_jobs(directory: Path, jobs: Iterable[Mapping[str, Any]]) -> StoredPlan | None:
+    """The plan beside a sweep if the sweep's jobs are its runs; None otherwise, as for a later grid in its folder."""
+    plan, listed = read_plan(directory), {job["run_id"] for job in jobs}
+    if plan is None:
+        return None
+    planned = {run_id for stage in plan.stages for run_id in stage.run_ids}
+    known = tuple(stage for stage in plan.stages if listed.issuperset(stage.run_ids))
+    return replace(plan, stages=known) if listed and planned.issuperset(listed) else None
+
+
+def _stage(found: dict[str, Any]) -> Stage:
+    lists = {key: tuple(found[key]) for key in ("seeds", "lrs", "run_ids")}
+    return Stage(**found | lists)
