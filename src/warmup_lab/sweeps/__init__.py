@@ -1,7 +1,8 @@
 """Multiruns, from the cells of a sweep to its report.
 
 `sweepers` connects Hydra's sweepers to `run`. `run` checks all cells, launches the runs that are missing and reports.
-`cells`, `looks` and `lr_jitter_cells` generate the cells, and `budget` estimates the time of the next look.
+`cells`, `looks`, `lr_jitter_cells` and `recommend_search` generate the cells, and `budget` estimates the time of the
+next look. `recommend_plan` fits the stages of a recommendation to its budget, `recommend_cells` makes their cells.
 `cell_loader` composes the configurations of the cells, `jobs` holds the job list, and `progress` the progress line.
 `launchers` trains jobs of equal shape together and picks the fastest launcher.
 """

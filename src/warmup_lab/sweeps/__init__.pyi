@@ -8,3 +8,4 @@ from .sweepers import CheckedSweeper as CheckedSweeper
 from .sweepers import GridMultirun as GridMultirun
 from .sweepers import JitterMultirun as JitterMultirun
 from .sweepers import OptunaMultirun as OptunaMultirun
+from .sweepers import RecommendMultirun as RecommendMultirun

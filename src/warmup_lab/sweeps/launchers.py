@@ -258,3 +258,17 @@ def _choose(device: str, num_cores: int, num_jobs: int) -> LauncherChoice:
     return LauncherChoice(
         "joblib", f"{num_processes} processes with one core each, since there is no GPU", {"n_jobs": num_processes}
     )
+
+
+def num_processes(config: DictConfig) -> int:
+    """Runs that the launcher of this configuration trains at the same time, each in its own process."""
+    from warmup_lab.system import available_cores, resolve_device
+
+    launcher = config.hydra.launcher
+    num_jobs = launcher.get("n_jobs")
+    if num_jobs is None and str(launcher._target_).endswith(".FastestLauncher"):
+        choice = _choose(resolve_device(str(config.device)), available_cores(), available_cores() + 1)
+        num_jobs = choice.options.get("n_jobs")
+    if num_jobs is None:
+        return 1
+    return int(num_jobs) if num_jobs > 0 else max(1, available_cores() + 1 + int(num_jobs))
