@@ -125,3 +125,48 @@ def test_a_warmup_for_constantlr_is_refused_except_in_a_multirun() -> None:
     plans = [plan_with("scheduler=constantlr", f"warmup_ratio={ratio}", multirun=True) for ratio in (0, 0.1)]
     assert [plan.warmup_steps for plan in plans] == [0, 0]
     assert plans[0].run_id == plans[1].run_id
+
+
+# ---------------------------------------------------------------------------------- metrics and warnings
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["objective=late/roughness", "compare.metric=excess"],
+        ["objective=eval_f1", "compare.metric=eval_f1", "task.metric=f1"],
+        ["objective=overshoot_rate", "probe=overshoot"],
+    ],
+)
+def test_metrics_that_the_run_will_have_pass(overrides: list[str]) -> None:
+    plan_with(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("objective=nothing", "objective=nothing: no such metric. Known: train_loss, eval_loss, eval_accuracy"),
+        ("objective=excess", "objective=excess: no such metric"),
+        ("objective=eval_f1", "objective=eval_f1: no such metric"),
+        ("objective=whole/overshoot_rate", "objective=whole/overshoot_rate needs probe=overshoot"),
+        ("compare.metric=roughnes", "compare.metric=roughnes: no such metric; did you mean 'roughness'? Known: "),
+    ],
+)
+def test_a_metric_that_the_run_will_not_have_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        plan_with(override)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "warned"),
+    [
+        (["batch_size=320"], ""),
+        (["batch_size=321"], "batch_size=321 is more than the 320 training examples"),
+        (["batch_size=160", "grad_accumulation=2"], ""),
+        (["batch_size=160", "grad_accumulation=3"], "batch_size=160 x grad_accumulation=3 is more than the 320"),
+    ],
+)
+def test_a_batch_larger_than_the_data_is_a_warning(overrides: list[str], warned: str) -> None:
+    warnings = plan_with(*overrides).warnings
+    assert [text[: len(warned)] for text in warnings] == [warned] * bool(warned)

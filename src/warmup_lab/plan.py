@@ -21,6 +21,7 @@ from warmup_lab.config import (
     num_steps_per_epoch,
     num_warmup_steps,
 )
+from warmup_lab.metrics import check_metric
 from warmup_lab.optimizers import check_options
 from warmup_lab.schedules import (
     Schedule,
@@ -106,6 +107,19 @@ class Plan:
             f"(the warmup reaches {100 * factor:.3g} % of it, and the lr with its decay at most {100 * highest:.3g} %)"
         )
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and was probably not meant, one line each."""
+        config, num_examples = self.config, len(self.corpus.train)
+        asked = config.batch_size * config.grad_accumulation
+        if asked <= num_examples:
+            return ()
+        factor = f" x grad_accumulation={config.grad_accumulation}" if config.grad_accumulation > 1 else ""
+        return (
+            f"batch_size={config.batch_size}{factor} is more than the {num_examples} training examples, so every "
+            "update uses all of them and an epoch is one update",
+        )
+
     def strategy(self) -> dict[str, Any]:
         """The section `strategy` of `result.json`; `warmup_ratio` is the resulting share of the updates."""
         config = self.config
@@ -133,6 +147,7 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
     Raises:
         ConfigError: the configuration cannot be run.
     """
+    _check_metrics(config)
     corpus = load_corpus(config.task)
     steps_per_epoch = num_steps_per_epoch(len(corpus.train), config.batch_size, config.grad_accumulation)
     total_steps = config.max_steps or steps_per_epoch * config.epochs
@@ -164,6 +179,18 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
         config, corpus, steps_per_epoch, total_steps, warmup_steps, multiplier,
         device, precision, num_threads, digest_of(identity), digest_of(_without(identity, ("seed",))),
     )  # fmt: skip
+
+
+def _check_metrics(config: RunConfig) -> None:
+    """Refuses an `objective` or a `compare.metric` that no run will have."""
+    for key, name in (("objective", config.objective), ("compare.metric", config.compare.metric)):
+        check_metric(
+            key,
+            name,
+            task_metric=config.task.metric,
+            has_overshoot="overshoot" in config.probe.wanted,
+            compares=key == "compare.metric",
+        )
 
 
 def digest_of(identity: dict[str, Any]) -> str:

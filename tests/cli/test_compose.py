@@ -112,7 +112,9 @@ def test_a_plan_is_that_of_a_single_run():
     [
         ("scheduler=warmupcosin", "unknown scheduler 'warmupcosin'; did you mean 'warmupcosine'?"),
         ("warmup_ration=0.1", "unknown key warmup_ration; did you mean 'warmup_ratio'?"),
-        ("warmup_ratio=2", "warmup_ratio=2.0: must be in [0, 1]"),
+        ("warmup_ratio=2", "warmup_ratio=2: must be in [0, 1]"),
+        ("lr=1e-3", "unknown key lr; type optimizer.lr=1e-3"),
+        ("weight_decay=0.1", "unknown key weight_decay; type optimizer.weight_decay=0.1"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused_in_plain_words(override, message):

@@ -86,3 +86,36 @@ def test_flags_come_before_overrides_and_choices_are_in_lower_case(monkeypatch):
 def test_hydras_default_sweeper_is_put_back(exit_status):
     exit_status(ConfigError("wrong"))
     assert ConfigStore.instance().load("hydra/sweeper/basic.yaml").provider == "hydra"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["objective=nothing"], "objective=nothing: no such metric. Known: train_loss, eval_loss, eval_accuracy,"),
+        (["-m", "seed=0,1", "objective=nothing"], "objective=nothing: no such metric."),
+        (["-m", "seed=0,1", "compare.metric=eval_f1"], "compare.metric=eval_f1: no such metric;"),
+        (["-m", "seed=0,1", "compare.reference=best"], "compare.reference: no arm is called 'best'."),
+        (["-m", "objective=eval_accuracy", "hydra/sweeper=optuna", "optimizer.lr=interval(1e-4,1e-2)"],
+         "objective=eval_accuracy: the largest is the best; type hydra.sweeper.direction=maximize"),
+        (["--scheduler", "warmupcosine"], "--scheduler warmupcosine: keys have no dashes"),
+        (["warmup_ratio", "0.1"], "warmup_ratio 0.1: needs an equals sign"),
+        (["seed=0,1"], "seed=0,1: several values need -m"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_before_anything_trains(train_py_here, tmp_path, words, message):
+    done = train_py_here("task=synthetic_small", "tracking=none", *words)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.trains
+def test_what_was_probably_not_meant_is_a_warning(train_py_here):
+    tiny = ("task=synthetic_small", "max_steps=1", "tracking=none", "model.num_layers=1", "model.hidden_size=32")
+    done = train_py_here("experiment=compare", *tiny, "batch_size=257")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("warning: batch_size=257 is more than the 256 training examples, so every update uses")
+    assert lines[1].startswith("warning: without -m this is one run; the sweep of the experiment is ")
+    assert lines[1].endswith("-m experiment=compare " + " ".join([*tiny, "batch_size=257"]))

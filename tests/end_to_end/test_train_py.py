@@ -125,7 +125,7 @@ FILES = ("task=files", "task.train_file=train.tsv")
         (["+scheduler.num_cycles=2"], "unknown key scheduler.num_cycles"),
         (["warmup_ratio=-0.1"], "warmup_ratio=-0.1: must not be negative"),
         (["warmup_ratio=1.5"], "warmup_ratio=1.5: must be in [0, 1]"),
-        (["warmup_ratio=much"], "warmup_ratio=much: must be of type"),
+        (["warmup_ratio=much"], "warmup_ratio=much: must be a number"),
         (["warmup_ratio=nan"], "warmup_ratio=nan"),
         (["warmup_steps=-1"], "warmup_steps=-1: must not be negative"),
         (["warmup_steps=400"], "warmup_steps=400 is a warmup of 400 updates, but the run has 360 in all"),

@@ -31,7 +31,7 @@ def test_schedule_is_picklable_and_its_name_is_case_insensitive(name):
         ("warmupcosin", {}, 0, "unknown scheduler 'warmupcosin'; did you mean 'warmupcosine'?"),
         ("warmupcosine", {"num_cycles": 2}, 0, "unknown key scheduler.num_cycles"),
         ("warmupcosinewithhardrestarts", {"num_cycles": 0}, 0, "scheduler.num_cycles=0: must be at least 1"),
-        ("warmupcosinewithhardrestarts", {"num_cycles": "two"}, 0, "scheduler.num_cycles=two: must be of type int"),
+        ("warmupcosinewithhardrestarts", {"num_cycles": "two"}, 0, "scheduler.num_cycles=two: must be a whole number"),
         ("constantlr", {}, 5, "use warmupconstant"),
         ("warmuplinear", {}, 11, "warmup_steps=11: must be between 0 and total_steps=10"),
         ("warmuplinear", {}, -1, "warmup_steps=-1: must be between 0 and total_steps=10"),

@@ -49,7 +49,7 @@ def test_seeds_are_taken_in_the_given_order():
         (["seed=range(6)"], r"compare.looks=\[6, 12\] needs 12 seeds, and 6 are given: set 'seed=range\(12\)'"),
         (["seed=3"], r"needs 12 seeds, and 1 is given"),
         (["seed=range(20,0,-1)"], "needs rising seeds, such as"),
-        (["seed=a,b"], "seed=a: must be of type int"),
+        (["seed=a,b"], "seed=a: must be a whole number"),
         (["seed=range(12)", "lr=interval(0,1)"], "a grid needs values"),
     ],
 )

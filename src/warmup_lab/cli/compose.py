@@ -14,6 +14,7 @@ from yaml import YAMLError
 
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.locations import conf_folder, experiment_folders
+from warmup_lab.cli.mistakes import refuse_mistakes
 from warmup_lab.config import GROUPS, ConfigError, require, resolve
 
 if TYPE_CHECKING:
@@ -91,9 +92,10 @@ def compose_plan(overrides: list[str]) -> Plan:
     register_experiments(*experiment_folders())
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
+            refuse_mistakes(overrides)
             return make_plan(resolve(hydra_compose("config", lower_case_choices(overrides))))
         except Exception as error:
-            raise ConfigError(explain(error) or str(error)) from error
+            raise ConfigError(explain(error, overrides) or str(error)) from error
 
 
 def lower_case_choices(overrides: list[str]) -> list[str]:

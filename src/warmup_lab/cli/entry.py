@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from warmup_lab.cli.completion import answer, is_query
 from warmup_lab.cli.compose import default_sweeper, lower_case_choices, plan_of, register_experiments
 from warmup_lab.cli.explain import explain
+from warmup_lab.cli.help import register_help
 from warmup_lab.cli.locations import experiment_folders
+from warmup_lab.cli.mistakes import command, parse_words, refuse_mistakes
 from warmup_lab.training import execute_run, only_warnings_on_terminal
 
 if TYPE_CHECKING:
@@ -35,11 +37,14 @@ def main(entry: Callable[[], Any]) -> int:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own traceback and exits
     register_experiments(*experiment_folders())
-    # argparse accepts overrides only in one block, so it would refuse `a=1 -m b=2`.
-    sys.argv[1:] = sorted(lower_case_choices(sys.argv[1:]), key=lambda word: word not in ("-m", "--multirun"))
+    register_help()
     _errors.clear()
+    words = sys.argv[1:]
     try:
         with default_sweeper("grid"):
+            line = parse_words(words)
+            refuse_mistakes(line.overrides)
+            sys.argv[1:] = [*line.flags, *lower_case_choices(line.overrides)]
             entry()
         for error in _errors:
             raise error
@@ -47,7 +52,7 @@ def main(entry: Callable[[], Any]) -> int:
         print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         return int(getattr(stop, "exit_status", 130))
     except Exception as error:
-        message = explain(error)
+        message = explain(error, words)
         if wants_traceback or message is None:
             traceback.print_exc()
         else:
@@ -73,8 +78,18 @@ def run(config: DictConfig) -> float | None:
         only_warnings_on_terminal()
         result = execute_run(plan, directory, group=directory.parent.name, show_progress=False)
         return metric_of(result, plan.config.objective)
+    for warning in (*plan.warnings, *_sweep_without_m(hydra_config)):
+        log.warning("warning: %s", warning)
     try:
         return metric_of(execute_run(plan, directory), plan.config.objective)
     except Exception as error:  # raised again in `main`: Hydra would print a message of its own first
         _errors.append(error)
         return None
+
+
+def _sweep_without_m(hydra_config: Any) -> list[str]:
+    """A warning if the experiment describes a sweep and only one run is trained."""
+    experiment = hydra_config.runtime.choices.get("experiment")
+    if not experiment or not hydra_config.sweeper.get("params"):
+        return []
+    return [f"without -m this is one run; the sweep of the experiment is {command(['-m', *sys.argv[1:]])}"]

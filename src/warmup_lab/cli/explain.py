@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
-
-from warmup_lab.cli.locations import conf_folder
-from warmup_lab.config import GROUPS, ConfigError, suggestion
+from warmup_lab.cli.keys import keys_named, known_keys, options_with
+from warmup_lab.cli.mistakes import command
+from warmup_lab.config import ConfigError, advice, suggestion, unknown_key
 from warmup_lab.schedules import unsupported_reason
 
+_LISTS = ("optimizer.betas", "compare.looks", "task.text_columns")
+"""Keys whose values are lists."""
+_SCHEDULES_ELSEWHERE = {
+    "linear_with_warmup": "warmuplinear",
+    "linear_warmup": "warmuplinear",
+    "cosine_with_warmup": "warmupcosine",
+    "cosine_warmup": "warmupcosine",
+    "cosine_annealing": "warmupcosine",
+    "cosineannealinglr": "warmupcosine",
+    "cosine_with_hard_restarts": "warmupcosinewithhardrestarts",
+    "cosine_with_hard_restarts_with_warmup": "warmupcosinewithhardrestarts",
+    "constant_warmup": "warmupconstant",
+    "polynomial_decay": "polynomial",
+    "polynomial_decay_with_warmup": "polynomial",
+    "onecyclelr": "onecycle",
+    "wsd": "warmup_stable_decay",
+    "none": "constantlr",
+}
+"""Names of schedules in other programs, without `get_` and `_schedule`, and the same schedule here."""
 
-def explain(error: BaseException) -> str | None:
-    """One or two lines on what is wrong and how to correct it; None if only a traceback helps."""
-    from hydra.errors import HydraException, MissingConfigException
+
+def explain(error: BaseException, words: Sequence[str] = ()) -> str | None:
+    """One or two lines on what is wrong and how to correct it; None if only a traceback helps.
+
+    `words` are those of the command line. With them, the message gives the value of an unknown key.
+    """
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
     for link in _chain(error):
         if isinstance(link, ConfigError):
             return str(link)
         if isinstance(link, MissingConfigException) and link.missing_cfg_file:
-            return _unknown_option(link.missing_cfg_file, link.options or [])
+            return _unknown_option(link.missing_cfg_file, list(link.options or []))
+        if isinstance(link, OverrideParseException):
+            return _unreadable(link.override)
         if isinstance(link, OSError) and link.strerror:
             return f"{link.strerror}: {link.filename}" if link.filename else link.strerror
+        several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", str(link))
+        if several:
+            return _several_values(several[1], words)
         unknown = re.match(r"Could not override '([^']+)'", str(link))
         if unknown:
-            return _unknown_key(unknown[1])
+            return _unknown_key(unknown[1], _value_of(unknown[1], words))
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return "\n".join(str(error).strip().splitlines()[:2])
     return None
@@ -40,38 +70,96 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _unknown_option(missing: str, options: Iterable[str]) -> str:
-    group, _, name = missing.rpartition("/")
-    reason = unsupported_reason(name) if group == "scheduler" else None
-    if reason:
-        return reason
-    return f"unknown {group or 'configuration'} {name!r}{suggestion(name, options)}"
+# -------------------------------------------------------------------------------------------------------- values
 
 
-def _unknown_key(key: str) -> str:
+def _several_values(override: str, words: Sequence[str]) -> str:
+    """Several values without `-m`."""
+    key, _, value = override.partition("=")
+    if key in _LISTS:
+        return f"{override}: the value is a list; type '{key}=[{value}]'"
+    return f"{override}: several values need -m; type {command(['-m', *(words or [override])])}"
+
+
+def _unreadable(override: str) -> str:
+    """A value with characters that have a meaning in Hydra's grammar, such as brackets."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, _, value = override.partition("=")
+    for other in (f"[{value[1:-1]}]" if value.startswith("(") and value.endswith(")") else "", f'"{value}"'):
+        correction = f"{key}={other}"
+        try:
+            if other and not value.startswith(("[", "{", '"', "'")):
+                OverridesParser.create().parse_override(correction)
+                return f"{override}: special characters need quotes; type {shlex.quote(correction)}"
+        except HydraException:
+            continue
+    return f"{override}: the value cannot be read: check its brackets, quotes and commas"
+
+
+# ---------------------------------------------------------------------------------------------------------- keys
+
+
+def _value_of(key: str, words: Iterable[str]) -> str | None:
+    values = [word.partition("=")[2] for word in words if word.partition("=")[0].lstrip("+") == key]
+    return values[-1] if values else None
+
+
+def _unknown_key(key: str, value: str | None) -> str:
     section, _, name = key.rpartition(".")
     known = known_keys(section)
     if not known:
-        return _unknown_key(section)
-    return f"unknown key {key}{suggestion(name, known)}"
+        return _unknown_key(section, value)
+    shown = value or "VALUE"
+    if name in known:
+        options = options_with(section, name)
+        needed = f"{section}={options[0]}" if len(options) == 1 else f"another {section}: {', '.join(options)}"
+        return f"{key}={shown} needs {needed}"
+    elsewhere = [f"{other}={shown}" for other in keys_named(name)]
+    if elsewhere and advice(key) is None:
+        return f"unknown key {key}; type {' or '.join(elsewhere)}"
+    return unknown_key(key, known, value or "")
 
 
-def known_keys(section: str) -> set[str]:
-    """The keys of a section of the configuration; `''` is the root.
-
-    A group has the keys of all its options. Options that inherit through a defaults list need no special care: the
-    option that they inherit from is in the same group.
-    """
-    if section in GROUPS:
-        paths = list((conf_folder() / section).glob("*.yaml"))
-        if section == "scheduler":
-            paths.append(conf_folder() / "warmup.yaml")  # keys that all schedulers share
-        return set().union(*(_keys(OmegaConf.load(path)) for path in paths)) - {"defaults"}
-    root = OmegaConf.load(conf_folder() / "config.yaml")
-    if section:
-        return _keys(OmegaConf.select(root, section))
-    return _keys(root) - {"defaults", "hydra"} | set(GROUPS) | {"experiment"}
+# ------------------------------------------------------------------------------------------------------- options
 
 
-def _keys(node: object) -> set[str]:
-    return {str(key) for key in node} if isinstance(node, DictConfig) else set()
+def _unknown_option(missing: str, options: Sequence[str]) -> str:
+    """A group without such an option. Hydra gives group and option as one path."""
+    group, _, name = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
+    if not name:
+        group, name = "configuration", group
+    reason = unsupported_reason(name) if group == "scheduler" else None
+    return reason or _instead(group, name, options) or f"unknown {group} {name!r}{suggestion(name, options)}"
+
+
+def _instead(group: str, name: str, options: Sequence[str]) -> str | None:
+    """The message for a name that means something else here than an option; None for any other name."""
+    plain = re.sub("[-_]", "", name.lower())
+    same = next((option for option in options if option.replace("_", "") == plain), None)
+    if same:
+        return f"unknown {group} {name!r}; type {group}={same}"
+    if group == "scheduler":
+        plain = re.sub("^get_|_schedule", "", name.lower())
+        same = _SCHEDULES_ELSEWHERE.get(plain)
+        return f"unknown scheduler {name!r}; type scheduler={same}" if same else None
+    if group == "model" and not difflib.get_close_matches(name, options, cutoff=0.8):
+        return (
+            f"unknown model {name!r}; a model of the hub or in a folder is model=pretrained model.path={name}. "
+            f"With random weights: {', '.join(option for option in options if option != 'pretrained')}"
+        )
+    if group == "task":
+        return _other_task(name, options)
+    return None
+
+
+def _other_task(name: str, options: Sequence[str]) -> str | None:
+    if Path(name).suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet"):
+        return f"unknown task {name!r}; your own files are task=files task.train_file={name}"
+    if "/" in name or not difflib.get_close_matches(name, options, cutoff=0.6):
+        return (
+            f"unknown task {name!r}; a data set of the hub or in a folder is task=hub task.path={name}. "
+            f"Known: {', '.join(options)}"
+        )
+    return None

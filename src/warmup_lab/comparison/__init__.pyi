@@ -8,6 +8,7 @@ from .lr_range import log_lr50 as log_lr50
 from .lr_range import lr50_ratio as lr50_ratio
 from .lr_range import usable_lr as usable_lr
 from .naming import kind_name as kind_name
+from .naming import resolve_reference as resolve_reference
 from .naming import several_lrs as several_lrs
 from .numbers import p_text as p_text
 from .sentences import count as count

@@ -2,12 +2,16 @@ from .errors import ConfigError as ConfigError
 from .errors import lookup as lookup
 from .errors import require as require
 from .errors import suggestion as suggestion
+from .errors import unknown_key as unknown_key
+from .foreign_keys import advice as advice
+from .foreign_keys import share_of_percent as share_of_percent
 from .model_schema import ModelConfig as ModelConfig
 from .model_schema import PretrainedModel as PretrainedModel
 from .model_schema import RandomModel as RandomModel
 from .options import bind_options as bind_options
 from .parse import GROUPS as GROUPS
 from .parse import resolve as resolve
+from .parse import section_schema as section_schema
 from .schema import CompareConfig as CompareConfig
 from .schema import OptimizerConfig as OptimizerConfig
 from .schema import RunConfig as RunConfig

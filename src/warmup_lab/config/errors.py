@@ -6,6 +6,11 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from warmup_lab.config.foreign_keys import advice, foreign_keys
+
+_MAX_LISTED = 12
+"""A longer list of keys is not printed; `--help` has them all."""
+
 
 class ConfigError(ValueError):
     """A wrong value, key or combination. The message states the value and how to correct it."""
@@ -16,6 +21,21 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(names)}"
+
+
+def unknown_key(key: str, known: Iterable[str], value: Any = "") -> str:
+    """The error message for an unknown `key` of a section with the keys `known`: what to type instead.
+
+    `key` has its section as a prefix, the known keys have not. `value` is what the user gave it.
+    """
+    names, (_, _, name) = sorted(known), key.rpartition(".")
+    candidates = names + ([other for other in sorted(foreign_keys()) if len(other) > 5] if name == key else [])
+    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    instead = advice(key, str(value)) or (advice(close[0], str(value)) if close and close[0] not in names else None)
+    if instead:
+        return f"unknown key {key}; {instead}"
+    listed = f"Known: {', '.join(names) or 'none'}" if len(names) <= _MAX_LISTED else "--help lists all keys"
+    return f"unknown key {key}" + (f"; did you mean {close[0]!r}?" if close else ".") + f" {listed}"
 
 
 def lookup(registry: Mapping[str, Any], name: str, what: str) -> Any:

@@ -7,7 +7,8 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from warmup_lab.config.errors import ConfigError, require, suggestion
+from warmup_lab.config.errors import ConfigError, require, unknown_key
+from warmup_lab.config.value_types import wrong_type
 
 
 def bind_options(factory: Callable[..., Any], options: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def bind_options(factory: Callable[..., Any], options: Mapping[str, Any], where:
     bound: dict[str, Any] = {}
     for key, value in options.items():
         if key not in known:
-            raise ConfigError(f"unknown key {where}{key}{suggestion(key, known)}")
+            raise ConfigError(unknown_key(f"{where}{key}", known, value))
         bound[key] = _convert(value, known[key].annotation, f"{where}{key}")
     return bound
 
@@ -49,5 +50,4 @@ def _convert(value: Any, annotation: Any, key: str) -> Any:
             return value
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-    raise ConfigError(f"{key}={value}: must be of type {names}")
+    raise ConfigError(wrong_type(key, value, annotation))

@@ -8,7 +8,7 @@ from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from warmup_lab.config.errors import ConfigError, lookup, suggestion
+from warmup_lab.config.errors import ConfigError, lookup, unknown_key
 from warmup_lab.config.model_schema import MODEL_KINDS
 from warmup_lab.config.schema import (
     CompareConfig,
@@ -19,6 +19,7 @@ from warmup_lab.config.schema import (
     TrackingConfig,
 )
 from warmup_lab.config.task_schema import TASK_KINDS
+from warmup_lab.config.value_types import is_python_none, wrong_type
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -62,6 +63,18 @@ def resolve(config: DictConfig, *, multirun: bool = False) -> RunConfig:
     if values.get("num_threads") == "auto":
         values["num_threads"] = 1 if multirun else None
     return RunConfig(**sections, **_typed(_root_schema(), values, ""))
+
+
+def section_schema(section: str, kind: str = "") -> type:
+    """The dataclass of a section, whose docstrings explain its keys; `''` is the root.
+
+    `kind` chooses among those of `task` and `model`.
+    """
+    if not section:
+        return RunConfig
+    kinds: Mapping[str, Mapping[str, type]] = {"task": TASK_KINDS, "model": MODEL_KINDS}
+    schema: type = kinds[section][kind] if section in kinds else typing.get_type_hints(RunConfig)[section]
+    return schema
 
 
 # ------------------------------------------------------------------------------------------------------- sections
@@ -127,10 +140,12 @@ def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    known = [item.name for item in fields(schema)]
-    for key in values:
+    known = {item.name: item.type for item in fields(schema)}
+    for key, value in values.items():
         if key not in known:
-            raise ConfigError(f"unknown key {where}{key}{suggestion(str(key), known)}")
+            raise ConfigError(unknown_key(f"{where}{key}", known, value))
+        if is_python_none(value, known[key]):
+            raise ConfigError(f"{where}{key}={value}: type {where}{key}=null")
     try:
         container = OmegaConf.to_container(OmegaConf.merge(_structured(schema), dict(values)))
     except OmegaConfBaseException as error:
@@ -149,8 +164,7 @@ def _refuse_wrong_type(schema: type, values: Mapping[str, Any], where: str) -> N
             OmegaConf.merge(_structured(schema), {key: value})
         except OmegaConfBaseException as error:
             expected = next(item.type for item in fields(schema) if item.name == key)
-            name = getattr(expected, "__name__", str(expected))
-            raise ConfigError(f"{where}{key}={value}: must be of type {name}") from error
+            raise ConfigError(wrong_type(f"{where}{key}", value, expected)) from error
 
 
 @cache

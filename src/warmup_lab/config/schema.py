@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from warmup_lab.config.errors import ConfigError, require, require_positive, suggestion
+from warmup_lab.config.foreign_keys import advice
 from warmup_lab.config.model_schema import ModelConfig
 from warmup_lab.config.task_schema import TaskConfig
 
@@ -22,7 +24,7 @@ class OptimizerConfig:
     """An optimizer by name, and the keyword arguments of its factory."""
 
     name: str
-    """A key of `optimizers.OPTIMIZERS`, such as `adamw`."""
+    """Name of the optimizer, a key of `optimizers.OPTIMIZERS`, such as `adamw`."""
     lr: float
     """Peak learning rate, finite and above 0."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -38,7 +40,7 @@ class SchedulerConfig:
     """A schedule by name, the keyword arguments of its factory, and the shape of its warmup."""
 
     name: str
-    """A key of `schedules.SCHEDULES`, such as `warmuplinear`."""
+    """Name of the schedule, a key of `schedules.SCHEDULES`, such as `warmuplinear`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Other keyword arguments of the factory, such as `num_cycles`."""
     warmup: str = "linear"
@@ -64,6 +66,9 @@ class SchedulerConfig:
     """Share of the peak learning rate at which the step warmup stays, in [0, 1)."""
 
     def __post_init__(self) -> None:
+        if re.fullmatch(r"[\d.]+%?", self.warmup):
+            raise ConfigError(f"scheduler.warmup={self.warmup}: must be a shape, such as linear; for the length "
+                              f"{advice('warmup', self.warmup)}")  # fmt: skip
         for key in ("start_factor", "warmup_level"):
             value = getattr(self, key)
             require(0 <= value < 1, f"scheduler.{key}={value}: must be in [0, 1), such as 0.1")
@@ -150,7 +155,7 @@ class CompareConfig:
     """The design of a comparison, stated before its runs start."""
 
     metric: str = "eval_loss"
-    """Primary metric: a key of `metrics`, or of oscillation, such as `roughness` or `early/roughness`."""
+    """Primary metric, such as `eval_loss`, `eval_accuracy`, `roughness` or `early/roughness`."""
     reference: str | None = None
     """Arm to compare with. Null means the arm that differs only in warmup and has 10 %."""
     margin: float | None = None
@@ -240,12 +245,13 @@ class RunConfig:
     num_threads: int | None = None
     """Number of CPU threads, at least 1.
 
-    Null (`auto` in `conf/`) means all cores in a single run. A multirun uses 1, so that launchers agree bit for bit.
+    Null, or `auto` on the command line, means all cores in a single run. A multirun uses 1, so that launchers agree bit
+    for bit.
     """
     force: bool = False
     """Whether to train again even if a finished run exists."""
     objective: str = "eval_loss"
-    """Metric that the run returns to the sweeper."""
+    """Metric that the run returns to the sweeper, such as `eval_loss` or `roughness`."""
 
     def __post_init__(self) -> None:
         for key in (
@@ -255,6 +261,7 @@ class RunConfig:
         require(self.seed >= 0, f"seed={self.seed}: must not be negative")
         norm = self.max_grad_norm
         require(norm is None or norm > 0, f"max_grad_norm={norm}: must be above 0, or null for no clipping")
+        require(self.device != "gpu", "device=gpu: type device=cuda")
         known = ("auto", "fp32", "bf16")
         require(
             self.precision in known,
@@ -273,7 +280,10 @@ class RunConfig:
         for key, value in given.items():
             require(value >= 0, f"{key}={value}: must not be negative")  # also refuses nan
         ratio = self.warmup_ratio
-        require(ratio is None or ratio <= 1, f"warmup_ratio={ratio}: must be in [0, 1]; 0.1 is 10 %")
+        if ratio is not None and ratio > 1:
+            instead = [f"for {ratio:g} % type warmup_ratio={ratio / 100:g}"] if ratio <= 100 else []
+            instead += [f"for {ratio:g} updates type warmup_steps={ratio:g}"] if ratio == ratio // 1 else []
+            raise ConfigError("; ".join([f"warmup_ratio={ratio:g}: must be in [0, 1]", *instead]))
 
     @property
     def asks_for_warmup(self) -> bool:

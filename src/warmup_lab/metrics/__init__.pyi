@@ -4,6 +4,7 @@ from .failures import FailureKind as FailureKind
 from .failures import failure_kind as failure_kind
 from .names import PAIRED_METRICS as PAIRED_METRICS
 from .names import ROUGHNESS as ROUGHNESS
+from .names import check_metric as check_metric
 from .names import metric_columns as metric_columns
 from .names import resolve_metric as resolve_metric
 from .names import smaller_is_better as smaller_is_better

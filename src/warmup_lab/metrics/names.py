@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
-from warmup_lab.config import ConfigError, suggestion
+from warmup_lab.config import ConfigError, require, suggestion
 from warmup_lab.metrics.oscillation import METRICS
 from warmup_lab.metrics.series import windows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROUGHNESS = ("whole/roughness", "matched/roughness")
 """Roughness of the whole run and at matched loss. Every report compares both, whatever the primary metric is."""
@@ -14,6 +17,7 @@ PAIRED_METRICS = ("matched/roughness", "excess", "updates_to_target")
 """Metrics that need the runs of the reference arm."""
 LARGER_IS_BETTER = ("accuracy", "f1", "matthews_correlation", "rho1", "onset_step", "onset_lr")
 _QUALITY = ("train_loss", "eval_loss", "eval_accuracy")
+_OSCILLATION = tuple(f"{window}/{metric}" for window in windows(1) for metric in (*METRICS, "overshoot_rate"))
 _NOT_METRICS = (
     "run_id", "arm", "warmup_steps", "t_eff", "total_steps", "lr", "seed", "failed_to_learn", "seconds", "guess_loss",
     "guess_accuracy",
@@ -64,6 +68,32 @@ def metric_columns(runs: pd.DataFrame) -> list[str]:
     return [name for name in runs.columns if name not in _NOT_METRICS and runs[name].dtype.kind == "f"]
 
 
+def check_metric(key: str, name: str, *, task_metric: str, has_overshoot: bool, compares: bool) -> None:
+    """Checks before anything is trained that the configuration key `key` names a metric.
+
+    Args:
+        key: `objective` or `compare.metric`.
+        name: Its value.
+        task_metric: The task's own metric, such as `f1`.
+        has_overshoot: Whether the runs have the overshoot probe.
+        compares: Whether metrics that need the runs of the reference arm are allowed.
+
+    Raises:
+        ConfigError: no run will have such a metric.
+    """
+    plain = [*dict.fromkeys((*_QUALITY, f"eval_{task_metric}")), *METRICS, "overshoot_rate"]
+    known = {*plain, *_OSCILLATION, *(PAIRED_METRICS if compares else ())}
+    if name not in known:
+        close = suggestion(name, known).partition(" Known")[0]
+        raise ConfigError(
+            f"{key}={name}: no such metric{close} Known: {', '.join(plain)}, "
+            "and those of a part of the run, such as early/roughness and late/roughness"
+        )
+    require(
+        has_overshoot or not name.endswith("overshoot_rate"), f"{key}={name} needs probe=overshoot, which measures it"
+    )
+
+
 def resolve_metric(name: str, runs: pd.DataFrame) -> str:
     """The column that `compare.metric` names. A name without a window, such as `roughness`, means the whole run.
 
@@ -72,9 +102,8 @@ def resolve_metric(name: str, runs: pd.DataFrame) -> str:
     Raises:
         ConfigError: there is no such metric.
     """
-    oscillation = [f"{window}/{metric}" for window in windows(1) for metric in (*METRICS, "overshoot_rate")]
     found = metric_columns(runs)
-    known = {*_QUALITY, *PAIRED_METRICS, *oscillation, *found}
+    known = {*_QUALITY, *PAIRED_METRICS, *_OSCILLATION, *found}
     for candidate in (name, f"whole/{name}"):
         if candidate in known:
             return candidate

@@ -88,7 +88,12 @@ def warmupcosine(*, warmup_steps: int, total_steps: int) -> Schedule:
 def cosine_with_cycles(*, warmup_steps: int, total_steps: int, num_cycles: float = 0.5) -> Schedule:
     """`t / W` for t < W, then `(1 + cos(2 pi num_cycles p)) / 2`. Range: [0, 1].
 
-    The default of 0.5 cycles is half a wave, from 1 to 0. With more cycles the rate rises again smoothly.
+    With more than 0.5 cycles the rate rises again smoothly.
+
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        num_cycles: Waves of the cosine decay; 0.5 falls once, to the end of the run.
 
     Source: equals `transformers.get_cosine_schedule_with_warmup`.
 
@@ -102,7 +107,10 @@ def cosine_with_cycles(*, warmup_steps: int, total_steps: int, num_cycles: float
 def warmupcosinewithhardrestarts(*, warmup_steps: int, total_steps: int, num_cycles: int = 1) -> Schedule:
     """`t / W` for t < W, then `(1 + cos(pi (num_cycles p mod 1))) / 2`. Range: [0, 1].
 
-    The decay is `num_cycles` half cosines from 1 to 0. Each one restarts at the peak.
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        num_cycles: Half cosines from 1 to 0; each one restarts at the peak.
 
     Source: equals `transformers.get_cosine_with_hard_restarts_schedule_with_warmup` (SGDR, Loshchilov & Hutter 2017).
 
@@ -119,8 +127,12 @@ def polynomial(
 ) -> Schedule:
     """`t / W` for t < W, then `(1 - e) (1 - p) ** power + e`, e = `lr_end / peak_lr`. Range: [e, 1] after warmup.
 
-    `lr_end` is the learning rate at T, not a share of the peak. A power of 1 is linear, as in fairseq; a larger power
-    decays sooner.
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        peak_lr: Peak learning rate.
+        lr_end: Learning rate at T, not a share of the peak.
+        power: Power of the decay; 1 is linear, as in fairseq, and a larger one decays sooner.
 
     Source: equals `transformers.get_polynomial_decay_schedule_with_warmup`.
 
@@ -146,8 +158,12 @@ class _InverseSqrt:
 def inverse_sqrt(*, warmup_steps: int, total_steps: int, timescale: int | None = None) -> Schedule:
     """`t / W` for t < W, then `sqrt(s / (t - W + s))`, s = `timescale`. Range: (0, 1] after warmup.
 
-    s is a number of updates. Its default is W, or 10,000 if W is 0. With s = W the decay is `sqrt(W / t)`, which does
-    not depend on T, so training can be continued.
+    With s = W the decay is `sqrt(W / t)`, which does not depend on T, so training can be continued.
+
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        timescale: s, in updates: a longer one decays more slowly. Null means `warmup_steps`, or 10,000 if that is 0.
 
     Source: equals `transformers.get_inverse_sqrt_schedule`, which took it from big_vision. `sqrt(W / t)` is the
     Transformer's schedule (Vaswani et al. 2017).
@@ -175,7 +191,12 @@ def exponentialramp(*, warmup_steps: int, total_steps: int, ramp_start: float = 
     """`ramp_start ** (1 - t / (T - 1))`: from `ramp_start` at the first update to 1 at the last.
 
     Range: [ramp_start, 1]. A run of one update uses the peak. Each update multiplies the rate by the same factor, so
-    one run shows at which rate training breaks. The schedule has neither warmup nor decay: `warmup_steps` must be 0.
+    one run shows at which rate training breaks. The schedule has neither warmup nor decay.
+
+    Args:
+        warmup_steps: Must be 0.
+        total_steps: T.
+        ramp_start: Share of the peak at the first update, in (0, 1].
 
     Source: the range test of Smith 2017, on a logarithmic axis.
 

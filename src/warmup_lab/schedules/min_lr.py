@@ -39,6 +39,13 @@ def linear_with_min_lr(
 ) -> Schedule:
     """`t / W` for t < W, then `f + (1 - f) (1 - p)`: linear from 1 to f at T. Range: [f, 1] after warmup.
 
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        peak_lr: Peak learning rate.
+        min_lr: Learning rate at the end. Set this or `min_lr_rate`.
+        min_lr_rate: Share of the peak at the end if `min_lr` is null; if both are, 0.1.
+
     Source: after the warmup it equals `torch.optim.lr_scheduler.LinearLR` from 1 to f over T - W updates.
 
     >>> schedule = linear_with_min_lr(warmup_steps=2, total_steps=10, peak_lr=1e-3, min_lr_rate=0.2)
@@ -60,7 +67,13 @@ def cosine_with_min_lr(
 ) -> Schedule:
     """`t / W` for t < W, then `f + (1 - f) (1 + cos(2 pi num_cycles p)) / 2`. Range: [f, 1] after warmup.
 
-    The default of 0.5 cycles is half a wave, from 1 to f at T.
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        peak_lr: Peak learning rate.
+        num_cycles: Waves of the cosine decay; 0.5 falls once, to the end of the run.
+        min_lr: Learning rate at the end. Set this or `min_lr_rate`.
+        min_lr_rate: Share of the peak at the end if `min_lr` is null; if both are, 0.1.
 
     Source: equals `transformers.get_cosine_with_min_lr_schedule_with_warmup`.
 
@@ -96,6 +109,15 @@ def cosine_warmup_with_min_lr(  # noqa: PLR0913 - the keywords are the schedule'
 
     With `warmup_lr_rate` = r the warmup is `r + (1 - r) t / (W - 1)`. Both warmups are linear but count the updates in
     their own way. A shape set by `scheduler.warmup` replaces them.
+
+    Args:
+        warmup_steps: W.
+        total_steps: T.
+        peak_lr: Peak learning rate.
+        num_cycles: Waves of the cosine decay; 0.5 falls once, to the end of the run.
+        min_lr: Learning rate at the end. Set this or `min_lr_rate`.
+        min_lr_rate: Share of the peak at the end if `min_lr` is null; if both are, 0.1.
+        warmup_lr_rate: Share of the peak at the first update, in [0, 1). Null means 1 / `warmup_steps`.
 
     Source: equals `transformers.get_cosine_with_min_lr_schedule_with_warmup_lr_rate`.
 

@@ -51,13 +51,15 @@ def warmup_stable_decay(  # noqa: PLR0913 - the keywords are the schedule's opti
     Args:
         warmup_steps: W.
         total_steps: T.
-        num_decay_steps: D. Default: 20 % of T, as Hägele et al. used, or what the warmup leaves if that is less.
-        num_stable_steps: Updates at 1. Default: all that remain. If the decay ends before T, the rate stays at f.
-        warmup_type: `linear`, `cosine` or `1-sqrt`, as in transformers. `scheduler.warmup` has more shapes.
-        decay_type: d. `linear` is 1 - q, `cosine` is (1 + cos(2 pi num_cycles q)) / 2, and `1-sqrt` is 1 - sqrt(q),
-            which Hägele et al. 2024 found best.
-        min_lr_ratio: f, in [0, 1).
-        num_cycles: Waves of the cosine decay; 0.5 falls from 1 to 0.
+        num_decay_steps: D, updates of the decay. Default: 20 % of T, as Hägele et al. used, or what the warmup leaves.
+        num_stable_steps: Updates at the peak. Default: all that remain. If the decay ends before T, the rate stays at
+            f.
+        warmup_type: Shape of the warmup: `linear`, `cosine` or `1-sqrt`, as in transformers. `scheduler.warmup` has
+            more shapes.
+        decay_type: Shape d of the decay. `linear` is 1 - q, `cosine` is (1 + cos(2 pi num_cycles q)) / 2, and `1-sqrt`
+            is 1 - sqrt(q), which Hägele et al. 2024 found best.
+        min_lr_ratio: f, the share of the peak at the start and at the end, in [0, 1).
+        num_cycles: Waves of the cosine decay; 0.5 falls once, to the end of the run.
 
     Source: equals `transformers.get_wsd_schedule`. MiniCPM (Hu et al. 2024) introduced the name; new runs can branch
     off the plateau. The decay is from Hägele et al. 2024.

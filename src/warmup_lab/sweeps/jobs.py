@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmup_lab.comparison import arm_names, resolve_reference
 from warmup_lab.config import ConfigError, RunConfig
 from warmup_lab.runs import finished_result, remove_result
 from warmup_lab.system import train_program, write_json
@@ -42,19 +43,33 @@ def check_cells(cells: Sequence[Sequence[str]], plan_cell: PlanCell) -> tuple[li
     """One job a cell, and the configuration of the last cell.
 
     Raises:
-        ConfigError: cells are invalid; the message lists them.
+        ConfigError: cells are invalid; the message lists them, unless all are invalid for one reason.
     """
     jobs, problems = [], []
+    messages: set[str] = set()
     for cell in cells:
         try:
             plan = plan_cell(cell)
             jobs.append(Job(list(cell), plan.run_id, plan.name, plan.arm_id, plan.strategy(), plan.requested_warmup))
         except ConfigError as error:
             problems.append(f"{' '.join(cell)}: {error}")
+            messages.add(str(error))
+    if len(problems) == len(cells) and len(messages) == 1:
+        raise ConfigError(messages.pop())
     if problems:
         shown = "\n  ".join(problems[:5] + ([f"and {len(problems) - 5} more"] if len(problems) > 5 else []))
         raise ConfigError(f"{len(problems)} of {len(cells)} cells cannot be run, so nothing is trained:\n  {shown}")
     return jobs, plan.config
+
+
+def check_reference(jobs: Sequence[Job], reference: str | None) -> None:
+    """Checks before anything is trained that `compare.reference` is an arm of `jobs`, which are all arms of the sweep.
+
+    Raises:
+        ConfigError: no arm has that name, or several do.
+    """
+    if reference is not None:
+        resolve_reference(reference, list(arm_names([asdict(job) for job in jobs]).values()))
 
 
 def unique_jobs(jobs: Sequence[Job]) -> list[Job]:

@@ -129,7 +129,7 @@ def _seed_of(cell: Sequence[str]) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ConfigError(f"seed={text}: must be of type int") from None
+        raise ConfigError(f"seed={text}: must be a whole number") from None
 
 
 def _without_seed(overrides: Sequence[str]) -> tuple[str, ...]:

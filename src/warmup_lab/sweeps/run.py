@@ -15,16 +15,18 @@ from typing import Any
 from warmup_lab.comparison import count
 from warmup_lab.config import RunConfig
 from warmup_lab.runs import finished_result, read_result
-from warmup_lab.sweeps.cells import CellSource
+from warmup_lab.sweeps.cells import CellSource, Grid
 from warmup_lab.sweeps.jobs import (
     Job,
     PlanCell,
     check_cells,
+    check_reference,
     remove_results,
     unfinished_jobs,
     unique_jobs,
     write_job_list,
 )
+from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.progress import SweepProgress
 from warmup_lab.sweeps.stopping import SweepInterrupted, SweepStop, UntilStopped
 from warmup_lab.system import sweep_lock
@@ -63,6 +65,8 @@ def run_sweep(
     """
     batch = source.ask()
     jobs, config = check_cells(batch, plan_cell)
+    if isinstance(source, Grid | LookByLook):  # other sources give more arms later
+        check_reference(jobs, config.compare.reference)
     all_jobs: list[Job] = []
     with sweep_lock(directory):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +42,7 @@ class CheckedSweeper(Sweeper):
         loader = CellLoader(hydra_context.config_loader)
         self._context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
         self._config = config
+        self._warned: set[str] = set()
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=SweepTask(task_function), config=config
         )
@@ -69,7 +71,11 @@ class CheckedSweeper(Sweeper):
     def _plan_cell(self, overrides: Sequence[str]) -> Plan:
         """The plan of one cell, composed in the same way as for its job."""
         cell = self._context.config_loader.load_sweep_config(self._config, list(overrides))
-        return make_plan(resolve(cell, multirun=True), multirun=True)
+        plan = make_plan(resolve(cell, multirun=True), multirun=True)
+        for warning in set(plan.warnings) - self._warned:
+            print(f"warning: {warning}", file=sys.stderr)
+            self._warned.add(warning)
+        return plan
 
 
 class GridMultirun(CheckedSweeper):
