@@ -226,10 +226,11 @@ def test_a_run_of_trainer_and_one_of_ours_have_the_same_points(
         assert list(points(ours, metric)) == list(range(1, 21))
         assert points(ours, metric) == pytest.approx(points(theirs, metric), abs=tolerance)
     assert points(ours, "train/epoch") == pytest.approx(points(theirs, "train/epoch"))
-    assert list(points(ours, "eval/loss")) == [5, 10, 15, 20]
-    for metric in ("eval/loss", "eval/accuracy"):
-        assert points(ours, metric) == pytest.approx(points(theirs, metric), abs=1e-5)
-        assert runs[plan.name].summary[metric] == pytest.approx(runs["trainer"].summary[metric], abs=1e-5)
+    one_example = 1 / 40  # of the validation data, whose two logits may be equal up to rounding
+    for metric, tolerance in (("eval/loss", 1e-5), ("eval/accuracy", 1.01 * one_example)):
+        assert list(points(ours, metric)) == [5, 10, 15, 20]
+        assert points(ours, metric) == pytest.approx(points(theirs, metric), abs=tolerance)
+        assert runs[plan.name].summary[metric] == points(ours, metric)[20]
     shared = set(runs["trainer"].summary) & set(runs[plan.name].summary)
     assert shared >= {"train/loss", "train/learning_rate", "train/epoch", "train/global_step", "train_runtime"}
     capfd.readouterr()

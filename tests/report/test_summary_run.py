@@ -6,7 +6,14 @@ from report_files import arm_of
 
 from warmup_lab.config.schema import TrackingConfig
 from warmup_lab.report.build import report_sweep
-from warmup_lab.report.summary_run import decisive_numbers, lr50_table, tags_of, verdict_table, warmup_series
+from warmup_lab.report.summary_run import (
+    decisive_numbers,
+    lr50_table,
+    recommended,
+    tags_of,
+    verdict_table,
+    warmup_series,
+)
 
 W0 = "warmuplinear-w0 (0 %) lr=0.003"
 ONE_LINE = {"schedulers": ("warmuplinear",), "lrs": (1e-3,)}
@@ -56,6 +63,13 @@ def test_lr50_table_has_one_row_a_line(comparison):
     assert row["lr50_low"] <= row["lr50"] <= row["lr50_high"]
     assert row["ratio"] == pytest.approx(row["lr50"] / table.loc[row["reference"], "lr50"])
     assert lr50_table({"lr_lines": []}).empty
+
+
+def test_recommended_lr_and_warmup_are_those_of_the_report(comparison):
+    section = comparison["recommendation"]
+    warmup_steps = section["warmup"]["steps"]
+    assert recommended(section) == {"lr": section["lr"], "warmup_steps": warmup_steps, "decided": section["decided"]}
+    assert recommended({"lr": None, "warmup": None, "decided": False})["warmup_steps"] is None
 
 
 def test_tags_name_what_the_sweep_trained(comparison):

@@ -66,9 +66,9 @@ def test_without_readable_files_the_name_is_that_of_the_plan(tmp_path: Path, con
 # -------------------------------------------------------------------------------------------------------------- sweep
 
 
-def names_in_sweep(directory: Path, *cells: list[str]) -> list[str]:
+def names_in_sweep(directory: Path, *cells: list[str], command: str = "python train.py -m") -> list[str]:
     jobs: list[dict[str, Any]] = [{"run_id": f"run{index}", "overrides": cell} for index, cell in enumerate(cells)]
-    (directory / "sweep.json").write_text(json.dumps({"jobs": jobs}))
+    (directory / "sweep.json").write_text(json.dumps({"command": command, "jobs": jobs}))
     return [run_name(NAME, directory / job["run_id"], in_sweep=True) for job in jobs]
 
 
@@ -82,5 +82,7 @@ def test_a_run_of_a_sweep_has_what_the_sweep_varied(tmp_path: Path) -> None:
     assert names_in_sweep(tmp_path, *cells) == [f"{NAME} {cell[3]}" for cell in cells]
 
 
-def test_a_search_that_has_one_run_so_far_names_it_by_all_it_set(tmp_path: Path) -> None:
-    assert names_in_sweep(tmp_path, ["model.dropout=0.1", "seed=0"]) == [f"{NAME} model.dropout=0.1"]
+def test_the_first_run_of_a_search_has_the_keys_that_are_searched(tmp_path: Path) -> None:
+    command = "python train.py -m hydra/sweeper=optuna task=sst2 'model.dropout=interval(0, 0.3)' batch_size=8,16"
+    cell = ["task=sst2", "model.dropout=0.1", "batch_size=8", "seed=0"]
+    assert names_in_sweep(tmp_path, cell, command=command) == [f"{NAME} model.dropout=0.1 batch_size=8"]

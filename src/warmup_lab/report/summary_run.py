@@ -34,7 +34,12 @@ def log_summary(
         series=warmup_series(comparison),
         figures=pictures,
         files=[path for name in FILES if (path := directory / name).is_file()],
-        summary={"headline": comparison["headline"], "counts": counts, **decisive_numbers(comparison)},
+        summary={
+            "headline": comparison["headline"],
+            "recommendation": recommended(comparison["recommendation"]),
+            "counts": counts,
+            **decisive_numbers(comparison),
+        },
         tags=tags_of(comparison),
         notes=comparison["headline"],
     )
@@ -96,6 +101,12 @@ def tags_of(comparison: Mapping[str, Any]) -> tuple[str, ...]:
     """`summary`, and the tasks, models, optimizers and schedulers of the sweep, as its runs have them."""
     counts, schedulers = comparison["counts"], [arm["scheduler"] for arm in comparison["arms"]]
     return tuple(dict.fromkeys(("summary", *counts["task"], *counts["model"], *counts["optimizer"], *schedulers)))
+
+
+def recommended(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The recommended lr and warmup, None where there is none, and whether tests decided them."""
+    warmup = section["warmup"] or {}
+    return {"lr": section["lr"], "warmup_steps": warmup.get("steps"), "decided": section["decided"]}
 
 
 def decisive_numbers(comparison: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

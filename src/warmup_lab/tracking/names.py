@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -31,6 +33,7 @@ _WITHOUT_EFFECT = {
     "save_model", "device", "num_threads",
 }  # fmt: skip
 """Keys and sections that do not change what is learned."""
+_SEVERAL_VALUES = re.compile(r"=.*[,(]")
 
 
 def history_row(row: Row, steps_per_epoch: int | None) -> dict[str, float | int | None]:
@@ -75,15 +78,19 @@ def _set_by_command(directory: Path) -> list[str]:
 
 
 def _varied_in_sweep(directory: Path) -> list[str]:
-    """The overrides of a run whose keys have several values in the job list of its sweep."""
-    jobs = json.loads((directory.parent / "sweep.json").read_text(encoding="utf-8"))["jobs"]
-    own: list[str] = next(job["overrides"] for job in jobs if job["run_id"] == directory.name)
+    """The overrides of a run whose keys have several values in the job list of its sweep.
+
+    A search starts with one run, which does not differ from others yet: its keys are those that the command searches.
+    """
+    listing = json.loads((directory.parent / "sweep.json").read_text(encoding="utf-8"))
+    own: list[str] = next(job["overrides"] for job in listing["jobs"] if job["run_id"] == directory.name)
     values: dict[str, set[str]] = {}
-    for job in jobs:
+    for job in listing["jobs"]:
         for text in job["overrides"]:
             values.setdefault(_key(text), set()).add(text)
-    # A search by Optuna starts with one run, which cannot differ from others yet.
-    return [text for text in own if _adds_to_name(text) and (len(values[_key(text)]) > 1 or len(jobs) == 1)]
+    varied = {key for key, found in values.items() if len(found) > 1}
+    searched = {_key(word) for word in shlex.split(listing["command"]) if _SEVERAL_VALUES.search(word)}
+    return [text for text in own if _adds_to_name(text) and _key(text) in (varied or searched)]
 
 
 def _key(override: str) -> str:
