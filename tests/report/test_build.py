@@ -204,7 +204,7 @@ def test_figures_that_no_longer_apply_are_deleted(tmp_path):
 def test_sweep_without_evidence_gets_no_verdict(arguments, tmp_path, capsys):
     found = report_sweep(make_sweep(tmp_path / "study", **arguments))
     values = {arm["verdict"]["value"] for arm in found["arms"]}
-    assert values <= {"reference", "no_reference", "inconclusive", "both_fail"}
+    assert values <= {"reference", "no_reference", "inconclusive", "both_fail", "preliminary"}
     page = (tmp_path / "study" / "report.html").read_text()
     assert found["headline"] in page.replace("&#39;", "'")
     assert found["headline"] in capsys.readouterr().out
@@ -219,7 +219,7 @@ def test_runs_that_did_not_finish_are_named_with_the_reason(tmp_path, capsys):
     found = report_sweep(make_sweep(tmp_path / "study", **ONE_LINE, outcome=outcome))
     (error,) = found["errors"]
     assert (error["arm"], error["seed"], error["error"]) == ("warmuplinear-w3 (2 %)", 2, "RuntimeError: out of memory")
-    assert "1 run did not finish and is excluded" in " ".join(found["summary"])
+    assert "1 run ended in an error and is excluded" in " ".join(found["summary"])
     said = capsys.readouterr().out
     assert f"{error['run_id']} (warmuplinear-w3 (2 %), seed 2): RuntimeError: out of memory" in said
     assert "RuntimeError: out of memory" in (tmp_path / "study" / "report.html").read_text()

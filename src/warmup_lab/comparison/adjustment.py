@@ -60,6 +60,9 @@ class Adjusted:
     failure_trend: float | None
 
 
+NOTHING = Adjusted({}, {}, {}, {}, None, None)
+
+
 def adjust(looks: Looks, design: Design, *, has_margin: bool) -> Adjusted:
     """Sequential p-values over the looks, adjusted in two families: trends, and pairs (see `families`).
 
@@ -68,7 +71,7 @@ def adjust(looks: Looks, design: Design, *, has_margin: bool) -> Adjusted:
     hypotheses are others, and is adjusted by Holm over all pairs.
     """
     if not looks.tests:
-        return Adjusted({}, {}, {}, {}, None, None)
+        return NOTHING
     first = looks.tests[0]
     pairs = dict(design.pairs)
     waits = {row: first.metric[row].num_pairs < MIN_PAIRS for row in pairs}

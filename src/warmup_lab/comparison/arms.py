@@ -57,6 +57,9 @@ class ArmSummary(Arm):
     num_runs: int
     num_learned: int
     num_errors: int
+    """Runs that ended in an error."""
+    num_unfinished: int
+    """Runs without a result so far."""
     num_without_metric: int
     """Runs that learned and have no finite metric."""
     failed: Rate

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from warmup_lab.comparison.build import comparable_runs, stated_question
 from warmup_lab.comparison.evidence import Design, make_design
 from warmup_lab.comparison.naming import arm_names
 from warmup_lab.comparison.paired_metrics import reference_arms
 from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.question import comparable_runs, stated_question
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.statistics import ALPHA
 from warmup_lab.comparison.table import read_sweep

@@ -17,12 +17,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.adjustment import Adjusted, Looks, adjust, look_paths, with_repeated_intervals
+from warmup_lab.comparison.adjustment import NOTHING, Adjusted, Looks, adjust, look_paths, with_repeated_intervals
 from warmup_lab.comparison.arms import ArmSummary
 from warmup_lab.comparison.evidence import Design, complete_seeds, evidence, make_design
 from warmup_lab.comparison.headline import headline
 from warmup_lab.comparison.lr_range import log_lr50, usable_lr
 from warmup_lab.comparison.outcomes import metric_kind
+from warmup_lab.comparison.preliminary import (
+    complete_blocks,
+    counted_runs,
+    next_look_note,
+    preliminary_headline,
+    preliminary_sentence,
+    without_p,
+)
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.sentences import (
     before_first_look,
@@ -38,14 +46,21 @@ from warmup_lab.comparison.verdicts import Comparison, Level, LookPath, LrLine, 
 def compare(runs: pd.DataFrame, question: Question) -> Comparison:
     """Every arm of `runs`, a table with one row per run (see `read_runs`), against its reference.
 
+    The last look without an `unfinished` run decides. If there is none, the `counted_runs` give estimates without a
+    verdict; they need the rows in the order in which the runs started.
+
     ValueError names a column or an arm that does not fit.
     """
     table = read_runs(runs, question.metric)
     design = make_design(table.arms, question.reference)
     planned, reached = question.looks_at(len(table.seeds))
-    tables = tuple(table.at(table.seeds[:look]) for look in reached)
+    complete = tuple(look for look in reached if not table.at(table.seeds[:look]).unfinished.any())
+    preliminary = not complete and bool(table.unfinished.any())
+    if preliminary:
+        table = read_runs(counted_runs(runs), question.metric)
+    tables = (table,) if preliminary else tuple(table.at(table.seeds[:look]) for look in complete)
     looks = Looks(planned, tables, tuple(evidence(seen, design, question) for seen in tables))
-    adjusted = adjust(looks, design, has_margin=question.margin is not None)
+    adjusted = NOTHING if preliminary else adjust(looks, design, has_margin=question.margin is not None)
     used = tables[-1] if tables else table
     arms = tuple(used.summary(row) for row in range(len(table.arms)))
     found = Comparison(
@@ -56,14 +71,30 @@ def compare(runs: pd.DataFrame, question: Question) -> Comparison:
         arms=arms,
         verdicts=tuple(_verdict(row, arms, design, looks, adjusted, question) for row in range(len(arms))),
         trends=_trends(looks, adjusted, design),
-        levels=_levels(used, design, question),
+        levels=_levels(complete_blocks(used, design.strata) if preliminary else used, design, question),
         lr_lines=_lr_lines(used, looks, adjusted, design),
         looks=planned if question.looks else (),
-        look=reached[-1] if reached else 0,
+        look=complete[-1] if complete else 0,
         failure_margin=question.failure_margin,
-        path=_path(looks, design, arms, question),
+        path=() if preliminary else _path(looks, design, arms, question),
+        preliminary=preliminary,
     )
-    return replace(found, headline=headline(found))
+    if preliminary:
+        return with_headline(_estimates_alone(found))
+    found = with_headline(found)
+    return replace(found, headline=found.headline + next_look_note(table, found.look)) if complete else found
+
+
+def with_headline(found: Comparison) -> Comparison:
+    """The comparison with the headline that follows from its numbers."""
+    return replace(found, headline=preliminary_headline(found) if found.preliminary else headline(found))
+
+
+def _estimates_alone(found: Comparison) -> Comparison:
+    """Without p-values, and with levels only if each has runs."""
+    lines = [replace(line, ratio=replace(line.ratio, p_value=None)) if line.ratio else line for line in found.lr_lines]
+    levels = found.levels if all(level.failed.total for level in found.levels) else ()
+    return replace(found, lr_lines=tuple(lines), levels=levels)
 
 
 def _path(looks: Looks, design: Design, arms: Sequence[ArmSummary], question: Question) -> tuple[LookPath, ...]:
@@ -102,6 +133,9 @@ def _verdict(
         p_failed_holm=adjusted.failures.get(row),
         excess_failures=_excess(arm, reference),
     )
+    if looks.tables[-1].unfinished.any():
+        verdict = replace(verdict, value="preliminary", test=without_p(test), learned=None)
+        return replace(verdict, sentence=preliminary_sentence(verdict, arm, reference, question.metric))
     value = _value(verdict, arm, reference, question)
     reason = reason_undecided(verdict, arm, reference, question) if value == "inconclusive" else None
     verdict = replace(verdict, value=value, reason=reason)

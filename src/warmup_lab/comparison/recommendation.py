@@ -186,7 +186,7 @@ def _sentence(arm: Arm, open_: _Open, *, swept: bool, varied: tuple[bool, bool])
 
 
 def _preliminary(found: Comparison) -> list[str]:
-    total, missing = sum(arm.num_runs for arm in found.arms), sum(arm.num_errors for arm in found.arms)
+    total, missing = sum(arm.num_runs for arm in found.arms), sum(arm.num_unfinished for arm in found.arms)
     return [f"Preliminary: {total - missing} of {count(total, 'run')} ended."] if missing else []
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison.outcomes import metric_kind
-from warmup_lab.comparison.run_table import RunTable, read_runs
+from warmup_lab.comparison.preliminary import counted_runs
+from warmup_lab.comparison.run_table import UNFINISHED, RunTable, read_runs
 from warmup_lab.comparison.statistics import Floats, Rate, mean_interval, wilson
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.comparison.verdicts import Comparison
@@ -22,20 +23,37 @@ _SHOWN = ("train_", "eval_", "whole/", "matched/", "early/roughness")
 
 
 def counts_section(runs: pd.DataFrame, primary: Comparison) -> dict[str, Any]:
-    """Numbers of runs, arms and seeds, failure rates, and the values of each setting."""
-    finished = runs[runs["status"].map(is_finished).astype(bool)]
+    """Numbers of runs, arms and seeds, failure rates, and the values of each setting.
+
+    `learned`, `failed` and `diverged` are those of the runs that count. `early` runs have ended and do not count yet
+    (see `preliminary`). With `errors` and `unfinished`, they add up to `runs`.
+    """
+    finished = _finished(counted_runs(runs))
     num_diverged = int((finished["status"] == "diverged").sum())
     num_failed = int((finished["failed_to_learn"].astype(bool) | (finished["status"] == "diverged")).sum())
     return {
         "runs": len(runs),
         "arms": len(primary.arms),
         "seeds": int(runs["seed"].nunique()),
-        "errors": len(runs) - len(finished),
+        "errors": int((runs["status"] == "error").sum()),
+        "unfinished": int((runs["status"] == UNFINISHED).sum()),
+        "early": len(_finished(runs)) - len(finished),
         "learned": len(finished) - num_failed,
         "failed": rate_section(wilson(num_failed, len(finished))),
         "diverged": rate_section(wilson(num_diverged, len(finished))),
         **{name: sorted(runs[name].unique().tolist()) for name in ("task", "model", "optimizer", "total_steps", "lr")},
     }
+
+
+def left_out_rows(runs: pd.DataFrame, status: str) -> list[dict[str, Any]]:
+    """The runs with this status, and why they have no result."""
+    names = ["run_id", "arm", "seed", "error"]
+    rows: list[dict[str, Any]] = runs.loc[runs["status"] == status, names].to_dict("records")  # type: ignore[assignment]
+    return rows
+
+
+def _finished(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["status"].map(is_finished).astype(bool)]
 
 
 def rate_section(rate: Rate) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from warmup_lab.runs import FINISHED, is_finished
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
-STATUSES = (*FINISHED, "error")
+UNFINISHED = "unfinished"
+"""Status of a run without a result: it was interrupted, or it has not started."""
+STATUSES = (*FINISHED, "error", UNFINISHED)
 SETTINGS_OF_ARM = ("scheduler", "warmup_steps", "total_steps", "lr")
 REQUIRED_COLUMNS = ("arm", *SETTINGS_OF_ARM, "seed", "status", "failed_to_learn")
 OPTIONAL_SETTINGS = ("warmup", "task", "model", "optimizer", "setting")
@@ -40,6 +42,8 @@ class RunTable:
     failed: Flags
     """Finished, but diverged or failed to learn."""
     diverged: Flags
+    unfinished: Flags
+    """Present, but without a result. A run that ended in an error is neither this nor finished."""
     guess_loss: Floats
     """Loss of guessing (H, entropy of the training labels, nats), NaN if unknown."""
     guess_accuracy: Floats
@@ -64,7 +68,7 @@ class RunTable:
     def at(self, seeds: Sequence[int]) -> RunTable:
         """The same arms at some of the seeds."""
         keep = np.isin(self.seeds, seeds)
-        names = ("values", "present", "finished", "failed", "diverged", "guess_loss", "guess_accuracy")
+        names = ("values", "present", "finished", "failed", "diverged", "unfinished", "guess_loss", "guess_accuracy")
         kept = tuple(seed for seed in self.seeds if seed in seeds)
         return replace(self, seeds=kept, **{name: getattr(self, name)[:, keep] for name in names})
 
@@ -82,15 +86,17 @@ class RunTable:
     def summary(self, row: int) -> ArmSummary:
         """Counts, rates and mean of one arm."""
         arm, values = self.arms[row], self.values[row, self.usable[row]]
-        num_runs, num_finished, num_failed, num_diverged = (
-            int(flags[row].sum()) for flags in (self.present, self.finished, self.failed, self.diverged)
+        num_runs, num_finished, num_failed, num_diverged, num_unfinished = (
+            int(flags[row].sum())
+            for flags in (self.present, self.finished, self.failed, self.diverged, self.unfinished)
         )
         return ArmSummary(
             **vars(arm),
             warmup_percent=100 * arm.warmup_steps / arm.total_steps,
             num_runs=num_runs,
             num_learned=num_finished - num_failed,
-            num_errors=num_runs - num_finished,
+            num_errors=num_runs - num_finished - num_unfinished,
+            num_unfinished=num_unfinished,
             num_without_metric=num_finished - num_failed - values.size,
             failed=wilson(num_failed, num_finished),
             diverged=wilson(num_diverged, num_finished),
@@ -192,9 +198,10 @@ def _fill(runs: pd.DataFrame, values: Floats, arms: tuple[Arm, ...], seeds: tupl
     diverged = present & has_diverged[grid]
     finished = present & has_finished[grid]
     failed = finished & (diverged | not_learned[grid])
+    unfinished = present & (runs["status"] == UNFINISHED).to_numpy(dtype=bool)[grid]
     numbers = (values, _optional(runs, "guess_loss"), _optional(runs, "guess_accuracy"))
     spread, guess_loss, guess_accuracy = (np.where(present, column[grid], np.nan) for column in numbers)
-    return RunTable(arms, seeds, spread, present, finished, failed, diverged, guess_loss, guess_accuracy)
+    return RunTable(arms, seeds, spread, present, finished, failed, diverged, unfinished, guess_loss, guess_accuracy)
 
 
 def _optional(runs: pd.DataFrame, column: str) -> Floats:

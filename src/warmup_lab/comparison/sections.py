@@ -20,7 +20,7 @@ from warmup_lab.comparison.sequential import nominal_levels
 from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS
 from warmup_lab.comparison.variance import split_variance
 from warmup_lab.comparison.verdicts import Comparison, Question
-from warmup_lab.metrics import smaller_is_better, title_and_unit
+from warmup_lab.metrics import ROUGHNESS, smaller_is_better, title_and_unit
 
 
 def looks_section(primary: Comparison) -> dict[str, Any]:
@@ -40,9 +40,20 @@ def variance_section(runs: pd.DataFrame, question: Question, design: Design) -> 
     return None if found is None else found.to_dict() | {"metric": metric, "title": title_and_unit(metric)[0]}
 
 
-def secondary_section(runs: pd.DataFrame, metric: str, reference: str | None) -> dict[str, Any]:
-    """The verdicts on a metric that is not the primary one, without a margin."""
-    found = compare(runs, Question(metric, smaller_is_better(metric), reference=reference))
+NO_VERDICTS: dict[str, Any] = {"smallest_warmup": [], "own_best_lr": None, "variance": None, "oscillation": []}
+"""The sections that would judge runs before all have ended."""
+
+
+def secondary_sections(runs: pd.DataFrame, question: Question) -> list[dict[str, Any]]:
+    """The verdicts on the measures of roughness that are not the primary metric; exploratory."""
+    return [_secondary(runs, name, question) for name in ROUGHNESS if name != question.metric and name in runs]
+
+
+def _secondary(runs: pd.DataFrame, metric: str, question: Question) -> dict[str, Any]:
+    """The verdicts on a metric that is not the primary one, without a margin; with the planned looks of `question`."""
+    found = compare(
+        runs, Question(metric, smaller_is_better(metric), reference=question.reference, looks=question.looks)
+    )
     verdicts = [verdict.to_dict() for verdict in found.verdicts]
     headline = headline_sentence(ten_percent_subject(found.arms, found.verdicts), found.verdicts, metric)
     return {"metric": metric, "title": title_and_unit(metric)[0], "headline": headline, "verdicts": verdicts}
@@ -92,8 +103,8 @@ def largest_lr_rows(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:
 
 
 def _largest(group: Sequence[ArmSummary]) -> dict[str, Any]:
-    """`at_edge`: the largest lr is the largest that was tried, so the limit may be higher."""
-    tried = sorted(arm.lr for arm in group if arm.lr is not None and arm.failed.total)
-    good = [arm.lr for arm in group if arm.lr is not None and arm.failed.total and not arm.failed.count]
-    largest = max(good, default=None)
+    """Of arms whose runs have all ended. `at_edge`: it is the largest lr that was tried, so the limit may be higher."""
+    ended = [(arm.lr, arm) for arm in group if arm.lr is not None and arm.failed.total and not arm.num_unfinished]
+    tried = sorted(lr for lr, _ in ended)
+    largest = max((lr for lr, arm in ended if not arm.failed.count), default=None)
     return {"tried": tried, "lr": largest, "at_edge": bool(tried) and largest == tried[-1]}

@@ -25,6 +25,7 @@ from warmup_lab.comparison.sentences import (
     ten_percent_subject,
     undecided_sentence,
 )
+from warmup_lab.comparison.sequential import nominal_levels
 from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, holm, non_inferiority_p
 from warmup_lab.comparison.verdicts import PHRASES, Comparison, Question, Verdict
 from warmup_lab.metrics import smaller_is_better
@@ -77,9 +78,9 @@ def smallest_warmup_as_good_as_best(
     warmup passes if it is non-inferior to every other one, and so to the best, whichever that is (an intersection-union
     test, Berger 1982). It uses all seeds and needs 6.
 
-    Both apply Holm over the warmups tested. An arm that may fail more often by the failure margin does not pass,
-    whatever its loss.
-    The reference of `question` is not used.
+    Both apply Holm over the warmups tested, at 5 % or, with planned looks, at the level of the last one (`level_at`).
+    An arm that may fail more often by the failure margin does not pass, whatever its loss. The reference of `question`
+    is not used.
     """
     table = read_runs(runs, question.metric)
     return tuple(_smallest(table, rows, question, method) for rows in groups_over_length(table.arms))
@@ -102,13 +103,14 @@ def _smallest(table: RunTable, rows: list[int], question: Question, method: Meth
     reason = _why_untestable(table.at(choose), rows, best, blank)
     if reason is not None:
         return _unanswered(blank, reason)
+    level = level_at(question, len(table.seeds))
     tested = rows if best is None else rows[: rows.index(best) + 1]
     rivals = {row: rows if best is None or row == best else [best] for row in tested}
     p_holm = holm([_as_good_p(table.at(test), row, rivals[row], question) for row in tested])
     blank = replace(blank, p_holm=tuple(zip((table.arms[row].name for row in tested), p_holm, strict=True)))
     for row, p in zip(tested, p_holm, strict=True):
-        if p is not None and p < ALPHA:
-            return _answered(blank, table.arms[row], p)
+        if p is not None and p < level:
+            return _answered(blank, table.arms[row], p, level)
     if None in p_holm:
         return _unanswered(blank, f"too few of the {len(test)} seeds to test on ended in both arms: {TOO_FEW_PAIRS}")
     return _unanswered(blank, f"no warmup is shown to be as good as the best, within {blank.margin:g}")
@@ -157,9 +159,19 @@ def _unanswered(blank: SmallestWarmup, reason: str) -> SmallestWarmup:
     return replace(blank, reason=reason, sentence=smallest_unknown_sentence(blank.metric, reason))
 
 
-def _answered(blank: SmallestWarmup, arm: Arm, p: float) -> SmallestWarmup:
+def level_at(question: Question, num_seeds: int) -> float:
+    """5 %; with planned looks the p-value to reach at the last look within `num_seeds`, and 0 before the first."""
+    planned, reached = question.looks_at(num_seeds)
+    if question.looks is None:
+        return ALPHA
+    return nominal_levels(ALPHA, planned)[len(reached) - 1] if reached else 0.0
+
+
+def _answered(blank: SmallestWarmup, arm: Arm, p: float, level: float) -> SmallestWarmup:
     rival = f"the best, {blank.best}," if blank.best not in (None, arm.name) else "any other warmup"
     evidence = f"Holm-adjusted p {p:.2g}, {len(blank.seeds_to_test)} seeds"
+    if level != ALPHA:
+        evidence += f"; this look needs {level:.2g}"
     sentence = smallest_sentence(arm, rival, blank.metric, blank.margin, evidence)
     return replace(blank, warmup_steps=arm.warmup_steps, arm=arm.name, sentence=sentence)
 

@@ -109,18 +109,29 @@ def _matched_in(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
 
 
 def _what_failed(counts: dict[str, Any]) -> str:
-    failed, diverged, errors = counts["failed"], counts["diverged"], counts["errors"]
+    failed, diverged = counts["failed"], counts["diverged"]
     if not failed["total"]:
-        text = "No run finished"
+        text = "No run counts yet" if counts["early"] else "No run finished"
     elif not failed["count"]:
         text = "Every finished run learned"
     else:
         text = f"{failed['count']} of {count(failed['total'], 'finished run')} failed to learn"
         text += f", {diverged['count']} of them by diverging" if diverged["count"] else ""
-    left_out = (
-        f"; {count(errors, 'run')} did not finish and {'is' if errors == 1 else 'are'} excluded" if errors else ""
-    )
-    return f"{text}{left_out}."
+    return f"{text}{''.join(_left_out(counts))}."
+
+
+def _left_out(counts: dict[str, Any]) -> list[str]:
+    """Why runs do not count."""
+    errors, unfinished, early = counts["errors"], counts["unfinished"], counts["early"]
+    parts = []
+    if errors:
+        parts.append(f"; {count(errors, 'run')} ended in an error and {'is' if errors == 1 else 'are'} excluded")
+    if unfinished:
+        parts.append(f"; {count(unfinished, 'run')} {'has' if unfinished == 1 else 'have'} not ended")
+    if early:
+        why = "runs that diverge end first, so a run counts once a later one has made all of its updates"
+        parts.append(f"; {early} more ended and {'does' if early == 1 else 'do'} not count yet ({why})")
+    return parts
 
 
 def smallest_sentences(found: list[dict[str, Any]]) -> list[str]:

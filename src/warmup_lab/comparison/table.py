@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from warmup_lab.comparison.naming import arm_names, asked_warmups, varied_settings
+from warmup_lab.comparison.run_table import UNFINISHED
 from warmup_lab.config import ConfigError
 from warmup_lab.metrics import summarise
 from warmup_lab.runs import flat_metrics, is_finished, read_result
@@ -25,7 +26,7 @@ _LAST = ("guess_loss", "guess_accuracy", "error", "seconds")
 _UNREAD = ("step", "epoch", "grad_norm")
 """Columns of a trace that no report needs. It needs `lr`, `loss` and those of the probes."""
 _UNFINISHED: dict[str, Any] = {
-    "status": "error",
+    "status": UNFINISHED,
     "error": "interrupted, or not started: it left no result",
     "metrics": {},
     "speed": {},

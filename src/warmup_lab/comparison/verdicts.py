@@ -61,7 +61,8 @@ class Verdict(JsonRecord):
     arm: str
     reference: str | None
     value: str
-    """A key of `PHRASES`, or `reference` (it is the reference itself), or `no_reference`."""
+    """A key of `PHRASES`, or `reference` (it is the reference itself), `no_reference`, or `preliminary` (runs that the
+    verdict needs have not ended)."""
     sentence: str = ""
     reason: str | None = None
     """Why nothing can be concluded."""
@@ -158,6 +159,8 @@ class Comparison(JsonRecord):
     """Empty without planned looks."""
     failure_margin: float = 0.2
     """The largest difference of failure rates that does not matter."""
+    preliminary: bool = False
+    """Runs that the verdicts need have not ended: estimates only."""
 
     def verdict(self, name: str) -> Verdict:
         """The verdict on the arm with that name or alias. KeyError if there is none."""

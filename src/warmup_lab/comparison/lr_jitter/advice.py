@@ -40,19 +40,25 @@ def recommend(jitter_lr: float | None, why_none: str | None, trials: Sequence[Tr
     if there is no jitter lr.
     """
     if jitter_lr is None:
-        return _nothing(f"there is no jitter lr: {why_none}")
+        return no_recommendation(f"there is no jitter lr: {why_none}")
     if not any(trial.survived.total for trial in trials):
-        return _nothing("no run at a constant rate has confirmed the jitter lr")
+        return no_recommendation("no run at a constant rate has confirmed the jitter lr")
     low = sorted({trial.multiple for trial in trials if _within_margin(trial)}, reverse=True)
     pairs = [(_find(trials, "cold", multiple), _find(trials, "warmed", multiple)) for multiple in low]
     options = [pair for pair in pairs if any(trial and trial.all_survived for trial in pair)]
     if not options:
-        return _nothing(_why_nothing_survived(trials))
+        return no_recommendation(_why_nothing_survived(trials))
     best, why_smaller = _lowest_loss(options)
     chosen = _at_one_rate(*best, jitter_lr)
     smallest = bool(why_smaller) and chosen.multiple == low[-1]
     at_edge = ["It is the smallest rate that was tried: a still smaller one may end lower."] if smallest else []
-    cautions = (*at_edge, *_failures_below_margin(trials, chosen), *_survival_beyond(trials, jitter_lr))
+    above_guessing = _above_guessing(_used(*best))
+    cautions = (
+        *above_guessing,
+        *at_edge,
+        *_failures_below_margin(trials, chosen),
+        *_survival_beyond(trials, jitter_lr),
+    )
     return replace(chosen, lr_reason=chosen.lr_reason + why_smaller, cautions=cautions)
 
 
@@ -160,7 +166,8 @@ def _warmup_where_cold_survived(cold: Trial, warmed: Trial | None) -> tuple[int,
 # -------------------------------------------------------------------------------- no advice, and cautions
 
 
-def _nothing(reason: str) -> Recommendation:
+def no_recommendation(reason: str) -> Recommendation:
+    """None can be given, for this reason."""
     no_warmup = "No warmup can be recommended either."
     return Recommendation(None, None, None, f"No lr can be recommended, because {reason}.", no_warmup)
 
@@ -171,6 +178,20 @@ def _within_margin(trial: Trial) -> bool:
 
 def _find(trials: Sequence[Trial], start: Start, multiple: float) -> Trial | None:
     return next((trial for trial in trials if trial.start == start and trial.multiple == multiple), None)
+
+
+def _above_guessing(used: Trial) -> list[str]:
+    """A caution if the runs at the chosen rate end above the loss of guessing, on average over the survivors."""
+    losses = np.array(list(used.eval_loss.values()))
+    if used.guess_loss is None or not losses.size or losses.mean() <= used.guess_loss:
+        return []
+    interval = mean_interval(losses)
+    ends = f" [{interval[0]:.2g}, {interval[1]:.2g}]" if interval else ""
+    return [
+        f"At this lr the mean final evaluation loss is {losses.mean():.2g}{ends}, above that of guessing "
+        f"({used.guess_loss:.2g}): the runs overfit, or are overconfident. Training survives this rate, which does not "
+        "mean that the model generalises."
+    ]  # fmt: skip
 
 
 def _failures_below_margin(trials: Sequence[Trial], chosen: Recommendation) -> list[str]:

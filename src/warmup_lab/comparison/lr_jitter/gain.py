@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -63,6 +63,11 @@ def warmup_gain(trials: Sequence[Trial]) -> Gain:
         start: np.array([[seed in found[start, lr].survivors for seed in seeds] for lr in lrs]) for start in STARTS
     }
     return _judge(learned, lrs, seeds)
+
+
+def open_gain(gain: Gain, reason: str) -> Gain:
+    """The ratio and its interval without an answer."""
+    return replace(gain, answer="undecided", num_seeds_needed=None, reason=reason)
 
 
 def _unknown(reason: str) -> Gain:

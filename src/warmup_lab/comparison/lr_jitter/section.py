@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison import Sweep, Trace, log_median, mean_interval, wilson
-from warmup_lab.comparison.lr_jitter.advice import recommend
-from warmup_lab.comparison.lr_jitter.gain import warmup_gain
+from warmup_lab.comparison import UNFINISHED, Sweep, Trace, counted_runs, log_median, mean_interval, wilson
+from warmup_lab.comparison.lr_jitter.advice import no_recommendation, recommend
+from warmup_lab.comparison.lr_jitter.climb import climb_reason, loss_climb
+from warmup_lab.comparison.lr_jitter.gain import open_gain, warmup_gain
 from warmup_lab.comparison.lr_jitter.onset import Onset, bin_by_lr, find_onset, median_jitter_lr
-from warmup_lab.comparison.lr_jitter.sentences import (
-    Warmup,
-    definition,
-    gain_sentence,
-    headline,
-    jitter_sentence,
-    limits_sentence,
-    lr50_sentence,
-    ramp_sentence,
-)
-from warmup_lab.comparison.lr_jitter.survival import STARTS, Start, Trial, largest_surviving, nearest_multiple
+from warmup_lab.comparison.lr_jitter.progress import Progress, preliminary_headline, preliminary_sentences
+from warmup_lab.comparison.lr_jitter.sentences import Findings, definition, headline, sentences
+from warmup_lab.comparison.lr_jitter.survival import Start, Trial, nearest_multiple
 from warmup_lab.runs import is_finished
 from warmup_lab.system import to_json
 
 RAMP = "exponentialramp"
 _NUM_BINS = 16
+_NOT_ENDED = "runs have not ended"
 _SAME_IN_ALL_RAMPS = ["lr", "total_steps", "task", "model", "optimizer"]
 
 
@@ -36,41 +31,52 @@ def jitter_section(sweep: Sweep) -> dict[str, Any] | None:
 
     Cold runs are those of `constantlr`, warmed runs those of `warmupconstant` with a warmup above 0.
     """
-    runs = sweep.runs[sweep.runs["status"].map(is_finished).astype(bool)]
+    counted = counted_runs(sweep.runs)
+    runs = counted[counted["status"].map(is_finished).astype(bool)]
     ramps = _probed_ramps(runs, sweep.traces)
     if ramps.empty or len(ramps[_SAME_IN_ALL_RAMPS].drop_duplicates()) > 1 or ramps["seed"].duplicated().any():
         return None
     onsets = _onsets(ramps, sweep.traces)
+    total_steps, break_lrs = int(ramps["total_steps"].iloc[0]), _break_lrs(ramps, sweep.traces)
+    curves = _curves(ramps, sweep.traces)
+    climb = loss_climb(break_lrs, curves)
     jitter = median_jitter_lr(list(onsets.values()))
-    trials = _trials(runs, jitter.median) if jitter.median else []
-    largest = {start: largest_surviving(trials, start) for start in STARTS}
-    gain = warmup_gain(trials)
-    advice = recommend(jitter.median, jitter.reason, trials)
-    break_lrs = _break_lrs(ramps, sweep.traces)
-    total_steps = int(ramps["total_steps"].iloc[0])
-    warmup = Warmup(max((trial.warmup_steps for trial in trials), default=0), total_steps)
-    sentences = [gain_sentence(gain, warmup, sweep.command), lr50_sentence(gain, warmup)] if trials else []
-    sentences += [jitter_sentence(jitter)] if jitter.median is not None else []
-    sentences += [advice.lr_reason, advice.warmup_reason] if advice.lr is not None else []
-    sentences += advice.cautions
-    sentences += [limits_sentence(largest, trials), ramp_sentence(break_lrs, largest["cold"])] if trials else []
-    section = {
-        "headline": headline(advice, gain, warmup),
-        "sentences": [sentence for sentence in sentences if sentence],
+    if jitter.median is None and climb.is_usual:
+        jitter = replace(jitter, reason=climb_reason(climb, jitter, total_steps))
+    trials = _trials(counted, jitter.median) if jitter.median else []
+    found = Findings(jitter, trials, warmup_gain(trials), break_lrs, total_steps, sweep.command)
+    progress = _progress(counted)
+    if progress.num_unfinished:
+        advice, found = no_recommendation(_NOT_ENDED), replace(found, gain=open_gain(found.gain, _NOT_ENDED))
+        words = {"headline": preliminary_headline(found, progress), "sentences": preliminary_sentences(found, progress)}
+    else:
+        advice = recommend(jitter.median, jitter.reason, trials)
+        words = {"headline": headline(advice, found.gain, found.warmup), "sentences": sentences(advice, found)}
+    section = words | {
         "definition": definition(next(iter(onsets.values())), total_steps),
         "recommendation": advice,
         "jitter_lr": jitter,
-        "gain": gain,
-        "largest_lr": largest,
+        "gain": found.gain,
+        "largest_lr": found.largest,
         "ramp_break_lr": {"median": log_median(break_lrs), "seeds": break_lrs},
-        "trials": [_trial_row(trial) for trial in trials],
+        "climb": climb,
+        "trials": [_trial_row(trial) for trial in trials if trial.survived.total],
         "ramps": [
             {"run_id": run, "seed": int(seed), "break_lr": break_lr} | onset.to_dict()
             for (run, onset), seed, break_lr in zip(onsets.items(), ramps["seed"], break_lrs, strict=True)
         ],
-        "curves": _curves(ramps, sweep.traces),
+        "curves": curves,
     }
     return to_json(section)  # type: ignore[no-any-return]
+
+
+def _progress(counted: pd.DataFrame) -> Progress:
+    """How many runs count, of all runs and of the ramps."""
+    is_ramp, unfinished = counted["scheduler"] == RAMP, counted["status"] == UNFINISHED
+    finished = counted["status"].map(is_finished).astype(bool)
+    return Progress(
+        len(counted), int(finished.sum()), int(unfinished.sum()), int(is_ramp.sum()), int((is_ramp & unfinished).sum())
+    )
 
 
 # ---------------------------------------------------------------------------------------------- ramps
@@ -123,7 +129,7 @@ def _curves(ramps: pd.DataFrame, traces: Mapping[str, Trace]) -> list[dict[str, 
 
 
 def _trials(runs: pd.DataFrame, jitter_lr: float) -> list[Trial]:
-    """The constant rates in rising order, cold before warmed."""
+    """The constant rates in rising order, cold before warmed; also rates at which no run has ended."""
     cold = runs["scheduler"] == "constantlr"
     warmed = (runs["scheduler"] == "warmupconstant") & (runs["warmup_steps"] > 0)
     starts: dict[Start, pd.DataFrame] = {"cold": runs[cold], "warmed": runs[warmed]}
@@ -137,18 +143,21 @@ def _trials(runs: pd.DataFrame, jitter_lr: float) -> list[Trial]:
 
 def _trial(start: Start, runs: pd.DataFrame, jitter_lr: float) -> Trial:
     """The runs of one rate, one start and one warmup."""
-    lr = float(runs["lr"].iloc[0])
+    lr, finished = float(runs["lr"].iloc[0]), runs[runs["status"].map(is_finished).astype(bool)]
     good = runs[(runs["status"] == "completed") & ~runs["failed_to_learn"].astype(bool)]
+    guess_loss = runs["guess_loss"].dropna()
     losses = {int(seed): float(loss) for seed, loss in zip(good["seed"], good["eval_loss"], strict=True)}
     return Trial(
         start=start,
         lr=lr,
         multiple=nearest_multiple(lr, jitter_lr),
         warmup_steps=int(runs["warmup_steps"].iloc[0]),
-        survived=wilson(len(good), len(runs)),
+        survived=wilson(len(good), len(finished)),
         survivors=tuple(losses),
-        tried=tuple(map(int, runs["seed"])),
+        tried=tuple(map(int, finished["seed"])),
         eval_loss=losses,
+        num_unfinished=int((runs["status"] == UNFINISHED).sum()),
+        guess_loss=float(guess_loss.median()) if len(guess_loss) else None,
     )
 
 

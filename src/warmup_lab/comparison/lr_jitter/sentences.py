@@ -10,7 +10,7 @@ from warmup_lab.comparison import Interval, log_median, wilson
 from warmup_lab.comparison.lr_jitter.advice import Recommendation
 from warmup_lab.comparison.lr_jitter.gain import EFFECT, POWER, Gain
 from warmup_lab.comparison.lr_jitter.onset import CONFIDENCE, WINDOW_SHARE, JitterLr, Onset
-from warmup_lab.comparison.lr_jitter.survival import LargestLr, Start, Trial
+from warmup_lab.comparison.lr_jitter.survival import STARTS, LargestLr, Start, Trial, largest_surviving
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,40 @@ class Warmup:
     def words(self) -> str:
         """`10 % warmup`."""
         return f"{100 * self.steps / self.total_steps:.2g} % warmup"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the ramps and the constant rates show."""
+
+    jitter: JitterLr
+    trials: Sequence[Trial]
+    gain: Gain
+    break_lrs: Sequence[float | None]
+    """The lr at which each ramp broke."""
+    total_steps: int
+    command: str
+
+    @property
+    def warmup(self) -> Warmup:
+        """That of the warmed runs."""
+        return Warmup(max((trial.warmup_steps for trial in self.trials), default=0), self.total_steps)
+
+    @property
+    def largest(self) -> dict[Start, LargestLr]:
+        """The largest rate at which every run survived."""
+        return {start: largest_surviving(self.trials, start) for start in STARTS}
+
+
+def sentences(advice: Recommendation, found: Findings) -> list[str]:
+    """The sentences below the headline."""
+    gain, warmup, trials, largest = found.gain, found.warmup, found.trials, found.largest
+    parts = [gain_sentence(gain, warmup, found.command), lr50_sentence(gain, warmup)] if trials else []
+    parts += [jitter_sentence(found.jitter)] if found.jitter.median is not None else []
+    parts += [advice.lr_reason, advice.warmup_reason] if advice.lr is not None else []
+    parts += advice.cautions
+    parts += [limits_sentence(largest, trials), ramp_sentence(found.break_lrs, largest["cold"])] if trials else []
+    return [part for part in parts if part]
 
 
 def headline(advice: Recommendation, gain: Gain, warmup: Warmup) -> str:
@@ -146,7 +180,8 @@ def definition(onset: Onset, total_steps: int) -> str:
         f"A window of {100 * WINDOW_SHARE:.0f} % of the probed updates ({onset.window_size}) slides over the ramp's "
         f"{total_steps} updates. It stands out if the one-sided {100 * CONFIDENCE:g} % lower Wilson bound of its share "
         "of overshoots is above the one-sided upper bound of the low-lr share, which is that of the calmest quarter of "
-        f"the ramp before it ({onset.low_total} probed updates). The jitter starts at the first overshoot of the first "
-        "such window. If the share is constant, at most 5 % of ramps raise a false alarm (simulated). A run survives "
-        "if it neither diverges nor fails to learn."
+        f"the ramp before it ({onset.low_total} probed updates). The jitter starts where that share most likely rose: "
+        "the most likely split of the updates from that quarter to one window after the first one that stands out. If "
+        "the share is constant, at most 5 % of ramps raise a false alarm (simulated). A run survives if it neither "
+        "diverges nor fails to learn."
     )

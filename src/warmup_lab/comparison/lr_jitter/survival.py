@@ -66,10 +66,15 @@ class Trial(JsonRecord):
     """Seeds that finished."""
     eval_loss: dict[int, float]
     """Final evaluation loss, in nats, of the seeds that survived."""
+    num_unfinished: int = 0
+    """Runs without a result so far."""
+    guess_loss: float | None = None
+    """Loss of guessing (H, nats)."""
 
     @property
     def all_survived(self) -> bool:
-        return 0 < self.survived.count == self.survived.total
+        """Every run has ended and survived."""
+        return 0 < self.survived.count == self.survived.total and not self.num_unfinished
 
     @property
     def survivors_of_tried(self) -> str:
