@@ -114,6 +114,19 @@ def test_runs_in_error_do_not_end_a_sweep_and_a_look_without_any_result_does(tmp
     assert "no run of this look finished, so the sweep ends here" in capsys.readouterr().err
 
 
+def test_a_look_with_a_run_that_left_no_result_ends_the_sweep_and_the_same_command_completes_it(tmp_path, capsys):
+    """As if the operating system had killed the process of one run."""
+    sweep = FakeLooks(tmp_path, compare(6, 12))
+    launch = sweep.launch
+    sweep.launch = lambda batch, first: launch(batch[:-1], first)
+    sweep.run("scheduler=warmuplinear", "warmup_ratio=0,0.1")
+    assert sweep.batches == [11]
+    assert "1 run of this look left no result, so the look is incomplete" in capsys.readouterr().err
+    sweep.launch = launch
+    sweep.run("scheduler=warmuplinear", "warmup_ratio=0,0.1")
+    assert sweep.batches == [11, 1, 12]
+
+
 # -------------------------------------------------------------------------------------------------- resumption
 
 

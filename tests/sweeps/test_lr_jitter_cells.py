@@ -167,3 +167,49 @@ def test_nothing_follows_ramps_without_jitter(tmp_path):
     cells.ask()
     cells.tell(finish_ramps(tmp_path, starts_at=None))
     assert cells.ask() == []
+
+
+# ------------------------------------------------------------------------------------------ between the stages
+
+
+def test_the_terminal_says_where_the_ramps_jitter_and_what_is_tried_next(tmp_path, capsys):
+    after_ramps(tmp_path)
+    said = capsys.readouterr().err
+    assert f"So far the loss starts to jitter at lr {JITTER_LR:.2g} (median of 6 ramps, {LR[150]:.2g} to" in said
+    low, high = (f"{multiple * JITTER_LR:.3g}" for multiple in (FIRST_MULTIPLES[0], FIRST_MULTIPLES[-1]))
+    assert f"Next: 7 constant rates, {low} to {high}, cold and after a warmup." in said
+
+
+def test_the_terminal_says_that_no_rate_can_be_chosen(tmp_path, capsys):
+    cells = search(tmp_path)
+    cells.ask()
+    cells.tell(finish_ramps(tmp_path, None))
+    said = capsys.readouterr().err
+    assert "So far 6 ramps ended, and 0 show where it jitters." in said
+    assert "No constant rate can be chosen, so the search ends." in said
+
+
+def test_the_terminal_counts_the_failures_and_says_why_a_rate_is_added(tmp_path, capsys):
+    """Cold, seed 0 fails at every rate and the others above 0.71; warmed, the others survive every rate."""
+    cells, batch = after_ramps(tmp_path)
+    capsys.readouterr()
+    cells.tell(
+        train(batch, lambda scheduler, multiple, seed: seed == 0 or (scheduler == "constantlr" and multiple > 0.8))
+    )
+    said = capsys.readouterr().err
+    lowest, highest = FIRST_MULTIPLES[0] * JITTER_LR, FIRST_MULTIPLES[-1] * JITTER_LR
+    assert f"Failed so far, cold: 1 of 6 at lr {lowest:.3g}, " in said
+    assert f"6 of 6 at lr {highest:.3g}; warmed: 1 of 6 at lr {lowest:.3g}, " in said
+    lower, higher = lowest / math.sqrt(2), highest * math.sqrt(2)
+    assert (
+        f"Next: lr {lower:.3g} and lr {higher:.3g}, because some runs fail at the smallest rate and some runs survive "
+        "the largest rate." in said
+    )
+
+
+def test_the_terminal_says_that_missing_runs_stop_the_search(tmp_path, capsys):
+    cells = search(tmp_path)
+    cells.ask()
+    cells.tell([*finish_ramps(tmp_path)[:-1], None])
+    assert cells.ask() == []
+    assert "1 of 6 runs have no result, so the search stops; the same command continues it" in capsys.readouterr().err

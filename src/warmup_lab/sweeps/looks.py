@@ -46,6 +46,7 @@ class LookByLook:
         self._check_seeds()
         self._num_looks = 0
         self._all_failed = False
+        self._num_missing = 0
 
     def _check_seeds(self) -> None:
         """The comparison sorts the seeds, so its looks are those that were trained only if the seeds rise."""
@@ -70,6 +71,7 @@ class LookByLook:
     def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
         self._budget.record(results)
         self._all_failed = not any(result and is_finished(result["status"]) for result in results)
+        self._num_missing = sum(result is None for result in results)
 
     def _cells_at(self, look: int) -> list[list[str]]:
         """The cells at the seeds that are new at a look, counted from 0."""
@@ -81,6 +83,10 @@ class LookByLook:
         """The cells of the next look; empty if the sweep ends here. Says why it ends, or how many arms continue."""
         if self._all_failed:
             _say("no run of this look finished, so the sweep ends here; the same command tries them again")
+            return []
+        if self._num_missing:
+            runs = f"{self._num_missing} {'run' if self._num_missing == 1 else 'runs'} of this look left no result"
+            _say(f"{runs}, so the look is incomplete and the sweep ends here; the same command trains them")
             return []
         jobs, decision = read_jobs(self._directory), decide_look(self._directory)
         ending = self._ending(jobs, decision) or self._over_budget(jobs, decision)

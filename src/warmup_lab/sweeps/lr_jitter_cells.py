@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from warmup_lab.comparison.lr_jitter import (
     MIN_UPDATES,
     Start,
     find_onset,
+    known_jitter,
     median_jitter_lr,
     next_multiples,
     round_to_digits,
@@ -96,16 +98,44 @@ class JitterSearch:
     def tell(self, results: Sequence[dict[str, Any] | None]) -> None:
         """After the ramps, adds the cells at constant rates; after those, the rates that are still missing."""
         finished = [result for result in results if result and is_finished(result["status"])]
-        if len(finished) < len(results):
-            return  # the sweep reports the failed runs, and the same command retries them
+        missing = len(results) - len(finished)
+        if missing:
+            _say(f"{missing} of {len(results)} runs have no result, so the search stops; the same command continues it")
+            return
         if self._jitter_lr is None:
-            self._jitter_lr = median_jitter_lr([self._onset(result) for result in finished]).median
+            jitter = median_jitter_lr([self._onset(result) for result in finished])
+            self._jitter_lr = jitter.median
             multiples: Sequence[float] = FIRST_MULTIPLES
+            _say(known_jitter(jitter))
         else:
             self._count_failures(finished)
             multiples = next_multiples(self._failed)
-        if self._jitter_lr is not None and multiples:
+            _say(self._failures_so_far())
+        if self._jitter_lr is None:
+            _say("No constant rate can be chosen, so the search ends.")
+        elif multiples:
+            _say(self._next_rates(self._jitter_lr, multiples))
             self._batches.append(self._constants(self._jitter_lr, multiples))
+
+    def _failures_so_far(self) -> str:
+        """`Failed so far, cold: 0 of 12 at lr 0.000875, ...; warmed: ...`."""
+        assert self._jitter_lr is not None
+        parts = []
+        for start, shares in self._failed.items():
+            counts = [
+                f"{round(share * len(self._seeds))} of {len(self._seeds)} at lr {multiple * self._jitter_lr:.3g}"
+                for multiple, share in sorted(shares.items())
+            ]
+            parts.append(f"{start}: {', '.join(counts)}")
+        return f"Failed so far, {'; '.join(parts)}."
+
+    def _next_rates(self, jitter_lr: float, multiples: Sequence[float]) -> str:
+        """What is tried next, and why."""
+        rates = [f"{multiple * jitter_lr:.3g}" for multiple in multiples]
+        tried = self._failed["cold"]
+        if not tried:
+            return f"Next: {len(rates)} constant rates, {rates[0]} to {rates[-1]}, cold and after a warmup."
+        return f"Next: {' and '.join(f'lr {rate}' for rate in rates)}, because {_why_more(multiples, tried)}."
 
     def _count_failures(self, results: Sequence[dict[str, Any]]) -> None:
         """Share of the runs that failed, of the trials of the last batch."""
@@ -135,6 +165,17 @@ class JitterSearch:
             for multiple, start in self._trials
             for seed in self._seeds
         ]  # fmt: skip
+
+
+def _why_more(multiples: Sequence[float], tried: Collection[float]) -> str:
+    lowest, highest = min(tried), max(tried)
+    reasons = ["some runs fail at the smallest rate"] if multiples[0] < lowest else []
+    reasons += ["some runs survive the largest rate"] if multiples[-1] > highest else []
+    return " and ".join(reasons)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _sets_one_of(override: str, keys: Sequence[str]) -> bool:
