@@ -10,7 +10,12 @@ from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from warmup_lab.comparison.pairwise import compare
-from warmup_lab.comparison.selection import compare_at_own_best_lr, smallest_warmup_as_good_as_best, split_halves
+from warmup_lab.comparison.selection import (
+    compare_at_own_best_lr,
+    level_at,
+    smallest_warmup_as_good_as_best,
+    split_halves,
+)
 from warmup_lab.comparison.verdicts import Question
 
 
@@ -47,6 +52,24 @@ def test_the_chosen_best_has_to_pass_the_test_too():
     (found,) = smallest_warmup_as_good_as_best(grid(12, losses=(0.0,) * 4), Question("eval_loss", margin=0.002))
     assert found.best is not None
     assert found.warmup_steps is None
+
+
+def test_with_planned_looks_the_smallest_warmup_needs_the_p_of_its_look():
+    """At 6 of 6, 12 and 24 seeds, 5 % are 0.0179 (Pocock type, spent ln(1 + (e - 1) / 4) of it). p lies between."""
+    losses = 0.5 + np.resize(SEED_EFFECT, 6)
+    change = 0.02 * np.array([1.0, -1.5, 0.5, -0.5, 1.5, -1.0])
+    runs = table(arm(losses), arm(losses + change, 180))
+    margin = 0.025
+    p = stats.ttest_1samp(change, margin, alternative="less").pvalue
+    assert 0.05 * np.log1p((np.e - 1) / 4) < p < 0.025
+    alone, planned = (
+        smallest_warmup_as_good_as_best(runs, Question("eval_loss", margin=margin, looks=looks), method="every_arm")[0]
+        for looks in (None, (6, 12, 24))
+    )
+    assert alone.warmup_steps == 36
+    assert (planned.warmup_steps, planned.p_holm) == (None, alone.p_holm)
+    assert level_at(Question("eval_loss", looks=(6, 12, 24)), 6) == pytest.approx(0.05 * np.log1p((np.e - 1) / 4))
+    assert (level_at(Question("eval_loss", looks=(6, 12)), 5), level_at(Question("eval_loss"), 5)) == (0.0, 0.05)
 
 
 @pytest.mark.parametrize(

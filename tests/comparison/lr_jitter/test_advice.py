@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from fake_trials import trial, trials
 
 from warmup_lab.comparison.lr_jitter.advice import recommend
@@ -80,3 +81,25 @@ def test_nothing_is_recommended_that_no_run_confirmed():
     assert "ramps and constant rates disagree" in broken.lr_reason
     assert "breaks a run that a ramp only passes through" in broken.lr_reason
     assert "or below has finished" in recommend(0.004, None, [trial("cold", 4.0, 5)]).lr_reason
+
+
+@pytest.mark.parametrize(("guess_loss", "is_above"), [(0.51, True), (0.53, False), (None, False)])
+def test_a_caution_if_the_runs_end_above_the_loss_of_guessing(guess_loss, is_above):
+    """The losses of the five cold runs are 0.50 to 0.54: mean 0.52, SD 0.0158, t(4) = 2.776, so 0.52 +- 0.0196."""
+    made = [dataclasses.replace(one, guess_loss=guess_loss) for one in trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0))]
+    found = recommend(0.004, None, made)
+    assert found.lr == 0.002
+    above = [
+        "At this lr the mean final evaluation loss is 0.52 [0.5, 0.54], above that of guessing (0.51): the runs "
+        "overfit, or are overconfident. Training survives this rate, which does not mean that the model generalises."
+    ]
+    assert list(found.cautions) == above * is_above
+
+
+def test_a_rate_at_which_a_run_has_not_ended_is_not_one_that_all_survived():
+    """All that ended survived half of the jitter lr, cold and warmed, but one of each is on its way."""
+    made = [
+        dataclasses.replace(one, num_unfinished=int(one.multiple == 0.5))
+        for one in trials((5, 5, 3, 0, 0), (5, 5, 5, 1, 0))
+    ]
+    assert recommend(0.004, None, made).lr == 0.001

@@ -61,15 +61,18 @@ def ramps() -> list:
     return [make_job("exponentialramp", 0, TOP_LR, seed, T) for seed in range(SEEDS)]
 
 
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory):
-    constants = [
+def constants() -> list:
+    return [
         make_job(scheduler, 0.1, float(f"{multiple * JITTER_LR:.3g}"), seed, T)
         for multiple in FIRST_MULTIPLES
         for scheduler in SCHEDULERS
         for seed in range(SEEDS)
     ]
-    return read_sweep(write_sweep(tmp_path_factory.mktemp("sweep") / "study", [*ramps(), *constants], outcome))
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    return read_sweep(write_sweep(tmp_path_factory.mktemp("sweep") / "study", [*ramps(), *constants()], outcome))
 
 
 @pytest.fixture(scope="module")
@@ -198,3 +201,85 @@ def test_there_is_no_section_without_the_overshoot_probe(tmp_path):
 
 def test_there_is_no_section_in_a_sweep_over_warmups(tmp_path):
     assert jitter_section(read_sweep(make_sweep(tmp_path / "study", seeds=1))) is None
+
+
+# ----------------------------------------------------------------------------------------- interrupted sweeps
+
+
+def interrupted(folder, num_ended: int, outcome=outcome) -> dict:
+    """The section of the sweep after its first runs; the others have no result."""
+    left = iter(range(num_ended))
+    jobs = [*ramps(), *constants()]
+    return jitter_section(
+        read_sweep(write_sweep(folder, jobs, lambda one: None if next(left, None) is None else outcome(one)))
+    )
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """8 ramps, then cold and warmed runs at 1/4 and 0.35, cold ones at 1/2 and 3 warmed ones there.
+
+    Cold runs of seed 7 diverged, so the last run does not count before a later one has ended.
+    """
+    return interrupted(tmp_path_factory.mktemp("cut") / "study", 8 + 5 * 8 + 3)
+
+
+def test_an_interrupted_sweep_recommends_nothing_and_says_what_is_known(cut):
+    low, high = lr_at(112), lr_at(145)
+    assert cut["headline"] == (
+        "Preliminary, 50 of 120 runs: nothing is recommended before all have ended. So far the loss starts to jitter "
+        f"at lr {JITTER_LR:.2g} (median of 8 ramps, {low:.2g} to {high:.2g})."
+    )
+    assert cut["recommendation"]["lr"] is None
+    assert (cut["gain"]["answer"], cut["gain"]["ratio"]) == ("undecided", None)
+    rates = [f"{float(f'{multiple * JITTER_LR:.3g}'):.3g}" for multiple in FIRST_MULTIPLES[:3]]
+    cold, warmed = (
+        ", ".join(f"{count} at {lr}" for count, lr in zip(counts, rates, strict=True))
+        for counts in (("8 of 8", "7 of 8", "7 of 8"), ("8 of 8", "8 of 8", "2 of 2"))
+    )
+    assert cut["sentences"][-1] == f"Runs that survived a constant lr so far: cold {cold}; warmed {warmed}."
+
+
+def test_an_interrupted_sweep_claims_nothing_about_the_rates_that_were_not_tried(cut):
+    """It used to say that all runs survived "the largest tried", after a larger one had survived cold."""
+    words = " ".join([cut["headline"], *cut["sentences"]])
+    assert "largest" not in words
+    assert "raises the usable lr" not in words
+    assert cut["largest_lr"]["warmed"]["lr"] == float(f"{FIRST_MULTIPLES[1] * JITTER_LR:.3g}")
+    assert [(trial["start"], trial["survived"]["total"]) for trial in cut["trials"]] == [
+        ("cold", 8), ("warmed", 8), ("cold", 8), ("warmed", 8), ("cold", 8), ("warmed", 2)
+    ]  # fmt: skip
+
+
+def test_the_ratio_of_an_interrupted_sweep_is_an_estimate_over_the_seeds_whose_rates_have_all_ended(tmp_path):
+    """All but the last warmed run at the largest rate. Seeds 0 to 6 survive one rate more: a factor of 1.41."""
+    found = interrupted(tmp_path / "study", 119, lambda one: outcome(one | {"seed": min(one["seed"], 6)}))
+    assert list(map(int, found["gain"]["at_seeds"])) == list(range(7))
+    assert found["gain"]["ratio"] == pytest.approx(math.sqrt(2), rel=0.02)
+    assert (found["gain"]["answer"], found["gain"]["reason"]) == ("undecided", "runs have not ended")
+    assert any("over the 7 seeds whose runs at every rate have ended" in one for one in found["sentences"])
+    assert "raises" not in " ".join([found["headline"], *found["sentences"]])
+
+
+def test_ramps_that_have_not_ended_leave_the_jitter_lr_open(tmp_path):
+    found = interrupted(tmp_path / "study", 4)
+    assert found["headline"].endswith("So far 4 ramps ended, and 4 show where it jitters.")
+    assert found["sentences"] == []
+
+
+def test_a_loss_that_climbs_without_jitter_asks_for_more_updates(tmp_path):
+    """It used to advise a higher ramp beside a chart on which the loss climbs."""
+
+    def climbs(strategy: dict) -> Outcome:
+        step = np.arange(T)
+        noise = 0.01 * np.random.default_rng(strategy["seed"]).standard_normal(T)
+        return Outcome(loss=LN2 - 0.002 * np.minimum(step, 100) + 0.02 * np.maximum(step - 100, 0) + noise,
+                       overshoot=np.zeros(T, dtype=bool))  # fmt: skip
+
+    found = jitter_section(read_sweep(write_sweep(tmp_path / "study", ramps(), climbs)))
+    assert found["climb"]["num_climbed"] == SEEDS
+    assert lr_at(85) < found["climb"]["lowest_lr"] < lr_at(112)
+    assert lr_at(100) < found["climb"]["break_lr"] < lr_at(130)
+    assert "the loss climbed from lr" in found["headline"]
+    assert "set max_steps=400 or more" in found["headline"]
+    assert "ramp higher" not in found["headline"]
