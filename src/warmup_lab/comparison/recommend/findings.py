@@ -77,13 +77,14 @@ def _without_result(sweep: Sweep) -> set[str]:
 def compared_part(sweep: Sweep) -> Sweep:
     """The runs that a comparison of arms is about: of a recommendation, those that confirm, else those of the grid.
 
-    Ramps compare nothing, and the seeds that chose the lr would favour what they chose. Other sweeps stay whole.
+    Ramps compare nothing, so there may be no runs. The seeds that chose the lr would favour what they chose. Other
+    sweeps stay whole.
     """
     plan = plan_of_jobs(sweep.directory, sweep.jobs)
     if plan is None:
         return sweep
     confirming = plan.run_ids("confirm")
-    part = _part(sweep, confirming or plan.run_ids("grid") or plan.run_ids("ramp"))
+    part = _part(sweep, confirming or plan.run_ids("grid"))
     warmed = part.runs.loc[part.runs["warmup_steps"] > 0, "arm"].unique().tolist()
     stated = {"reference": warmed[0]} if confirming and warmed else {}
     return replace(part, compare=sweep.compare | stated)

@@ -22,6 +22,7 @@ _EARLY = 0.25
 _LEARNED = 0.95
 """A ramp has learned if its smoothed loss fell below this times the loss of guessing, as in `failed_to_learn`."""
 _NUM_AVERAGED = 25
+_NUM_PARTS = 30
 
 
 @dataclass(frozen=True)
@@ -138,3 +139,18 @@ def rate_beyond(rates: Sequence[float], edge: str, step: float = STEP) -> float:
     (0.004, 0.0005)
     """
     return round_to_digits(rates[0] / step if edge == "smallest" else rates[-1] * step)
+
+
+def ramp_curves(sweep: Sweep, run_ids: set[str]) -> list[dict[str, float | int]]:
+    """Median loss between neighbouring rates of each ramp: `seed`, `lr` and `loss`."""
+    rows: list[dict[str, float | int]] = []
+    for run_id, seed in zip(sweep.runs["run_id"], sweep.runs["seed"].tolist(), strict=True):
+        trace = sweep.traces.get(run_id)
+        if run_id not in run_ids or trace is None:
+            continue
+        for part in np.array_split(np.arange(len(trace["lr"])), min(_NUM_PARTS, len(trace["lr"]))):
+            loss = trace["loss"][part]
+            if np.isfinite(loss).any():
+                lr = float(np.exp(np.log(trace["lr"][part]).mean()))
+                rows.append({"seed": int(seed), "lr": lr, "loss": float(np.nanmedian(loss))})
+    return rows

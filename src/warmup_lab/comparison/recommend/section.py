@@ -7,12 +7,14 @@ from typing import Any
 from warmup_lab.comparison import Sweep
 from warmup_lab.comparison.recommend.answer import recommendation
 from warmup_lab.comparison.recommend.findings import Findings, read_findings
+from warmup_lab.comparison.recommend.ramp import ramp_curves
 from warmup_lab.comparison.recommend.sentences import (
     budget_sentence,
-    confirmation_sentence,
     grid_sentence,
+    headline,
     ramp_sentence,
 )
+from warmup_lab.comparison.recommend.use import used
 from warmup_lab.metrics import title_and_unit
 from warmup_lab.system import to_json
 
@@ -24,11 +26,13 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
         return None
     answer = recommendation(found, sweep)
     section = {
-        "headline": answer["sentence"],
-        "sentences": [*_stage_sentences(found), *_closing_sentences(found, answer)],
+        "headline": headline(found, used(found)),
+        "sentences": _stage_sentences(found),
         "ramp": found.ramp,
+        "ramp_curves": ramp_curves(sweep, found.plan.run_ids("ramp")),
         "grid": list(found.grid),
         "choice": found.choice,
+        "title": title_and_unit(found.choice.metric if found.choice else found.question.metric),
         "confirmation": found.confirmation,
         "plan": found.plan,
         "missing": found.num_missing,
@@ -38,20 +42,6 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
 
 
 def _stage_sentences(found: Findings) -> list[str]:
-    title = title_and_unit(found.question.metric)[0]
     sentences = [ramp_sentence(found.ramp)] if found.ramp and found.choice else []
     sentences += [grid_sentence(found)] if found.choice else []
-    sentences += [confirmation_sentence(found.confirmation, title)] if found.confirmation else []
     return [*sentences, *filter(None, [budget_sentence(found)])]
-
-
-def _closing_sentences(found: Findings, answer: dict[str, Any]) -> list[str]:
-    sentences = [f"Not sure: {text}" for text in answer["unsure"]]
-    if answer["next_command"]:
-        lead = "To train with it"
-        if found.interrupted:
-            lead = "To continue"
-        elif found.plan.needed_minutes is not None:
-            lead = "To be surer"
-        sentences.append(f"{lead}: {answer['next_command']}")
-    return sentences

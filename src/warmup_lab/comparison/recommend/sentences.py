@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from warmup_lab.comparison import Interval, Rate, count, p_text, percent_text
 from warmup_lab.comparison.recommend.choice import Choice, GridRow
-from warmup_lab.comparison.recommend.confirmation import Confirmation, Side
+from warmup_lab.comparison.recommend.confirmation import Confirmation
 from warmup_lab.comparison.recommend.findings import Findings
 from warmup_lab.comparison.recommend.ramp import RampResult
 from warmup_lab.comparison.recommend.use import Use
@@ -18,27 +18,37 @@ MIN_CHOOSING = 3
 # --- the answer
 
 
-def answer_sentence(found: Findings, use: Use | None) -> str:
-    """What to use and what a warmup does; or, before the confirmation, what is known so far."""
+def headline(found: Findings, use: Use | None) -> str:
+    """What to use, and what a warmup does; or what is known so far."""
     if found.choice is None or use is None:
         return _no_answer(found)
-    confirmation = found.confirmation
+    confirmation, text = found.confirmation, _use_text(found, use)
     if confirmation is None or not confirmation.judged:
-        return (
-            f"So far, not confirmed: {_use_text(found, use)}, {_best_of(found, found.choice)}."
-            f"{_so_far(found, confirmation)}"
-        )
-    title = title_and_unit(found.question.metric)[0]
-    warmup = _warmup_words(confirmation.sides["with"].warmup_steps, _total(found))
-    seeds = count(confirmation.judged, "seed")
-    text = f"Use {_use_text(found, use)}"
-    if confirmation.effect == "same":
-        margin = f"{title} within {found.question.margin:g}"
-        return f"{text}: {warmup} is as good ({margin}{_difference(confirmation)}, {seeds})."
-    if confirmation.effect == "undecided":
-        return f"{text}. {warmup.capitalize()} was not shown to matter: {_contrast(confirmation, title)} ({seeds})."
-    p = "" if confirmation.p_value is None else f"p = {p_text(confirmation.p_value)}, "
-    return f"{text}: {_contrast(confirmation, title)} ({p}{seeds})."
+        return f"So far, not confirmed: {text}."
+    other = _warmup_words(confirmation.sides["with"].warmup_steps, _total(found))
+    effects = {
+        "needed": ", which is better than none",
+        "harmful": f", which is better than {other}",
+        "same": f": {other} is as good, not better",
+        "undecided": f". {other.capitalize()} was not shown to matter",
+    }
+    return f"Use {text}{effects[confirmation.effect]}."
+
+
+def answer_sentence(found: Findings, use: Use | None) -> str:
+    """The numbers behind the headline."""
+    if found.choice is None or use is None:
+        return _no_answer(found)
+    confirmation, title = found.confirmation, title_and_unit(found.question.metric)[0]
+    if confirmation is None or not confirmation.judged:
+        text = f"{_use_text(found, use)} is {_best_of(found, found.choice)}.{_so_far(found, confirmation)}"
+        return text[:1].upper() + text[1:]
+    seeds = f"at {count(confirmation.judged, 'seed')} that took no part in the choice of the lr"
+    is_shown = confirmation.p_value is not None and confirmation.effect in ("needed", "harmful")
+    p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
+    margin = f", and {found.question.margin:g} does not matter" if confirmation.effect == "same" else ""
+    text = _contrast(confirmation, title)
+    return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p})."
 
 
 def _no_answer(found: Findings) -> str:
@@ -94,7 +104,9 @@ def _contrast(confirmation: Confirmation, title: str) -> str:
     if without.mean is not None and with_.mean is not None:
         lead = f"{title} is" if parts else f"without warmup the {title} is"
         parts.append(f"{lead} {without.mean:.3g} against {with_.mean:.3g}{_difference(confirmation)}")
-    return "; ".join(parts) or f"{title} is compared by ranks, and the ranks do not differ by more than chance"
+    if without.mean is None and confirmation.sentence:
+        parts.append(confirmation.sentence.rstrip("."))
+    return "; ".join(parts) or f"{title} has no value yet"
 
 
 def _difference(confirmation: Confirmation) -> str:
@@ -197,31 +209,6 @@ def _cell(row: GridRow) -> str:
 
 def _num_choosing(found: Findings) -> int:
     return max((len(row.values) for row in found.grid), default=0)
-
-
-def confirmation_sentence(confirmation: Confirmation, title: str) -> str:
-    """The judgement on other seeds."""
-    seeds = count(confirmation.judged or confirmation.num_seeds, "other seed")
-    words = {
-        "needed": "a warmup is needed",
-        "harmful": "a warmup does harm",
-        "same": "a warmup makes no difference that matters",
-        "both_fail": "most runs failed with and without warmup",
-        "undecided": "a warmup was not shown to matter",
-    }[confirmation.effect]
-    if not confirmation.judged:
-        words = "no verdict before the first planned look"
-    sides = ", ".join(_side_text(confirmation.sides[start], start, title) for start in ("without", "with"))
-    return f"Confirmed at lr {confirmation.lr:.3g} on {seeds}: {words} ({sides})."
-
-
-def _side_text(side: Side, start: str, title: str) -> str:
-    mean = "" if side.mean is None else f"{title} {side.mean:.3g}{_plain_bracket(side.interval)}, "
-    return f"{start} warmup {mean}{side.failed.count} of {side.failed.total} failed"
-
-
-def _plain_bracket(interval: Interval | None) -> str:
-    return f" [{interval[0]:.3g}, {interval[1]:.3g}]" if interval else ""
 
 
 def budget_sentence(found: Findings) -> str:
