@@ -1,8 +1,13 @@
 """Shared parts of charts."""
 
-import numpy as np
+import re
 
-from warmup_lab.figures.charts import line_chart, line_scales, rounded, share_axis, update_axis
+import altair as alt
+import numpy as np
+import pytest
+import vl_convert
+
+from warmup_lab.figures.charts import line_chart, line_scales, number_axis, rounded, share_axis, update_axis
 from warmup_lab.figures.palette import COLOURS, MARKERS
 
 
@@ -31,3 +36,21 @@ def test_share_axis_is_in_percent():
 def test_rows_of_lines_are_flattened_by_vega():
     chart = line_chart([{"line": "a", "x": [1, 2], "y": [3, 4]}], "x", "y").mark_line().to_dict()
     assert chart["transform"] == [{"flatten": ["x", "y"]}]
+
+
+@pytest.mark.parametrize(
+    ("peak", "labels"),
+    [
+        (2e-3, ["0", "0.0005", "0.001", "0.0015", "0.002"]),  # two digits fewer, 0.0015 and 0.002 are both 2e-3
+        (4e-5, ["0", "1e-5", "2e-5", "3e-5", "4e-5"]),
+        (1000.0, ["0", "250", "500", "750", "1000"]),
+        (4e6, ["0", "1e6", "2e6", "3e6", "4e6"]),
+        (0.025, ["0", "0.00625", "0.0125", "0.01875", "0.025"]),
+    ],
+)
+def test_tick_labels_are_exact_and_distinct(peak, labels):
+    axis = number_axis(values=[peak * part / 4 for part in range(5)])
+    y = alt.Y("y:Q", axis=axis, scale=alt.Scale(domain=[0, peak]))
+    chart = alt.Chart(alt.InlineData(values=[{"y": peak}]), height=300).mark_point().encode(y=y)
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert re.findall(r"<text[^>]*>([^<y]+)</text>", svg) == labels

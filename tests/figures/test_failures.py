@@ -3,7 +3,14 @@
 from fake_arms import failures, make_arm
 from report_files import data_rows
 
-from warmup_lab.figures.failures import failure_rate, failures_figure, level_labels, level_table
+from warmup_lab.figures.failures import (
+    failure_rate,
+    failures_figure,
+    level_labels,
+    level_table,
+    seen_failures,
+    seen_levels,
+)
 from warmup_lab.figures.layout import make_layout
 
 LEVELS = [
@@ -33,15 +40,18 @@ def test_labels_have_updates_if_all_runs_are_equally_long():
 
 def test_figure_of_one_kind_has_one_chart():
     ((cell,),) = failures_figure(LEVELS, make_layout(ARMS)).rows
-    assert cell.title == "Runs that failed to learn"
+    assert (cell.title, cell.subtitle) == (
+        "92 % of runs fail with no warmup, 17 % with 10 %",
+        "Runs that failed to learn",
+    )
     assert [row["runs"] for row in data_rows(cell.spec)] == ["11 of 12", "2 of 12"]
 
 
 def test_figure_of_two_kinds_has_all_runs_and_a_line_per_kind():
     layout = make_layout([*ARMS, *(make_arm(arm["warmup_steps"], scheduler="warmupcosine") for arm in ARMS)])
     ((together, by_kind),) = failures_figure(LEVELS, layout).rows
-    assert together.title == "Runs that failed to learn, all together"
-    assert by_kind.title == "Runs that failed to learn"
+    assert together.subtitle == "All runs of each length"
+    assert by_kind.subtitle == "Runs that failed to learn"
     assert {row["line"] for row in data_rows(by_kind.spec)} == {"warmuplinear", "warmupcosine"}
 
 
@@ -52,3 +62,11 @@ def test_figure_without_levels_has_the_arms():
 
 def test_figure_without_failures_is_empty():
     assert failures_figure(LEVELS, make_layout([make_arm(0), make_arm(10)])).rows == []
+
+
+def test_titles_say_how_many_runs_fail():
+    assert seen_failures([{"mean": 0.0}, {"mean": 0.875}, {"mean": None}]) == "From 0 % to 88 % of runs fail"
+    assert seen_failures([{"mean": 0.5}]) == "50 % of runs fail with each"
+    assert seen_failures([{"mean": None}]) == "No run ended"
+    assert seen_levels(LEVELS[:1]) == "92 % of runs fail with no warmup"
+    assert seen_levels([]) == "No run ended"

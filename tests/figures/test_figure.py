@@ -1,10 +1,12 @@
 """Figures as JSON and as files."""
 
+from dataclasses import replace
+
 import altair as alt
 import pytest
 from PIL import Image
 
-from warmup_lab.figures.figure import Cell, Figure, as_picture, as_spec, save_chart, save_figure
+from warmup_lab.figures.figure import Cell, Figure, as_picture, as_spec, picture_frame, save_chart, save_figure
 
 
 def make_cell(title: str) -> Cell:
@@ -25,11 +27,43 @@ def test_spec_for_the_page_has_the_width_of_its_container(figure):
 
 
 def test_picture_joins_all_charts_and_their_data(figure):
-    legend, grid = as_picture(figure)["vconcat"]
-    titles = [[cell["title"] for cell in row["hconcat"]] for row in grid["concat"]]
-    assert titles == [["one", "three"], ["seven"]]
+    picture = as_picture(figure)
+    legend, grid = picture["vconcat"]
+    assert [cell["title"]["text"] for cell in grid["concat"]] == [["one"], ["three"], ["seven"]]
+    assert grid["columns"] == 2
     assert len(legend["layer"]) == 3
-    assert [{"x": 3, "y": 1, "of": "one"}] in as_picture(figure)["datasets"].values()
+    assert [{"x": 3, "y": 1, "of": "one"}] in picture["datasets"].values()
+
+
+def test_picture_has_title_subtitle_and_caption(figure):
+    cell = replace(figure.rows[0][0], title="What is seen " * 4, subtitle="What is drawn (nats)")
+    picture = as_picture(replace(figure, rows=[[cell]], note="A note that is long enough for a second line. " * 2))
+    (chart,) = picture["vconcat"][-1]["concat"]
+    assert len(chart["title"]["text"]) == 2
+    assert chart["title"]["subtitle"] == ["What is drawn (nats)"]
+    assert " ".join(picture["title"]["text"]).startswith("Title. A note that is long")
+    assert max(map(len, picture["title"]["text"])) <= 60, "one column has 330 pixels"
+
+
+def test_page_can_make_the_picture_from_its_charts(figure):
+    """The frame differs from the picture only in the charts, which it names."""
+    frame = picture_frame(figure, [["a", "b"], ["c"]])
+    charts = frame["vconcat"][-1]["concat"]
+    assert [chart["chart"] for chart in charts] == ["a", "b", "c"]
+    picture = as_picture(figure)
+    cells = [cell for row in figure.rows for cell in row]
+    for drawn, chart, cell in zip(picture["vconcat"][-1]["concat"], charts, cells, strict=True):
+        own = {key: value for key, value in cell.spec.items() if key != "datasets"}
+        assert drawn == own | {key: value for key, value in chart.items() if key != "chart"}
+    assert {**picture, "vconcat": 0, "datasets": 0} == {**frame, "vconcat": 0, "datasets": 0}
+
+
+def test_width_fits_a_column_of_a_paper(figure, tmp_path):
+    """At 96 pixels an inch: 3.5 inches for one chart, 7.1 for several."""
+    for name, rows, inches in (("one", figure.rows[1:], 3.6), ("three", figure.rows, 7.2)):
+        save_figure(replace(figure, rows=rows), tmp_path / name)
+        with Image.open(tmp_path / f"{name}.png") as image:
+            assert inches - 0.9 < image.width / 300 < inches
 
 
 def test_picture_of_one_line_has_no_legend(figure):

@@ -70,10 +70,10 @@ def test_labels_give_the_lr_and_its_multiple_at_halves_and_doubles():
 
 def test_figure_has_failures_first_then_overshoot_and_loss():
     (cells,) = jitter_figure(SECTION).rows
-    assert [cell.title for cell in cells] == [
-        "Constant lr: share of runs that failed",
-        "Overshoot along the ramps",
-        "Loss along the ramps",
+    assert [(cell.title, cell.subtitle) for cell in cells] == [
+        ("Half of the runs fail at lr 1 cold, 1.2 warmed", "Runs that failed at a constant lr"),
+        ("Updates overshoot from lr 1 on", "Overshoot along the ramps"),
+        ("The loss is lowest at lr 0.1", "Loss along the ramps"),
     ]
     assert lr50_table(SECTION["gain"]["lr50"])[0] in data_rows(cells[0].spec)
     rows = data_rows(cells[1].spec)
@@ -85,6 +85,23 @@ def test_figure_without_trials_has_only_the_ramps():
     (cells,) = jitter_figure(SECTION | {"trials": [], "jitter_lr": {"median": None}}).rows
     assert len(cells) == 2
     assert not any("text" in row for row in data_rows(cells[0].spec))
+
+
+def test_the_caption_names_only_what_is_drawn():
+    whole = jitter_figure(SECTION)
+    for mark in ("Runs that failed:", "Diamonds:", "Overshoot:", "Ticks", "Vertical line"):
+        assert mark in whole.note
+    assert len(whole.lines) == 2
+    ramps = [{"seed": 0, "lr": None}]
+    silent = jitter_figure(SECTION | {"trials": [], "jitter_lr": {"median": None}, "ramps": ramps})
+    assert silent.note == (
+        "Overshoot: share of updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % "
+        "Wilson interval as a band. Thin lines: single seeds. Loss: median training loss."
+    )
+    assert silent.lines == []
+    undecided = jitter_figure(SECTION | {"gain": {"lr50": {}}})
+    assert "Runs that failed:" in undecided.note
+    assert "Diamonds" not in undecided.note
 
 
 def test_figure_without_ramps_is_empty():

@@ -40,5 +40,5 @@ def test_figure_draws_the_table():
 
 def test_details_are_the_other_measures():
     ((cell,),) = detail_figure(make_layout(ARMS)).rows
-    assert cell.title == "Excess oscillation over the reference"
+    assert (cell.title, cell.subtitle) == ("-0.1 with 10 % warmup", "Excess oscillation over the reference")
     assert [row["mean"] for row in data_rows(cell.spec)] == [-0.1]

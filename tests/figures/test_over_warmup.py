@@ -1,7 +1,9 @@
 """Numbers of arms over warmup length."""
 
+import numpy as np
 import pytest
 from fake_arms import failures, make_arm, metric
+from report_files import data_rows
 
 from warmup_lab.figures.layout import make_layout
 from warmup_lab.figures.over_warmup import (
@@ -9,11 +11,14 @@ from warmup_lab.figures.over_warmup import (
     capitalized,
     draw_columns,
     metric_column,
+    seen_extreme,
+    shown_interval,
     vertical_range,
     warmup_table,
     with_unit,
 )
 from warmup_lab.figures.palette import COLOURS
+from warmup_lab.figures.seed_values import SeedValues
 
 LOSS = metric_column("eval_loss")
 
@@ -80,14 +85,14 @@ def test_range_without_numbers_or_spread_is_not_empty():
     assert low < 0 < high
 
 
-def test_cells_are_titled_by_column_and_panel():
+def test_cells_name_column_and_panel():
     arms = [
         make_arm(10, scheduler=f"s{kind}", lr=10.0**-rate, metrics={"eval_loss": metric(0.5)})
         for rate in range(3)
         for kind in range(2)
     ]
     rows = draw_columns([LOSS, metric_column("excess")], make_layout(arms))
-    assert [[cell.title for cell in row] for row in rows] == [
+    assert [[cell.subtitle for cell in row] for row in rows] == [
         ["Final evaluation loss · s0"],
         ["Final evaluation loss · s1"],
     ], "a column without numbers is left out"
@@ -106,3 +111,57 @@ def test_column_can_add_to_its_charts(layout):
 def test_words():
     assert capitalized("final F1") == "Final F1"
     assert (with_unit("loss", "nats"), with_unit("loss", "")) == ("loss (nats)", "loss")
+
+
+@pytest.mark.parametrize(
+    ("num_runs", "shown"),
+    [
+        (6, {"low": 0.1, "high": 0.3, "few": ""}),
+        (3, {"low": 0.1, "high": 0.3, "few": ""}),
+        (2, {"low": None, "high": None, "few": "2 runs"}),
+        (1, {"low": None, "high": None, "few": "1 run"}),
+        (0, {"low": 0.1, "high": 0.3, "few": ""}),
+    ],
+)
+def test_interval_of_fewer_than_three_runs_is_not_drawn(num_runs, shown):
+    assert shown_interval([0.1, 0.3], num_runs) == shown
+
+
+def test_single_survivor_is_marked():
+    alone = {"excess": {"num_runs": 1, "mean": 0.2, "interval": None}}
+    arms = [
+        make_arm(0, metrics=alone, num_learned=1, failed=failures(5, 6)),
+        make_arm(10, metrics={"excess": metric(0.1)}),
+    ]
+    ((cell,),) = draw_columns([metric_column("excess")], make_layout(arms))
+    labels = [layer for layer in cell.spec["layer"] if layer["mark"]["type"] == "text"]
+    assert [layer["encoding"]["text"]["field"] for layer in labels] == ["few"]
+    assert {row["few"] for row in data_rows(cell.spec)} == {"1 run", ""}
+
+
+def test_every_seed_is_a_dot_and_a_failed_one_is_hollow(layout):
+    name = layout.arms[1]["name"]
+    seeds = SeedValues({"eval_loss": {name: {0: 0.3, 1: 0.25, 4: 0.6931}}}, {name: {4}})
+    ((cell,),) = draw_columns([metric_column("eval_loss", seeds)], layout)
+    (dots,) = [row for row in data_rows(cell.spec) if "dot_x" in row]
+    assert (dots["arm"], dots["seed"], dots["y"]) == (name, [0, 1, 4], [0.3, 0.25, 0.6931])
+    assert dots["fill"] == [COLOURS[0], COLOURS[0], "#ffffff"]
+    assert np.mean(dots["dot_x"]) == pytest.approx(0.91), "around the mean of the arm"
+    assert cell.spec["layer"][0]["encoding"]["y"]["scale"] == cell.spec["layer"][1]["encoding"]["y"]["scale"]
+
+
+ROWS = [{"mean": 0.5, "place": "no warmup"}, {"mean": 0.3, "place": "10 % warmup"}, {"mean": None, "place": "50 %"}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "lowest", "text"),
+    [
+        (ROWS, True, "Lowest with 10 % warmup: 0.3"),
+        (ROWS, False, "Highest with no warmup: 0.5"),
+        (ROWS[:1], True, "0.5 with no warmup"),
+        ([ROWS[0], ROWS[0]], True, "The same for all arms: 0.5"),
+        (ROWS[2:], True, "No run learned"),
+    ],
+)
+def test_title_says_what_is_seen(rows, lowest, text):
+    assert seen_extreme(rows, lowest=lowest) == text

@@ -6,24 +6,29 @@ from report_files import data_rows
 
 from warmup_lab.figures.layout import make_layout
 from warmup_lab.figures.over_warmup import warmup_table
-from warmup_lab.figures.quality import difference_from_reference, quality_columns, quality_figure
+from warmup_lab.figures.quality import difference_from_reference, quality_columns, quality_figure, seen_differences
 
 PRIMARY = {"metric": "eval_loss", "title": "final evaluation loss", "unit": "nats", "margin": 0.02}
 ARMS = [
-    make_arm(0, metrics={"eval_loss": metric(0.5, difference=0.2, difference_interval=[0.1, 0.3])}),
+    make_arm(0, metrics={"eval_loss": metric(0.5, num_pairs=6, difference=0.2, difference_interval=[0.1, 0.3])}),
     make_arm(10, verdict={"value": "reference"}, metrics={"eval_loss": metric(0.3)}),
 ]
 
 
 def test_difference_is_zero_for_the_reference():
-    assert difference_from_reference("eval_loss", ARMS[0]) == {"mean": 0.2, "low": 0.1, "high": 0.3}
-    assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None}
+    assert difference_from_reference("eval_loss", ARMS[0]) == {"mean": 0.2, "low": 0.1, "high": 0.3, "few": ""}
+    assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None, "few": ""}
 
 
 def test_difference_counts_all_seeds_if_known():
-    of_all = {"mean_of_all": 0.6, "difference_of_all": 0.25, "difference_interval_of_all": [0.2, 0.3]}
+    of_all = {
+        "mean_of_all": 0.6,
+        "num_pairs_of_all": 6,
+        "difference_of_all": 0.25,
+        "difference_interval_of_all": [0.2, 0.3],
+    }
     arm = make_arm(0, metrics={"eval_loss": metric(0.5, difference=0.2, difference_interval=[0.1, 0.3], **of_all)})
-    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3}
+    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3, "few": ""}
 
 
 def test_reference_without_runs_has_no_difference():
@@ -55,3 +60,15 @@ def test_margin_is_a_band_around_the_reference(margin, num_layers):
     (bounds,) = [row for row in data_rows(spec) if "zero" in row]
     assert bounds == {"zero": 0, "low": -(margin or 0), "high": margin or 0}
     assert ("band" in figure.note) == bool(margin)
+
+
+@pytest.mark.parametrize(
+    ("means", "text"),
+    [
+        ((-0.034, 0.28, 0.0, None), "From −0.034 to +0.28 nats"),
+        ((0.28,), "+0.28 nats"),
+        ((None,), "No pair of runs"),
+    ],
+)
+def test_title_says_how_large_the_differences_are(means, text):
+    assert seen_differences([{"mean": mean} for mean in means], "nats") == text

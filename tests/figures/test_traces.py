@@ -111,8 +111,8 @@ def test_many_lines_have_few_points_each():
 
 def test_figure_has_a_panel_per_family(layout):
     figure = traces_figure(RUNS, TRACES, layout)
-    assert [[cell.title for cell in panel] for panel in figure.rows] == [
-        ["Training loss · warmuplinear", "Learning rate"]
+    assert [[(cell.title, cell.subtitle) for cell in panel] for panel in figure.rows] == [
+        [("Lowest at the end with 0 updates of warmup (0 %): 1", "Training loss · warmuplinear"), ("Learning rate", "")]
     ]
     assert figure.stacked
     assert figure.lines == layout.warmup_lines

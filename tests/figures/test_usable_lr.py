@@ -7,7 +7,7 @@ from report_files import data_rows
 from scipy.optimize import brentq
 
 from warmup_lab.figures.layout import make_layout
-from warmup_lab.figures.usable_lr import RIDGE, curve_table, logistic_fit, usable_lr_figure, usable_lr_table
+from warmup_lab.figures.usable_lr import RIDGE, curve_table, logistic_fit, seen_lr50, usable_lr_figure, usable_lr_table
 
 LRS = (1e-3, 1e-2)
 
@@ -104,3 +104,8 @@ def test_figure_draws_points_curves_and_lr50():
 
 def test_figure_without_lr_lines_is_empty():
     assert usable_lr_figure([], make_layout([*COLD, *WARM])).rows == []
+
+
+def test_title_says_where_half_of_the_runs_fail():
+    assert seen_lr50([{"lr50": 0.00335}, {"lr50": 0.00182}]) == "Half of the runs fail at lr 0.0018 to 0.0034"
+    assert seen_lr50([{"lr50": 0.00335}]) == "Half of the runs fail at lr 0.0034"

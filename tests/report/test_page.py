@@ -97,7 +97,7 @@ def test_arm_of_which_no_run_learned_is_a_cross(tmp_path):
     found = report_sweep(folder)
     assert found["arms"][0]["metrics"]["whole/roughness"]["mean"] is None
     spec = read_specs(folder)["oscillation-0-0"]
-    rows = data_rows(spec)
+    rows = [row for row in data_rows(spec) if "cross" in row]
     assert [row["cross"] for row in rows] == [False] * 3 + [True]
     assert spec["layer"][-1]["mark"]["shape"].startswith("M-1,-1")
     assert "0 of 6" in [row["learned"] for row in rows]
@@ -215,7 +215,7 @@ def test_text_of_users_cannot_become_markup(tmp_path):
     assert "<img src=x" not in page
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; broken" in page
-    assert page.count("</script>") == 3
+    assert page.count("</script>") == 4
     assert any(evil in leaf for leaf in leaves(read_specs(folder)) if isinstance(leaf, str))
 
 
@@ -270,6 +270,64 @@ def test_page_draws_its_charts_and_requests_nothing(visit, folder, width):
     assert not shown.eval_on_selector_all(".chart svg, h1, figcaption, pre", f"all => all.some({wider})")
     widths = shown.eval_on_selector_all(".chart svg", "all => all.map(one => one.getBoundingClientRect().width)")
     assert min(widths) > 250
+
+
+def test_pointing_at_an_arm_fades_the_others_in_every_chart(visit, folder):
+    shown, messages, _ = visit(folder / "report.html", 1280)
+    row = shown.locator("#arms tbody tr").nth(1)
+    row.hover()
+    state = """arm => [...document.querySelectorAll('.chart')].map(chart =>
+        [...chart.querySelectorAll('.mark-symbol path, .mark-rect path')].filter(node => armsOf(node).length)
+            .map(node => [armsOf(node).includes(arm), node.classList.contains('faded')]))"""
+    charts = [chart for chart in shown.evaluate(state, row.get_attribute("data-arm")) if chart]
+    assert len(charts) > 10
+    assert all(own != faded for chart in charts for own, faded in chart)
+    assert sum(own for chart in charts for own, _ in chart) > 10
+    shown.locator("h1").hover()
+    assert shown.locator(".faded, tr.lit").count() == 0
+    assert messages == []
+
+
+def test_figure_is_downloaded_as_the_file_in_the_folder(visit, folder):
+    shown, messages, requests = visit(folder / "report.html", 1280)
+    for kind, magic in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with shown.expect_download() as download:
+            shown.click(f"button[data-figure=failures][data-format={kind}]")
+        assert download.value.suggested_filename == f"study-failures.{kind}"
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(magic)
+        if kind == "svg":
+            assert len(content) == pytest.approx((folder / "figures" / "failures.svg").stat().st_size, rel=0.05)
+    assert messages == []
+    assert [url for url in requests if url.startswith("http")] == []
+
+
+def test_first_column_stays_while_a_wide_table_scrolls(visit, folder):
+    shown, _, _ = visit(folder / "report.html", 390)
+    left = "document.querySelector('#arms td').getBoundingClientRect().left"
+    before = shown.evaluate(left)
+    assert (
+        shown.eval_on_selector(".scroll:has(#arms)", "box => { box.scrollLeft = 300; return box.scrollLeft; }") == 300
+    )
+    assert shown.evaluate(left) == before
+
+
+def test_dark_page_has_no_dark_text_on_its_charts(browser, folder):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    shown = context.new_page()
+    shown.goto((folder / "report.html").as_uri())
+    shown.wait_for_function("document.documentElement.dataset.charts === 'drawn'", timeout=30_000)
+    fills = [
+        fill
+        for places, style in ((".chart .role-axis-label text, .chart .role-axis-title text", "fill"), (".use", "color"))
+        for fill in shown.eval_on_selector_all(places, f"all => all.map(one => getComputedStyle(one).{style})")
+    ]
+    brightness = [sum(map(int, re.findall(r"\d+", fill)[:3])) for fill in fills]
+    assert len(brightness) > 100
+    assert min(brightness) > 3 * 150
+    card = shown.eval_on_selector(".card", "one => getComputedStyle(one).backgroundColor")
+    assert sum(map(int, re.findall(r"\d+", card)[:3])) < 3 * 60
+    context.close()
 
 
 def test_tables_sort_by_mouse_and_keyboard(visit, folder, comparison):

@@ -1,6 +1,7 @@
 from .failures import failures_figure as failures_figure
 from .figure import Figure as Figure
 from .figure import as_spec as as_spec
+from .figure import picture_frame as picture_frame
 from .figure import save_figure as save_figure
 from .layers import layers_figure as layers_figure
 from .layout import Layout as Layout
@@ -14,6 +15,9 @@ from .oscillation import oscillation_figure as oscillation_figure
 from .palette import CONFIG as CONFIG
 from .palette import style as style
 from .probes import probes_figure as probes_figure
+from .quality import drawn_metrics as drawn_metrics
 from .quality import quality_figure as quality_figure
+from .recommend import recommend_figure as recommend_figure
+from .seed_values import seed_values as seed_values
 from .traces import traces_figure as traces_figure
 from .usable_lr import usable_lr_figure as usable_lr_figure

@@ -41,6 +41,28 @@ def level_table(levels: Sequence[Row]) -> list[Row]:
     ]
 
 
+def seen_failures(rows: Sequence[Row]) -> str:
+    """`From 0 % to 88 % of runs fail`: over the arms of a panel."""
+    known = [row for row in rows if row["mean"] is not None]
+    if not known:
+        return "No run ended"
+    low, high = (short_percent(100 * end(row["mean"] for row in known)) for end in (min, max))
+    return f"{low} of runs fail with each" if low == high else f"From {low} to {high} of runs fail"
+
+
+def seen_levels(levels: Sequence[Row]) -> str:
+    """`55 % of runs fail with no warmup, 20 % with 30 %`: the shortest length against the longest."""
+    known = [level for level in levels if level["failed"]["total"]]
+    if not known:
+        return "No run ended"
+    first, last = known[0], known[-1]
+    start = "no warmup" if first["warmup_percent"] == 0 else short_percent(first["warmup_percent"])
+    text = f"{short_percent(100 * first['failed']['share'])} of runs fail with {start}"
+    if first is last:
+        return text
+    return f"{text}, {short_percent(100 * last['failed']['share'])} with {short_percent(last['warmup_percent'])}"
+
+
 def level_labels(levels: Sequence[Row], total_steps: int | None) -> list[list[str]]:
     """`["36", "10 %"]` for each length: updates and share of the run; only the share if runs differ in length."""
     shares = [level["warmup_percent"] for level in levels]
@@ -56,15 +78,15 @@ def failures_figure(levels: Sequence[Row], layout: Layout) -> Figure:
     """All runs of each length together, and then a line per kind. Empty if no run failed."""
     rows: list[list[Cell]] = []
     if any(arm["failed"]["count"] for arm in layout.arms):
-        column = Column("Runs that failed to learn", "share of runs", failure_rate, share=True)
+        column = Column("Runs that failed to learn", "share of runs", failure_rate, seen_failures, share=True)
         rows = draw_columns([column], layout)
         if levels and len(layout.arms) > len(levels):
             rows = [
-                [Cell("Runs that failed to learn, all together", _level_chart(levels, layout)), *rows[0]],
+                [Cell(seen_levels(levels), _level_chart(levels, layout), "All runs of each length"), *rows[0]],
                 *rows[1:],
             ]
         elif levels:
-            rows = [[Cell("Runs that failed to learn", _level_chart(levels, layout))]]
+            rows = [[Cell(seen_levels(levels), _level_chart(levels, layout), "Runs that failed to learn")]]
     note = (
         "A run failed if it diverged, or if its training loss at the end is not clearly below that of guessing. "
         "Vertical lines: 95 % Wilson intervals."

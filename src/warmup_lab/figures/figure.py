@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
     from warmup_lab.figures.charts import AnyChart
     from warmup_lab.figures.layout import Row
 
-_LEGEND_WIDTH = 960
+_WIDE, _NARROW = 660, 330
+"""Widths of a picture in pixels, for two columns of a paper and for one. Type of 11 pixels is then about 8 points."""
+_PLOT_WIDTH = 250
+_CAPTION_SIZE = 11
 _MAX_PIXELS = 8e6
+_DOTS = 300 / 96
+"""Dots per CSS pixel, of which an inch has 96."""
 # Heatmaps of different numbers must not share a colour scale.
 _OWN_COLOURS = {"resolve": {"scale": {"color": "independent"}}}
 
@@ -59,27 +65,52 @@ def as_spec(cell: Cell) -> Row:
 
 
 def as_picture(figure: Figure) -> Row:
-    """The whole figure as one Vega-Lite specification of fixed size, for PNG and SVG."""
-    width = 460 if figure.stacked else 330
+    """The whole figure with its caption as one Vega-Lite specification, for PNG and SVG. It fits a paper's column."""
     # Joined as plain JSON, because Altair's own concatenation copies and checks all data again at every level.
-    rows = [[cell.spec | {"title": cell.title, "width": width} for cell in row] for row in figure.rows]
-    datasets = {name: data for row in rows for spec in row for name, data in spec.pop("datasets").items()}
-    joined = [{"vconcat": row, "spacing": 10} if figure.stacked else {"hconcat": row, "spacing": 30} for row in rows]
-    columns = 2 if figure.stacked else 1
-    grid = {"concat": [one | _OWN_COLOURS for one in joined], "columns": columns, "spacing": 30} | _OWN_COLOURS
-    legend = [_without_file_keys(_legend(figure))] if len(figure.lines) > 1 else []
-    datasets |= legend[0].pop("datasets") if legend else {}
-    look = {"config": CONFIG, "background": "white", "padding": 16, "spacing": 14, "datasets": datasets}
-    return {"$schema": alt.SCHEMA_URL, "vconcat": [*legend, grid], **look}
+    specs = [[cell.spec.copy() for cell in row] for row in figure.rows]
+    datasets = {name: data for row in specs for spec in row for name, data in spec.pop("datasets").items()}
+    picture = _picture(figure, specs)
+    return picture | {"datasets": picture["datasets"] | datasets}
+
+
+def picture_frame(figure: Figure, chart_ids: list[list[str]]) -> Row:
+    """`as_picture` with `{"chart": id}` in place of each chart: the page has the charts, and puts them in."""
+    return _picture(figure, [[{"chart": name} for name in row] for row in chart_ids])
+
+
+def _picture(figure: Figure, specs: list[list[Row]]) -> Row:
+    num_charts = sum(map(len, specs))
+    width = _NARROW if num_charts == 1 else _WIDE
+    rows = [
+        [spec | {"title": _title(cell), "width": _PLOT_WIDTH} for spec, cell in zip(own, cells, strict=True)]
+        for own, cells in zip(specs, figure.rows, strict=True)
+    ]
+    stacks = [{"vconcat": row, "spacing": 10} for row in rows]
+    charts = stacks if figure.stacked else [spec for row in rows for spec in row]
+    grid = {"concat": [one | _OWN_COLOURS for one in charts], "columns": 2, "spacing": 24} | _OWN_COLOURS
+    legend = [_without_file_keys(_legend(figure, width))] if len(figure.lines) > 1 else []
+    datasets = legend[0].pop("datasets") if legend else {}
+    caption = {
+        "text": wrap(f"{figure.title}. {figure.note}", 2 * width // _CAPTION_SIZE), "orient": "bottom",
+        "anchor": "start", "fontSize": _CAPTION_SIZE, "fontWeight": "normal", "lineHeight": 15, "offset": 14,
+    }  # fmt: skip
+    look = {"config": CONFIG, "background": "white", "padding": 8, "spacing": 14, "datasets": datasets}
+    return {"$schema": alt.SCHEMA_URL, "title": caption, "vconcat": [*legend, grid], **look}
+
+
+def _title(cell: Cell) -> Row:
+    """The title and subtitle above a chart of a picture, in lines that fit."""
+    title = {"text": wrap(cell.title, 40), "fontSize": 12, "lineHeight": 15, "anchor": "start", "frame": "group"}
+    return title | ({"subtitle": wrap(cell.subtitle, 46), "subtitleLineHeight": 14} if cell.subtitle else {})
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes `path` with the suffixes .svg and .png. The PNG has at most 8 million pixels."""
+    """Writes `path` with the suffixes .svg and .png. The PNG has 300 dots per inch, and at most 8 million pixels."""
     import vl_convert
 
     svg = vl_convert.vegalite_to_svg(as_picture(figure))
     width, height = (float(size) for size in re.findall(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)[0])
-    png = vl_convert.svg_to_png(svg, scale=min(2.0, (_MAX_PIXELS / (width * height)) ** 0.5))
+    png = vl_convert.svg_to_png(svg, scale=min(_DOTS, (_MAX_PIXELS / (width * height)) ** 0.5))
     for suffix, content in ((".svg", svg.encode()), (".png", png)):
         with atomic_path(path.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
@@ -97,15 +128,15 @@ def _without_file_keys(chart: AnyChart) -> Row:
     return {key: value for key, value in spec.items() if key not in ("config", "$schema")}
 
 
-def _legend(figure: Figure) -> alt.LayerChart:
+def _legend(figure: Figure, width: int) -> alt.LayerChart:
     """A swatch and a name for each line. Vega's own legend shows neither filled markers nor whole dashes."""
     rows: list[Row] = []
     x, y, widest = 0, 0, 0
     for line in figure.lines:
-        width = 66 + 6 * len(line)
-        x, y = (x, y) if x + width <= _LEGEND_WIDTH else (0, y + 22)
+        entry = 66 + 6 * len(line)
+        x, y = (x, y) if x + entry <= width else (0, y + 22)
         rows.append({"x": x, "middle": x + 18, "end": x + 36, "text": x + 44, "y": y, "line": line})
-        x, widest = x + width, max(widest, x + width)
+        x, widest = x + entry, max(widest, x + entry)
     colour, dash, shape = line_scales(figure.lines)
     base = alt.Chart(alt.InlineData(values=rows)).encode(y=alt.Y("y:Q", scale=None, axis=None))
     swatch = base.encode(x=_pixels("x"), x2=alt.X2("end:Q"), color=colour, strokeDash=dash).mark_rule(strokeWidth=2)

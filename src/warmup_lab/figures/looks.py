@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales
+from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, number_axis, number_tip
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import MAX_LINES, Row, unique
 from warmup_lab.figures.palette import GREY, WHITE, style
@@ -68,8 +68,7 @@ def _path_chart(table: list[Row], looks: Row, lines: list[str]) -> alt.LayerChar
 
     def y(field: str) -> alt.Y:
         powers = alt.Scale(type="log", domain=[LOWEST_P / 2, 1.0], nice=False, clamp=True)
-        label = "format(datum.value, datum.value < 0.001 ? '.0e' : '~g')"
-        axis = alt.Axis(values=[10.0**-power for power in range(7)], labelExpr=label, minExtent=40)
+        axis = number_axis(values=[10.0**-power for power in range(7)])
         return alt.Y(f"{field}:Q", title="p-value", scale=powers, axis=axis)
 
     rows = [row | {"fill": style(lines.index(row["line"]))[0] if row["decided"] else WHITE} for row in table]
@@ -77,8 +76,8 @@ def _path_chart(table: list[Row], looks: Row, lines: list[str]) -> alt.LayerChar
     boundary = alt.Chart(alt.InlineData(values=bounds)).encode(x=x, y=y("bound"))
     paths = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y("drawn"), color=colour)
     tips = [
-        alt.Tooltip("line:N", title="test"), alt.Tooltip("seeds:Q"), alt.Tooltip("p:Q", format=".2g"),
-        alt.Tooltip("p_adjusted:Q", format=".2g", title="adjusted p"),
+        alt.Tooltip("line:N", title="test"), alt.Tooltip("seeds:Q"), number_tip("p"),
+        number_tip("p_adjusted", "adjusted p"),
     ]  # fmt: skip
     fill = alt.Fill("fill:N", scale=None, legend=None)
     layers: list[AnyChart] = [

@@ -7,7 +7,7 @@ import math
 import altair as alt
 
 from warmup_lab.comparison.lr_jitter import fraction
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, share_axis
+from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, number_axis, number_tip, share_axis
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Row
 from warmup_lab.figures.palette import GREY, INK, WHITE
@@ -71,6 +71,25 @@ def rate_labels(trials: list[Row]) -> dict[float, list[str]]:
     return labels or {trial["lr"]: [f"{trial['lr']:g}"] for trial in trials}
 
 
+def seen_overshoot(jitter: Row) -> str:
+    """Where the jitter starts."""
+    median = jitter["median"]
+    return "The start of the jitter is not known" if median is None else f"Updates overshoot from lr {median:.3g} on"
+
+
+def seen_loss(curves: list[Row]) -> str:
+    """The lr with the lowest median loss, from which the loss climbs."""
+    known = curve_rows(curves, "loss", pooled=True)
+    lowest = min(known, key=lambda row: row["loss"], default=None)
+    return "No loss was recorded" if lowest is None else f"The loss is lowest at lr {lowest['lr']:.2g}"
+
+
+def seen_lr50(lr50: Row) -> str:
+    """`Half of the runs fail at lr 0.002 cold, 0.0025 warmed`."""
+    parts = [f"{one['lr50']:.2g} {start}" for start, one in lr50.items() if one["lr50"] is not None]
+    return f"Half of the runs fail at lr {', '.join(parts)}" if parts else "Runs that failed at a constant lr"
+
+
 # --- drawing
 
 
@@ -79,27 +98,41 @@ def jitter_figure(section: Row | None) -> Figure:
     rows: list[list[Cell]] = []
     if section is not None:
         cells = [
-            Cell("Overshoot along the ramps", _overshoot_chart(section)),
-            Cell("Loss along the ramps", _loss_chart(section)),
+            Cell(seen_overshoot(section["jitter_lr"]), _overshoot_chart(section), "Overshoot along the ramps"),
+            Cell(seen_loss(section["curves"]), _loss_chart(section), "Loss along the ramps"),
         ]
         if section["trials"]:
             chart = _failure_chart(section["trials"], lr50_table(section["gain"]["lr50"]))
-            cells.insert(0, Cell("Constant lr: share of runs that failed", chart))
+            cells.insert(0, Cell(seen_lr50(section["gain"]["lr50"]), chart, "Runs that failed at a constant lr"))
         rows = [cells]
-    note = (
-        "Runs that failed: share of runs at a constant lr that diverged or failed to learn, with 95 % Wilson "
-        "intervals. Diamonds: lr50, at which half of the runs fail, with its 95 % interval. Overshoot: share of "
-        "updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % Wilson interval as a "
-        "band. Thin lines: single seeds. Ticks at the bottom: the lr at which a seed starts to jitter. Vertical line: "
-        "their median. Loss: median training loss."
-    )
-    return Figure("lr_jitter", "Where the loss starts to jitter", note, rows, _LINES)
+    lines = _LINES if section is not None and section["trials"] else []
+    return Figure("lr_jitter", "Where the loss starts to jitter", caption(section), rows, lines)
+
+
+def caption(section: Row | None) -> str:
+    """A sentence for each mark that is drawn."""
+    if section is None:
+        return ""
+    parts = [
+        "Overshoot: share of updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % "
+        "Wilson interval as a band. Thin lines: single seeds. Loss: median training loss."
+    ]
+    if section["trials"]:
+        failed = "Runs that failed: share of runs at a constant lr that diverged or failed to learn, with 95 % Wilson"
+        parts.insert(0, f"{failed} intervals.")
+        if lr50_table(section["gain"]["lr50"]):
+            parts.insert(1, "Diamonds: lr50, at which half of the runs fail, with its 95 % interval.")
+    if any(ramp["lr"] for ramp in section["ramps"]):
+        parts.append("Ticks at the bottom: the lr at which a seed starts to jitter.")
+    if section["jitter_lr"]["median"] is not None:
+        parts.append("Vertical line: their median.")
+    return " ".join(parts)
 
 
 def _overshoot_chart(section: Row) -> alt.LayerChart:
     x, y = _lr_axis(section["curves"]), share_axis("share", "share of updates")
     tips = [
-        alt.Tooltip("lr:Q", format=".2g"), alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("overshoots:Q"),
+        number_tip("lr"), alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("overshoots:Q"),
         alt.Tooltip("probed:Q"),
     ]  # fmt: skip
     pooled = _chart_of(curve_rows(section["curves"], "share", pooled=True)).encode(x=x)
@@ -117,8 +150,8 @@ def _loss_chart(section: Row) -> alt.LayerChart:
     low, high = loss_range(section["curves"])
     x = _lr_axis(section["curves"])
     scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
-    y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=alt.Axis(tickCount=5, minExtent=40))
-    tips = [alt.Tooltip("lr:Q", format=".2g"), alt.Tooltip("loss:Q", format=".3g")]
+    y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis())
+    tips = [number_tip("lr"), number_tip("loss")]
     single = _chart_of(curve_rows(section["curves"], "loss", pooled=False)).encode(x=x, y=y, detail="seed:N")
     pooled = _chart_of(curve_rows(section["curves"], "loss", pooled=True)).encode(x=x, y=y, tooltip=tips)
     layers: list[AnyChart] = [
@@ -132,7 +165,7 @@ def _jitter_marks(section: Row, x: alt.X, foot: float) -> list[AnyChart]:
     """The jitter lr of each seed as a tick at `foot`, and their median as a vertical line."""
     seeds = [{"lr": ramp["lr"], "seed": ramp["seed"], "foot": foot} for ramp in section["ramps"] if ramp["lr"]]
     ticks = _chart_of(seeds).mark_tick(color=_JITTER, thickness=2, size=14, orient="vertical", yOffset=-7, opacity=0.9)
-    tips = [alt.Tooltip("seed:N"), alt.Tooltip("lr:Q", format=".2g")]
+    tips = [alt.Tooltip("seed:N"), number_tip("lr")]
     layers: list[AnyChart] = [ticks.encode(x=x, y="foot:Q", tooltip=tips)]
     median = section["jitter_lr"]["median"]
     if median is not None:
@@ -160,8 +193,8 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
     colour, dash, shape = line_scales(_LINES)
     base = _chart_of(failure_table(trials)).encode(x=x, color=colour)
     half = _chart_of(lr50).encode(y=share_axis("y", "share of runs"), color=colour)
-    marks = [alt.Tooltip("line:N", title="start"), *(alt.Tooltip(f"{name}:Q", format=".2g") for name in _LR50)]
-    tips = [alt.Tooltip("line:N", title="start"), alt.Tooltip("lr:Q", format=".2g"), alt.Tooltip("runs:N")]
+    marks = [alt.Tooltip("line:N", title="start"), *map(number_tip, _LR50)]
+    tips = [alt.Tooltip("line:N", title="start"), number_tip("lr"), alt.Tooltip("runs:N")]
     layers: list[AnyChart] = [
         base.mark_line(strokeWidth=1.5, strokeOpacity=0.7).encode(y=y, strokeDash=dash),
         base.mark_rule(strokeWidth=2).encode(y=share_axis("low", "share of runs"), y2=alt.Y2("high:Q")),
@@ -177,7 +210,7 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
 def _lr_axis(curves: list[Row]) -> alt.X:
     rates = [row["lr"] for row in curves]
     scale = alt.Scale(type="log", domain=[min(rates) / 1.1, max(rates) * 1.1], nice=False)
-    axis = alt.Axis(format="~g", grid=False, tickCount=4, labelOverlap="greedy")
+    axis = number_axis(grid=False, tickCount=4, labelOverlap="greedy", minExtent=0)
     return alt.X("lr:Q", title="learning rate", scale=scale, axis=axis)
 
 

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from warmup_lab.figures.failures import failure_rate
+from warmup_lab.figures.failures import failure_rate, seen_failures
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout
 from warmup_lab.figures.over_warmup import Column, draw_columns, metric_column
+from warmup_lab.figures.seed_values import NO_SEEDS, SeedValues
+from warmup_lab.metrics import ROUGHNESS
 
-_DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
+DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
+_MEANS = (
+    "Mean over the runs that learned, with its 95 % t-interval if there are at least 3. Dots: single seeds. Intervals "
+    "and dots are cut at the edge of the chart."
+)
 
 
-def oscillation_columns() -> list[Column]:
+def oscillation_columns(seeds: SeedValues = NO_SEEDS) -> list[Column]:
     """Roughness of the whole run and at matched loss, with the failure rate beside it."""
-    return [
-        metric_column("whole/roughness"),
-        Column("Failure rate", "share of runs", failure_rate, share=True),
-        metric_column("matched/roughness"),
-    ]
+    rate = Column("Failure rate", "share of runs", failure_rate, seen_failures, share=True)
+    return [metric_column(ROUGHNESS[0], seeds), rate, metric_column(ROUGHNESS[1], seeds)]
 
 
-def oscillation_figure(layout: Layout) -> Figure:
+def oscillation_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
     note = (
-        "Mean over the runs that learned, with its 95 % t-interval. Failure rates have 95 % Wilson intervals. "
-        "Hollow marker: some runs of the arm failed to learn. Cross: no run learned, so there is no mean; this does "
-        "not mean a calm loss. Intervals are cut at the edge of the chart."
+        f"{_MEANS} Failure rates have 95 % Wilson intervals. Hollow marker: some runs of the arm failed to learn. "
+        "Cross: no run learned, so there is no mean; this does not mean a calm loss."
     )
-    rows = draw_columns(oscillation_columns(), layout)
+    rows = draw_columns(oscillation_columns(seeds), layout)
     return Figure("oscillation", "Oscillation versus warmup length", note, rows, layout.lines)
 
 
-def detail_figure(layout: Layout) -> Figure:
+def detail_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
     """The other measures of oscillation."""
-    note = "Mean over the runs that learned, with its 95 % t-interval. Hollow marker: some runs of the arm failed."
-    rows = draw_columns([metric_column(metric) for metric in _DETAILS], layout)
+    note = f"{_MEANS} Hollow marker: some runs of the arm failed."
+    rows = draw_columns([metric_column(metric, seeds) for metric in DETAILS], layout)
     return Figure("oscillation_detail", "Other measures of oscillation", note, rows, layout.lines)

@@ -1,23 +1,35 @@
 """Numbers of arms over warmup length, and their chart.
 
 Warmup lengths are equally spaced in rising order, because the usual ones (0, 1, 2, 5, 10, 20, 50 %) would crowd on a
-linear axis. Dashes and markers repeat what the colours say. A hollow marker means that runs of the arm failed.
+linear axis. Dashes and markers repeat what the colours say. A hollow marker means that runs of the arm failed. Every
+seed is a dot. A mean of fewer than 3 runs has no interval and is labelled with the number of runs.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, share_axis
+from warmup_lab.comparison import count
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    MIN_FOR_INTERVAL,
+    AnyChart,
+    line_chart,
+    line_scales,
+    number_axis,
+    number_tip,
+    share_axis,
+)
 from warmup_lab.figures.figure import Cell
-from warmup_lab.figures.layout import Layout, Row, unique
-from warmup_lab.figures.palette import WHITE, style
-from warmup_lab.metrics import title_and_unit
+from warmup_lab.figures.layout import Layout, Row, short_percent, unique
+from warmup_lab.figures.palette import INK, WHITE, style
+from warmup_lab.figures.seed_values import NO_SEEDS, ReadSeeds, SeedValues, Values, dot_rows
+from warmup_lab.metrics import smaller_is_better, title_and_unit
 
 _CROSS = "M-1,-1L1,1M-1,1L1,-1"
 
@@ -30,6 +42,11 @@ class Column:
     axis: str
     read: Callable[[Row], Row]
     """Arm -> `mean`, `low`, `high` and whatever else replaces the defaults of `warmup_table`."""
+    seen: Callable[[Sequence[Row]], str] = lambda _: ""
+    """Rows of a panel -> what is seen there."""
+    read_seeds: ReadSeeds = lambda _: {}
+    """Arm -> the value of each seed."""
+    seeds: SeedValues = field(default_factory=lambda: NO_SEEDS)
     share: bool = False
     """The number is a share, drawn from 0 to 100 %."""
     decorate: Callable[[AnyChart], AnyChart] = lambda chart: chart
@@ -39,7 +56,7 @@ class Column:
 # --- numbers
 
 
-def metric_column(metric: str) -> Column:
+def metric_column(metric: str, seeds: SeedValues = NO_SEEDS) -> Column:
     """Mean of a metric with its 95 % interval: over all seeds if `comparison.json` has that, as for losses and scores.
 
     Other metrics, such as oscillation, have a mean over the runs that learned only.
@@ -48,12 +65,37 @@ def metric_column(metric: str) -> Column:
     def read(arm: Row) -> Row:
         found = arm["metrics"].get(metric, {})
         of = "_of_all" if "mean_of_all" in found else ""
-        low, high = found.get(f"interval{of}") or (None, None)
-        return {"mean": found.get(f"mean{of}"), "low": low, "high": high}
+        num_runs = arm["failed"]["total"] if of else found.get("num_runs", 0)
+        return {"mean": found.get(f"mean{of}"), **shown_interval(found.get(f"interval{of}"), num_runs)}
 
     title, unit = title_and_unit(metric)
     short = metric.rpartition("/")[2].replace("_", " ")
-    return Column(capitalized(title), with_unit(short, unit), read)
+    lowest = smaller_is_better(metric)
+    return Column(
+        capitalized(title), with_unit(short, unit), read, lambda rows: seen_extreme(rows, lowest=lowest),
+        seeds.of(metric), seeds,
+    )  # fmt: skip
+
+
+def shown_interval(interval: Sequence[float] | None, num_runs: int) -> Row:
+    """`low` and `high`, None for fewer than 3 runs, and the label `few` of a mean of so few."""
+    low, high = interval or (None, None)
+    few = 0 < num_runs < MIN_FOR_INTERVAL
+    return {"low": None if few else low, "high": None if few else high, "few": count(num_runs, "run") if few else ""}
+
+
+def seen_extreme(rows: Sequence[Row], *, lowest: bool) -> str:
+    """`Lowest with 10 % warmup, lr 0.001: 0.32`, or that all arms are equal to three digits."""
+    known = [row for row in rows if row["mean"] is not None]
+    if not known:
+        return "No run learned"
+    best = min(known, key=lambda row: row["mean"] if lowest else -row["mean"])
+    value = f"{best['mean']:.3g}"
+    if len(known) == 1:
+        return capitalized(f"{value} with {best['place']}")
+    if len({f"{row['mean']:.3g}" for row in known}) == 1:
+        return f"The same for all arms: {value}"
+    return f"{'Lowest' if lowest else 'Highest'} with {best['place']}: {value}"
 
 
 def warmup_table(layout: Layout, read: Callable[[Row], Row]) -> list[Row]:
@@ -75,6 +117,9 @@ def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[
             "x": layout.lengths.index(arm["warmup_steps"]) + shift * (lines.index(arm["line"]) - (len(lines) - 1) / 2),
             "line": arm["line"],
             "arm": arm["name"],
+            "place": _place(arm, several_lines=len(lines) > 1),
+            "colour": style(layout.lines.index(arm["line"]))[0],
+            "few": "",
             "learned": f"{arm['num_learned']} of {arm['failed']['total']}",
             "cross": arm["num_learned"] == 0,
             "fill": WHITE if arm["failed"]["count"] else style(layout.lines.index(arm["line"]))[0],
@@ -82,6 +127,13 @@ def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[
         }
         for arm in arms
     ]
+
+
+def _place(arm: Row, *, several_lines: bool) -> str:
+    """`10 % warmup, lr 0.001`: the arm within its panel."""
+    percent = 100 * arm["warmup_steps"] / arm["total_steps"]
+    warmup = f"{short_percent(percent)} warmup" if percent else "no warmup"
+    return f"{warmup}, {arm['line']}" if several_lines else warmup
 
 
 def vertical_range(rows: Iterable[Row]) -> list[float]:
@@ -115,46 +167,60 @@ def draw_columns(columns: Sequence[Column], layout: Layout) -> list[list[Cell]]:
     """A row of cells per panel and a chart per column in it. A column without any number is left out."""
     tables = [(column, warmup_table(layout, column.read)) for column in columns]
     drawn = [(column, table) for column, table in tables if any(row["mean"] is not None for row in table)]
-    return [
-        [
-            Cell(f"{column.title} · {panel}" if panel else column.title, _panel_chart(column, table, panel, layout))
-            for column, table in drawn
-        ]
-        for panel in layout.panels
-        if drawn
-    ]
+    return [[_cell(column, table, panel, layout) for column, table in drawn] for panel in layout.panels if drawn]
 
 
-def _panel_chart(column: Column, table: list[Row], panel: str, layout: Layout) -> AnyChart:
+def _cell(column: Column, table: list[Row], panel: str, layout: Layout) -> Cell:
     """One panel of a column. All panels of a column have one scale."""
     if column.share:
         y, foot = share_axis("mean", column.axis, -0.02, 1.02), -0.02
     else:
         domain = vertical_range(table)
         scale = alt.Scale(domain=domain, nice=False, clamp=True)
-        axis = alt.Axis(format="~g", tickCount=5, minExtent=40)
-        y, foot = alt.Y("mean:Q", title=column.axis, scale=scale, axis=axis), domain[0]
-    rows = [{name: value for name, value in row.items() if name != "panel"} for row in table if row["panel"] == panel]
-    return column.decorate(interval_chart(rows, layout, y, foot))
+        y, foot = alt.Y("mean:Q", title=column.axis, scale=scale, axis=number_axis()), domain[0]
+    rows = [row for row in table if row["panel"] == panel]
+    by_name = {arm["name"]: arm for arm in layout.arms}
+    values = [column.read_seeds(by_name[row["arm"]]) for row in rows] if column.seeds is not NO_SEEDS else []
+    dots = _dots(rows, values, column.seeds, layout)
+    shown = [{name: value for name, value in row.items() if name not in ("panel", "place", "colour")} for row in rows]
+    what = f"{column.title} · {panel}" if panel else column.title
+    seen = column.seen(rows)
+    chart = column.decorate(interval_chart(shown, layout, y, foot, dots))
+    return Cell(seen, chart, what) if seen else Cell(what, chart)
 
 
-def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float) -> alt.LayerChart:
+def _dots(rows: Sequence[Row], values: Sequence[Values], seeds: SeedValues, layout: Layout) -> list[Row]:
+    """The dots of a panel, as wide as leaves the lines apart."""
+    num_lines = len(unique(row["line"] for row in rows))
+    width = min(0.16, 0.4 / max(1, num_lines)) if num_lines > 1 else 0.3
+    return dot_rows(rows, values, seeds, min(width, 0.3 * len(layout.lengths))) if values else []
+
+
+def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots: Sequence[Row] = ()) -> alt.LayerChart:
     """Means with their intervals over warmup length; a cross at `foot` for each arm of which no run learned."""
     colour, dash, shape = line_scales(layout.lines)
     scale = alt.Scale(domain=[-0.5, len(layout.lengths) - 0.5], nice=False)
     x = alt.X("x:Q", scale=scale, axis=warmup_axis(layout))
     base = alt.Chart(alt.InlineData(values=[row for row in rows if row["mean"] is not None])).encode(x=x, color=colour)
     learned = alt.Tooltip("learned:N", title="runs that learned")
-    tips = [
-        alt.Tooltip("arm:N"), alt.Tooltip("mean:Q", format=".4g", title="value"), alt.Tooltip("low:Q", format=".4g"),
-        alt.Tooltip("high:Q", format=".4g"), learned,
-    ]  # fmt: skip
+    fill = alt.Fill("fill:N", scale=None, legend=None)
+    tips = [alt.Tooltip("arm:N"), number_tip("mean", "value"), number_tip("low"), number_tip("high"), learned]
     point = base.mark_point(size=60, strokeWidth=2, opacity=1)
-    layers = [
+    layers: list[AnyChart] = [
         base.mark_line(strokeWidth=1.5, strokeOpacity=0.7).encode(y=y, strokeDash=dash),
         base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        point.encode(y=y, shape=shape, fill=alt.Fill("fill:N", scale=None, legend=None), tooltip=tips),
+        point.encode(y=y, shape=shape, fill=fill, tooltip=tips),
     ]
+    if dots:
+        seeds = line_chart(list(dots), "dot_x", "y", "seed", "fill").encode(x=alt.X("dot_x:Q"), color=colour)
+        dot_tips = [alt.Tooltip("arm:N"), alt.Tooltip("seed:N"), number_tip("y", "value")]
+        dot = seeds.mark_point(shape="circle", size=13, strokeWidth=1, opacity=0.55)
+        dot_y = y.copy()
+        dot_y["shorthand"] = "y:Q"
+        layers.insert(0, dot.encode(y=dot_y, fill=fill, tooltip=dot_tips))
+    if any(row["few"] for row in rows):
+        few = base.transform_filter("datum.few").mark_text(dx=8, align="left", fontSize=10, color=INK)
+        layers.append(few.encode(y=y, text="few:N", color=alt.value(INK)))
     missing = [row | {"mean": foot} for row in rows if row["mean"] is None and row["cross"]]
     if missing:
         crosses = alt.Chart(alt.InlineData(values=missing)).encode(

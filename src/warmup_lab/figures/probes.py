@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Trace
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_chart, line_scales, rounded, update_axis
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    AnyChart,
+    line_chart,
+    line_scales,
+    number_axis,
+    number_tip,
+    rounded,
+    update_axis,
+)
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Layout, Row
 from warmup_lab.figures.palette import GREY, WHITE
@@ -208,7 +217,7 @@ def draw_over_lr(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limit
     """A column over the learning rate, with the limit as a dashed line."""
     rates = table.loc[table["lr"] > 0, "lr"]
     span = [float(rates.min()) / 1.2, float(rates.max()) * 1.2] if len(rates) else [0.1, 1.0]
-    axis = alt.Axis(format="~e", tickCount=4, grid=False, labelOverlap=True)
+    axis = number_axis(tickCount=4, grid=False, labelOverlap=True, minExtent=0)
     x = alt.X("x:Q", title="learning rate", scale=alt.Scale(type="log", domain=span, nice=False), axis=axis)
     layers = _line_layers(line_rows(table, column, "lr"), x, _value_axis(column, limits), layout)
     line, name = _limit_layers(column, span, limits)
@@ -217,17 +226,15 @@ def draw_over_lr(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limit
 
 def _value_axis(column: ProbeColumn, limits: list[float]) -> alt.Y:
     scale = alt.Scale(type="log" if column.log else "linear", domain=limits, nice=False, clamp=True)
-    number = "%" if column.share else "~g" if column.log else ".1f"
-    if column.log and (limits[1] >= 1e4 or limits[0] < 1e-3):
-        number = ".0e"
-    axis = alt.Axis(minExtent=46, tickCount=4, format=number, labelOverlap=True)
+    label: Row = {"format": "%", "labelExpr": alt.Undefined} if column.share else {}
+    axis = number_axis(minExtent=46, tickCount=4, labelOverlap=True, **label)
     return alt.Y("y:Q", title=column.axis, scale=scale, axis=axis)
 
 
 def _line_layers(rows: list[Row], x: alt.X, y: alt.Y, layout: Layout) -> list[AnyChart]:
     colour, dash, shape = line_scales(layout.warmup_lines)
     base = line_chart(rows, "x", "y", "order").encode(x=x, y=y, color=colour)
-    tips = [alt.Tooltip("line:N", title="warmup"), alt.Tooltip("x:Q", format=".4g"), alt.Tooltip("y:Q", format=".4g")]
+    tips = [alt.Tooltip("line:N", title="warmup"), number_tip("x"), number_tip("y")]
     line = base.mark_line(strokeWidth=1.3, strokeOpacity=0.75).encode(order="order:Q", strokeDash=dash)
     point = base.mark_point(filled=True, size=26, opacity=0.9).encode(shape=shape, tooltip=tips)
     return [line, point]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import altair as alt
@@ -9,22 +10,47 @@ import altair as alt
 from warmup_lab.figures.charts import HEIGHT, AnyChart
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout, Row
-from warmup_lab.figures.over_warmup import Column, capitalized, draw_columns, metric_column, with_unit
+from warmup_lab.figures.oscillation import DETAILS
+from warmup_lab.figures.over_warmup import (
+    Column,
+    capitalized,
+    draw_columns,
+    metric_column,
+    shown_interval,
+    with_unit,
+)
 from warmup_lab.figures.palette import GREY
+from warmup_lab.figures.seed_values import NO_SEEDS, SeedValues
+from warmup_lab.metrics import ROUGHNESS
 
-_SCORES = ("eval_loss", "eval_accuracy")
+SCORES = ("eval_loss", "eval_accuracy")
 
 
-def quality_columns(primary: Row) -> list[Column]:
+def drawn_metrics(primary: str) -> list[str]:
+    """The metrics whose seeds are drawn: the primary one, the usual scores and all oscillations."""
+    return list(dict.fromkeys((primary, *SCORES, *ROUGHNESS, *DETAILS)))
+
+
+def quality_columns(primary: Row, seeds: SeedValues = NO_SEEDS) -> list[Column]:
     """The difference of the primary metric from the reference, the metric itself, and the usual scores."""
     metric = primary["metric"]
     difference = Column(
         f"{capitalized(primary['title'])}, minus the reference",
         with_unit("difference", primary["unit"]),
         partial(difference_from_reference, metric),
+        partial(seen_differences, unit=primary["unit"]),
+        seeds.minus_reference(metric),
+        seeds,
         decorate=partial(_with_margin, margin=primary["margin"]),
     )
-    return [difference, *map(metric_column, dict.fromkeys((metric, *_SCORES)))]
+    return [difference, *(metric_column(name, seeds) for name in dict.fromkeys((metric, *SCORES)))]
+
+
+def seen_differences(rows: Sequence[Row], unit: str) -> str:
+    """`From -0.03 to +0.28 nats`: the range of the differences."""
+    known = [row["mean"] for row in rows if row["mean"] is not None]
+    ends = list(dict.fromkeys(f"{value:+.2g}".replace("-", "−") for value in (min(known), max(known)))) if known else []
+    return f"{'From ' * (len(ends) > 1)}{' to '.join(ends)} {unit}".strip() if ends else "No pair of runs"
 
 
 def difference_from_reference(metric: str, arm: Row) -> Row:
@@ -34,20 +60,21 @@ def difference_from_reference(metric: str, arm: Row) -> Row:
     """
     found = arm["metrics"][metric]
     of = "_of_all" if "mean_of_all" in found else ""
-    low, high = found.get(f"difference_interval{of}") or (None, None)
+    shown = shown_interval(found.get(f"difference_interval{of}"), found.get(f"num_pairs{of}", 0))
     is_reference = arm["verdict"]["value"] == "reference" and found[f"mean{of}"] is not None
-    return {"mean": 0.0 if is_reference else found.get(f"difference{of}"), "low": low, "high": high}
+    return {"mean": 0.0 if is_reference else found.get(f"difference{of}"), **shown}
 
 
-def quality_figure(primary: Row, layout: Layout) -> Figure:
+def quality_figure(primary: Row, layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
     """`primary` is the section of `comparison.json`."""
     band = " Grey band: the stated margin; smaller differences do not matter." if primary["margin"] else ""
     note = (
         "Losses and scores count all seeds: a run that failed to learn counts as guessing. Other metrics are means "
         "where both arms learned. Differences are paired by seed. The 95 % t-intervals are not adjusted for the number "
-        "of arms; the verdicts are. Horizontal line: the reference. Hollow marker: some runs of the arm failed."
+        "of arms; the verdicts are. Fewer than 3 runs have no interval. Dots: single seeds, hollow if the run failed. "
+        "Horizontal line: the reference. Hollow marker: some runs of the arm failed."
     )
-    rows = draw_columns(quality_columns(primary), layout)
+    rows = draw_columns(quality_columns(primary, seeds), layout)
     return Figure("quality", "Final quality versus warmup length", note + band, rows, layout.lines)
 
 

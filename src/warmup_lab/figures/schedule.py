@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import pandas as pd
 
+from warmup_lab.figures.charts import number_axis
 from warmup_lab.figures.palette import COLOURS, GREY
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def schedule_chart(table: pd.DataFrame, title: str = "") -> AnyChart:
     """A panel per schedule, all on the same axes. A dotted line marks the end of the warmup."""
     names = list(dict.fromkeys(table["schedule"]))
     x = alt.X("step:Q", title="update", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=4))
-    y = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(format=".1e", tickCount=4))
+    y = alt.Y("lr:Q", title="learning rate", axis=number_axis(tickCount=4, minExtent=0))
     line = alt.Chart().mark_line(strokeWidth=2.5, color=COLOURS[0]).encode(x=x, y=y)
     end = alt.Chart().mark_rule(strokeDash=[2, 3], color=GREY).encode(x=x)
     end = end.transform_filter("datum.step == datum.warmup_steps && datum.step > 0")

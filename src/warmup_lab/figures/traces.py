@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Trace
-from warmup_lab.figures.charts import line_chart, line_scales, rounded, update_axis
+from warmup_lab.figures.charts import line_chart, line_scales, number_axis, number_tip, rounded, update_axis
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Layout, Row
 
@@ -67,7 +67,8 @@ def trace_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_poin
         drawn = dict(list(losses.items())[:MAX_SEEDS]) | {None: median_over_seeds(list(losses.values()))}
         for seed, loss in drawn.items():
             kept = thinned(loss, num_points)
-            rows.append({"line": line, "seed": seed, "step": kept.tolist(), "loss": rounded(loss[kept])})
+            row = {"line": line, "arm": arm["name"], "seed": seed}
+            rows.append(row | {"step": kept.tolist(), "loss": rounded(loss[kept])})
     return rows
 
 
@@ -82,8 +83,23 @@ def rate_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_point
         even = np.linspace(0, lr.size - 1, min(lr.size, num_points)).astype(np.int64)
         kept = np.unique(np.append(even, min(arm["warmup_steps"], lr.size - 1)))
         line = layout.warmup_line(arm["warmup_steps"])
-        rows.append({"line": line, "step": kept.tolist(), "lr": rounded(lr[kept], 4)})
+        rows.append({"line": line, "arm": arm["name"], "step": kept.tolist(), "lr": rounded(lr[kept], 4)})
     return rows
+
+
+def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> str:
+    """`Lowest at the end with 36 updates of warmup (30 %): 0.21`: median over seeds and the last 10 % of updates."""
+    ends = {}
+    for arm in arms:
+        losses = [trace["loss"] for trace in by_arm[arm["name"]].values()]
+        whole = [loss[-max(1, arm["total_steps"] // 10) :] for loss in losses if len(loss) == arm["total_steps"]]
+        if whole:
+            ends[arm["warmup_steps"]] = float(np.median(whole))
+    if not ends:
+        return "No run was trained to the end"
+    best = min(ends, key=lambda steps: ends[steps])
+    others = "Lowest at the end" if len(ends) > 1 else "Ends"
+    return f"{others} with {layout.warmup_line(best)}: {ends[best]:.3g}"
 
 
 def thinned(values: np.ndarray, num_points: int) -> np.ndarray:
@@ -132,7 +148,8 @@ def traces_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
         last = max(arm["total_steps"] for arm in arms) - 1
         losses = _loss_chart(trace_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
         rates = _rate_chart(rate_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
-        panels.append([Cell(f"Training loss · {name}", losses), Cell("Learning rate", rates)])
+        seen = seen_final_loss(arms, by_arm, layout)
+        panels.append([Cell(seen, losses, f"Training loss · {name}"), Cell("Learning rate", rates)])
     note = _note(num_points, len(families))
     lines = layout.warmup_lines if drawn else []
     return Figure("traces", "Loss traces and schedules", note, panels, lines, stacked=True)
@@ -154,12 +171,12 @@ def _loss_chart(table: list[Row], lines: list[str], last: int) -> alt.LayerChart
     colour, dash, _ = line_scales(lines)
     # Clamped, not clipped: a clip per line makes the PNG of a large sweep take a minute.
     scale = alt.Scale(domain=_loss_range(table), nice=False, clamp=True)
-    y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=alt.Axis(minExtent=46, tickCount=5))
+    y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis(minExtent=46))
     x = update_axis("step", last, None)
     tips = [
         alt.Tooltip("line:N", title="warmup"),
         alt.Tooltip("step:Q", title="update"),
-        alt.Tooltip("loss:Q", format=".4g"),
+        number_tip("loss"),
     ]
     faint = min(0.5, max(0.08, 5 / len(thin)))
     single = line_chart(thin, "step", "loss").mark_line(strokeWidth=0.6, strokeOpacity=faint)
@@ -182,7 +199,7 @@ def _loss_range(table: list[Row]) -> list[float]:
 
 def _rate_chart(table: list[Row], lines: list[str], last: int) -> alt.Chart:
     colour, dash, _ = line_scales(lines)
-    y = alt.Y("lr:Q", title="learning rate", axis=alt.Axis(minExtent=46, format=".0e", tickCount=3))
+    y = alt.Y("lr:Q", title="learning rate", axis=number_axis(minExtent=46, tickCount=3))
     line = line_chart(table, "step", "lr").mark_line(strokeWidth=1.8)
     encoded = line.encode(x=update_axis("step", last), y=y, color=colour, strokeDash=dash)
     chart: alt.Chart = encoded.properties(height=90)

@@ -9,7 +9,16 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_chart, line_scales, rounded, share_axis
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    AnyChart,
+    line_chart,
+    line_scales,
+    number_axis,
+    number_tip,
+    rounded,
+    share_axis,
+)
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import MAX_LINES, Layout, Row, unique
 from warmup_lab.figures.palette import GREY, WHITE, style
@@ -52,6 +61,7 @@ def usable_lr_table(lr_lines: Sequence[Row], layout: Layout) -> list[Row]:
             {
                 "panel": kind if panels else "",
                 "line": f"{kind}, {warmup}" if several_kinds and not panels else warmup,
+                "arm": [arm["name"] for arm in own],
                 "lr": lrs,
                 "x": rounded(np.array(lrs) * step ** (_SHIFT * (number - (len(lr_lines) - 1) / 2))),
                 "share": [arm["failed"]["share"] for arm in own],
@@ -129,8 +139,9 @@ def usable_lr_figure(lr_lines: Sequence[Row], layout: Layout) -> Figure:
     curves = curve_table(table) if table else []
     cells = [
         Cell(
-            f"Runs that failed to learn, over the learning rate{f' · {panel}' if panel else ''}",
+            seen_lr50(_rows_of(table, panel)),
             _panel_chart(_rows_of(table, panel), _rows_of(curves, panel), lines),
+            f"Runs that failed to learn{f' · {panel}' if panel else ''}",
         )
         for panel in panels
     ]
@@ -144,6 +155,13 @@ def usable_lr_figure(lr_lines: Sequence[Row], layout: Layout) -> Figure:
     return Figure("usable_lr", "Usable learning rate", note, rows, lines)
 
 
+def seen_lr50(rows: Sequence[Row]) -> str:
+    """`Half of the runs fail at lr 0.0018 to 0.0034`: the lr50 of the lines of a panel."""
+    known = sorted(row["lr50"] for row in rows)
+    low, high = f"{known[0]:.2g}", f"{known[-1]:.2g}"
+    return f"Half of the runs fail at lr {low if low == high else f'{low} to {high}'}"
+
+
 def _rows_of(table: list[Row], panel: str) -> list[Row]:
     return [row for row in table if row["panel"] == panel]
 
@@ -152,21 +170,21 @@ def _panel_chart(table: list[Row], curves: list[Row], lines: list[str]) -> alt.L
     colour, dash, shape = line_scales(lines)
     rates = sorted({lr for row in table for lr in row["lr"]})
     scale = alt.Scale(type="log", domain=[rates[0] / _MARGIN, rates[-1] * _MARGIN], nice=False, clamp=True)
-    axis = alt.Axis(values=rates, format="~g", grid=False, labelOverlap="greedy")
+    axis = number_axis(values=rates, grid=False, labelOverlap="greedy", minExtent=0)
 
     def x(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title="peak learning rate", scale=scale, axis=axis)
 
     y = share_axis("share", "share of runs", -0.02, 1.02)
-    lists = ("x", "lr", "share", "low", "high", "runs")
+    lists = ("arm", "x", "lr", "share", "low", "high", "runs")
     points = line_chart([{name: row[name] for name in ("line", *lists)} for row in table], *lists)
     points = points.encode(x=x("x"), color=colour)
     curve = line_chart([{name: row[name] for name in ("line", "lr", "share")} for row in curves], "lr", "share")
     marks = alt.Chart(alt.InlineData(values=_marks(table, lines))).encode(
         y=share_axis("y", "share of runs", -0.02, 1.02), color=colour
     )
-    tips = [alt.Tooltip("line:N"), alt.Tooltip("lr:Q", format=".3g"), alt.Tooltip("runs:N", title="runs that failed")]
-    lr50_tips = [alt.Tooltip("line:N"), *(alt.Tooltip(f"{name}:Q", format=".3g") for name in ("lr50", "low", "high"))]
+    tips = [alt.Tooltip("line:N"), number_tip("lr"), alt.Tooltip("runs:N", title="runs that failed")]
+    lr50_tips = [alt.Tooltip("line:N"), *map(number_tip, ("lr50", "low", "high"))]
     half = alt.Chart(alt.InlineData(values=[{"y": 0.5}])).encode(y=share_axis("y", "share of runs", -0.02, 1.02))
     layers: list[AnyChart] = [
         half.mark_rule(color=GREY, strokeDash=[2, 3]),

@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from warmup_lab.comparison import Sweep, build_comparison, read_sweep
+from warmup_lab.comparison.recommend import compared_part
 from warmup_lab.config import TrackingConfig
 from warmup_lab.figures import (
     Figure,
     Layout,
     detail_figure,
+    drawn_metrics,
     failures_figure,
     jitter_figure,
     layers_figure,
@@ -22,13 +26,15 @@ from warmup_lab.figures import (
     oscillation_figure,
     probes_figure,
     quality_figure,
+    recommend_figure,
     save_figure,
+    seed_values,
     traces_figure,
     usable_lr_figure,
 )
 from warmup_lab.report.page import render_page
 from warmup_lab.report.summary_run import log_summary
-from warmup_lab.report.terminal import closing_lines, error_lines, table_lines
+from warmup_lab.report.terminal import report_text
 from warmup_lab.system import atomic_path, write_json
 
 
@@ -45,35 +51,36 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     with atomic_path(directory / "results.parquet") as temporary:
         runs.to_parquet(temporary, index=False)
     write_json(directory / "comparison.json", comparison)
-    figures = make_figures(sweep, comparison)
+    figures = make_figures(compared_part(sweep), runs, comparison)
     pictures = _save_figures(figures, directory / "figures")
     page = render_page(comparison, figures, directory.as_posix())
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
-    where = [*error_lines(comparison), f"report: {directory / 'report.html'}"]
-    print("\n".join([*table_lines(comparison), *where, "", *closing_lines(comparison)]))
+    print(report_text(comparison, directory / "report.html"))
     if tracking is not None and tracking.kind == "wandb":
         log_summary(tracking, directory, comparison, runs, pictures)
     return comparison
 
 
-def make_figures(sweep: Sweep, comparison: Mapping[str, Any]) -> list[Figure]:
-    """All figures of the report. A figure without anything to draw has no rows.
+def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
+    """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
     A sweep of ramps compares no warmups, so it has no figures over the length of the warmup.
     """
     layout: Layout = make_layout(comparison["arms"])
+    seeds = seed_values(runs, drawn_metrics(comparison["primary"]["metric"]))
     over_warmup = [
         failures_figure(comparison["levels"], layout),
         usable_lr_figure(comparison["lr_lines"], layout),
-        quality_figure(comparison["primary"], layout),
-        oscillation_figure(layout),
-        detail_figure(layout),
+        quality_figure(comparison["primary"], layout, seeds),
+        oscillation_figure(layout, seeds),
+        detail_figure(layout, seeds),
         looks_figure(comparison["looks"]),
     ]
     if comparison["lr_jitter"]:
         over_warmup = [replace(figure, rows=[]) for figure in over_warmup]
     return [
+        recommend_figure(comparison["recommend"]),
         jitter_figure(comparison["lr_jitter"]),
         *over_warmup,
         traces_figure(sweep.runs, sweep.traces, layout),

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
-from warmup_lab.figures import CONFIG, Figure, as_spec, short_percent, style
+from warmup_lab.figures import CONFIG, Figure, as_spec, picture_frame, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
 from warmup_lab.report.first_figure import lead_figures
 from warmup_lab.report.numbers import number, percent, signed
@@ -56,7 +56,9 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
             directory=directory,
             definitions=definitions(),
             specs=_script(specs),
+            pictures=_script({figure.name: picture_frame(figure, _chart_ids(figure)) for figure in drawn}),
             config=_script(CONFIG),
+            study=_script(comparison["study"]),
             bundle=Markup(_vega_bundle()),
         )
     )
@@ -86,16 +88,18 @@ def chart_id(figure: Figure, row: int, column: int) -> str:
     return f"{figure.name}-{row}-{column}"
 
 
+def _chart_ids(figure: Figure) -> list[list[str]]:
+    return [[chart_id(figure, row, column) for column in range(len(cells))] for row, cells in enumerate(figure.rows)]
+
+
 def _template_figure(figure: Figure) -> dict[str, Any]:
     """A figure as the template needs it."""
     rows = [
-        [
-            {"id": chart_id(figure, row, column), "title": cell.title, "subtitle": cell.subtitle}
-            for column, cell in enumerate(cells)
-        ]
-        for row, cells in enumerate(figure.rows)
+        [{"id": name, "title": cell.title, "subtitle": cell.subtitle} for name, cell in zip(names, cells, strict=True)]
+        for names, cells in zip(_chart_ids(figure), figure.rows, strict=True)
     ]
     return {
+        "name": figure.name,
         "title": figure.title,
         "note": figure.note,
         "rows": rows,

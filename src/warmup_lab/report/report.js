@@ -1,7 +1,9 @@
+const read = id => JSON.parse(document.getElementById(id).textContent);
+const specs = read("specs");
 (async () => {
-  const specs = JSON.parse(document.getElementById("specs").textContent);
   const options = {actions: false, renderer: "svg", config: {...chartConfig, font: getComputedStyle(document.body).fontFamily}};
-  for (const [id, spec] of Object.entries(specs)) await vegaEmbed("#" + id, spec, options);
+  // Vega-Embed changes what it is given, and the pictures need the specifications as they were.
+  for (const [id, spec] of Object.entries(specs)) await vegaEmbed("#" + id, structuredClone(spec), options);
   document.documentElement.dataset.charts = "drawn";
 })();
 const valueOf = (row, column) => {
@@ -38,5 +40,53 @@ for (const button of document.querySelectorAll("button.copy")) {
     try { await navigator.clipboard.writeText(code.textContent); } catch { document.execCommand("copy"); }
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
+// Pointing at an arm, in a chart or in a table, fades all other arms in every chart.
+const marks = () => document.querySelectorAll(".chart [role=graphics-symbol], .chart .mark-line path, .chart .mark-rule line, .chart .mark-symbol path, .chart .mark-rect path, .chart .mark-text text");
+const armsOf = node => {
+  const item = node.__data__, items = item?.mark?.marktype === "line" ? item.mark.items : [item];
+  return items.map(one => one?.datum?.arm).filter(arm => typeof arm === "string");
+};
+let pointedAt = null;
+const pointAt = arm => {
+  if (arm === pointedAt) return;
+  pointedAt = arm;
+  for (const node of marks()) {
+    const arms = arm === null ? [] : armsOf(node);
+    node.classList.toggle("faded", arms.length > 0 && !arms.includes(arm));
+  }
+  for (const row of document.querySelectorAll("tr[data-arm]")) row.classList.toggle("lit", row.dataset.arm === arm);
+};
+document.addEventListener("pointerover", event => {
+  const row = event.target.closest?.("tr[data-arm]");
+  const arms = row ? [row.dataset.arm] : event.target.closest?.(".chart") ? armsOf(event.target) : [];
+  pointAt(arms.length && arms.every(arm => arm === arms[0]) ? arms[0] : null);
+});
+
+// A figure as one picture with its caption, made of the charts of the page.
+const pictureOf = name => {
+  const datasets = {};
+  const filled = part => {
+    if (Array.isArray(part)) return part.map(filled);
+    if (part === null || typeof part !== "object") return part;
+    if (part.chart === undefined) return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, filled(value)]));
+    const {$schema, autosize, background, datasets: own, ...spec} = specs[part.chart];
+    Object.assign(datasets, own);
+    const {chart, ...look} = part;
+    return {...spec, ...look};
+  };
+  const picture = filled(read("pictures")[name]);
+  return {...picture, datasets: {...picture.datasets, ...datasets}};
+};
+const save = (url, file) => Object.assign(document.createElement("a"), {href: url, download: file}).click();
+for (const button of document.querySelectorAll(".downloads button")) {
+  button.addEventListener("click", async () => {
+    const {figure, format} = button.dataset, hidden = document.createElement("div");
+    const {view} = await vegaEmbed(hidden, structuredClone(pictureOf(figure)), {actions: false, renderer: "svg"});
+    const url = format === "png" ? await view.toImageURL("png", 300 / 96) : URL.createObjectURL(new Blob([await view.toSVG()], {type: "image/svg+xml"}));
+    save(url, `${study}-${figure}.${format}`);
+    view.finalize();
   });
 }
