@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from program import SMALL, SMALL_MODEL, train_py_here
 from scipy import stats
 
 from warmup_lab.cli.compose import compose_plan
+from warmup_lab.comparison.build import build_comparison
 from warmup_lab.comparison.lr_jitter.survival import FIRST_MULTIPLES
+from warmup_lab.comparison.table import read_sweep
 from warmup_lab.config.schema import RunConfig
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.runs.trace import StepTable
@@ -237,6 +240,30 @@ def test_the_advice_is_printed_and_in_the_report(jittering):
     assert section["headline"] in (jittering.folder / "report.html").read_text()
     for sentence in section["sentences"]:
         assert sentence in jittering.stdout
+
+
+@pytest.mark.trains
+def test_an_interrupted_search_claims_nothing_about_runs_that_have_not_ended(jittering, tmp_path):
+    """The folder as it is without the warmed runs at the three largest rates, at which cold runs have ended."""
+    folder = tmp_path / "study"
+    shutil.copytree(jittering.folder, folder, ignore=shutil.ignore_patterns("*.html", "figures", ".lock*"))
+    limit = 0.8 * jittering.section["jitter_lr"]["median"]
+    jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
+    later = [
+        job["run_id"] for job in jobs
+        if job["strategy"]["scheduler"] == "warmupconstant" and job["strategy"]["lr"] > limit
+    ]  # fmt: skip
+    for run in later:
+        (folder / run / "result.json").unlink()
+    _, found = build_comparison(read_sweep(folder))
+    words = " ".join([found["headline"], *found["summary"]])
+    assert found["headline"].startswith("Preliminary, 72 of 90 runs: nothing is recommended before all have ended.")
+    assert "largest" not in words
+    assert "raises" not in found["headline"]
+    assert [row["run_id"] for row in found["unfinished"]] == later
+    assert len(later) == 18
+    warmed = [trial for trial in found["lr_jitter"]["trials"] if trial["start"] == "warmed"]
+    assert [trial["survived"]["total"] for trial in warmed] == [6] * 4
 
 
 @pytest.mark.trains

@@ -117,7 +117,9 @@ def _nothing(
     """The section without a recommendation."""
     ended = sum(arm.failed.total for arm in found.arms)
     sentence = "No learning rate can be recommended from the ramps." if jitter else "No run has ended yet."
-    if ended and not jitter:
+    if jitter and found.preliminary:
+        sentence = "Nothing is recommended before all runs have ended."
+    elif ended and not jitter:
         sentence = f"No run has a {counted['title']}, so nothing can be recommended."
     return {
         "lr": None, "lr_tried": sorted({arm.lr for arm in found.arms if arm.lr is not None}), "lr_at_edge": None,

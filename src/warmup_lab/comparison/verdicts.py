@@ -20,7 +20,7 @@ PHRASES = {
     "different_within_margin": ("differs, but by less than the margin, from", "different, but within the margin"),
     "fails_more": ("fails to learn more often than", "failing to learn more often"),
     "fails_less": ("fails to learn less often than", "failing to learn less often"),
-    "both_fail": ("fails to learn in most runs, as does", "failing as often as the reference, in most runs"),
+    "both_fail": ("fails to learn in most runs, as does", "failing in most runs, like the reference"),
     "inconclusive": ("cannot be distinguished from", "inconclusive"),
 }
 """By value of the verdict: what it says about an arm and its reference, and about a number of arms."""
