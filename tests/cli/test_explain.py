@@ -82,6 +82,7 @@ def test_an_unknown_key_leads_to_the_right_one(words, message):
         ("scheduler=get_linear_schedule_with_warmup", "type scheduler=warmuplinear"),
         ("scheduler=warmup_cosine", "unknown scheduler 'warmup_cosine'; type scheduler=warmupcosine"),
         ("scheduler=reduce_lr_on_plateau", "is not supported, because"),
+        ("tracking=offline", "unknown tracking 'offline'; type tracking=wandb tracking.mode=offline"),
         ("optimizer=adamw_torch", "unknown optimizer 'adamw_torch'; did you mean 'adamw'?"),
         ("hydra/launcher=fast", "unknown hydra/launcher 'fast'; did you mean 'fastest'?"),
     ],

@@ -71,6 +71,12 @@ def test_overrides_pass(words):
         ("none", "none: type tracking=none or probe=none"),
         ("ten_percent", "ten_percent: type experiment=ten_percent"),
         ("reviews.csv", "reviews.csv: type task=files task.train_file=reviews.csv"),
+        ("+experiment=compare", "+experiment=compare: type experiment=compare"),
+        ("tracking=null", "tracking=null: type tracking=none"),
+        (
+            "model=",
+            "model=: choose one of bert_base, bert_mini, bert_small, bert_tiny, preln_mini, preln_tiny, pretrained",
+        ),
         ("help", "help: type --help"),
         ("whatever", "whatever: arguments have the form KEY=VALUE, such as seed=1"),
     ],

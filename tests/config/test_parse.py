@@ -56,6 +56,7 @@ def test_options_are_all_keys_that_are_not_shared():
         (["max_steps=None"], "max_steps=None: type max_steps=null"),
         (["compare.reference=None"], "compare.reference=None: type compare.reference=null"),
         (["+lr=1e-3"], "unknown key lr; type optimizer.lr=0.001"),
+        (["tracking.mode=disabled"], "tracking.mode=disabled: type tracking=none"),
         (["device=gpu"], "device=gpu: type device=cuda"),
         (["scheduler.warmup=0.1"], "scheduler.warmup=0.1: must be a shape, such as linear; for the length type"),
         (["warmup_ratio=nan"], "warmup_ratio=nan: must not be negative"),

@@ -89,7 +89,8 @@ def run(config: DictConfig) -> float | None:
 
 def _sweep_without_m(hydra_config: Any) -> list[str]:
     """A warning if the experiment describes a sweep and only one run is trained."""
-    experiment = hydra_config.runtime.choices.get("experiment")
-    if not experiment or not hydra_config.sweeper.get("params"):
+    choices, params = hydra_config.runtime.choices, hydra_config.sweeper.get("params")
+    has_sweep = params or choices.get("hydra/sweeper") not in ("basic", "grid", None)
+    if not choices.get("experiment") or not has_sweep:
         return []
     return [f"without -m this is one run; the sweep of the experiment is {command(['-m', *sys.argv[1:]])}"]

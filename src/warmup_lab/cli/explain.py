@@ -149,6 +149,8 @@ def _instead(group: str, name: str, options: Sequence[str]) -> str | None:
             f"unknown model {name!r}; a model of the hub or in a folder is model=pretrained model.path={name}. "
             f"With random weights: {', '.join(option for option in options if option != 'pretrained')}"
         )
+    if group == "tracking" and name in ("online", "offline"):
+        return f"unknown tracking {name!r}; type tracking=wandb tracking.mode={name}"
     if group == "task":
         return _other_task(name, options)
     return None

@@ -76,20 +76,28 @@ def _take_mistake(words: list[str]) -> str | None:
         return _dashes(word, words)
     if "=" not in word:
         return None if word.startswith("~") else _without_equals(word, words)
-    if word.startswith("+"):
-        return None  # it adds a key, which `resolve` checks
     key, _, value = word.partition("=")
+    if word.startswith("+"):  # it adds a key, which `resolve` checks, or a choice that the defaults have already
+        plain = word.lstrip("+")
+        return f"{word}: type {plain}" if key.lstrip("+") in (*GROUPS, "experiment") else None
     parts = [value]
     while words and _continues(parts[-1], words[0]):
         parts.append(words.pop(0))
     if len(parts) > 1:
         joined = ",".join(filter(None, (part.strip(",") for part in parts)))
         return f"{key}={' '.join(parts)}: arguments have no spaces; type {key}={joined}"
+    if key in GROUPS and value.lower() in ("", "null"):
+        return _no_choice(word, key)
     share = share_of_percent(value) if key in ("warmup_ratio", "warmup_steps") else None
     if share is not None:
         return f"{word}: a share is a plain number; type warmup_ratio={share}"
     instead = advice(key, value)
     return f"unknown key {key}; {instead}" if instead else None
+
+
+def _no_choice(word: str, group: str) -> str:
+    options = option_values(group)
+    return f"{word}: type {group}=none" if "none" in options else f"{word}: choose one of {', '.join(options)}"
 
 
 def _continues(value: str, word: str) -> bool:

@@ -101,6 +101,7 @@ class TrackingConfig:
 
     def __post_init__(self) -> None:
         require(self.kind in ("wandb", "none"), f"unknown tracking.kind {self.kind!r}. Known: none, wandb")
+        require(self.mode != "disabled", "tracking.mode=disabled: type tracking=none")
         modes = ("auto", "online", "offline")
         require(self.mode in modes, f"unknown tracking.mode {self.mode!r}{suggestion(self.mode, modes)}")
         require_positive(self.log_every, "tracking.log_every")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from warmup_lab.config.foreign_keys import share_of_percent
@@ -45,6 +46,11 @@ def _instead(key: str, value: Any, kinds: list[str]) -> str | None:
         return f"{key}={share}"
     if "int" in kinds and isinstance(value, float) and value.is_integer():
         return f"{key}={int(value)}"
+    if isinstance(value, list) and not any(kind.startswith("list") for kind in kinds):
+        return f"-m {key}={','.join(map(str, value))} for several runs"
+    first_and_last = re.fullmatch(r"(\d+)(?:-|:|[.][.])(\d+)", text)
+    if first_and_last and "int" in kinds:
+        return f"-m '{key}=range({first_and_last[1]},{int(first_and_last[2]) + 1})' for several runs"
     if text.lower() in ("none", "") and "None" in kinds:
         return f"{key}=null"
     if isinstance(value, str | int | float) and any(kind.startswith("list") for kind in kinds):
