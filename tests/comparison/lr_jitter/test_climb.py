@@ -21,11 +21,14 @@ def test_the_climb_starts_at_the_lowest_median_loss_before_the_break():
 
 
 @pytest.mark.parametrize(
-    ("break_lrs", "is_usual"),
-    [([None, None], False), ([0.02, None, None], False), ([0.02, None], True), ([0.02, 0.02], True), ([], False)],
+    ("num_climbed", "num_ramps", "num_shown", "explains"),
+    [(6, 6, 2, True), (3, 6, 3, True), (2, 6, 2, False), (6, 6, 4, False), (5, 5, 0, False)],
+    ids=["all climb", "half climb", "few climb", "most jitter", "too few ramps"],
 )
-def test_half_of_the_ramps_make_a_usual_climb(break_lrs, is_usual):
-    assert loss_climb(break_lrs, CURVES).is_usual == is_usual
+def test_a_climb_explains_why_ramps_show_no_jitter(num_climbed, num_ramps, num_shown, explains):
+    break_lrs = [0.02] * num_climbed + [None] * (num_ramps - num_climbed)
+    jitter = JitterLr(None, None, None, num_ramps, num_ramps - num_shown, 0, "too few")
+    assert loss_climb(break_lrs, CURVES).explains(jitter) == explains
 
 
 def test_the_reason_asks_for_more_updates_and_not_for_a_higher_ramp():

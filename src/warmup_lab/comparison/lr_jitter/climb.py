@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmup_lab.comparison import log_median
-from warmup_lab.comparison.lr_jitter.onset import JitterLr
+from warmup_lab.comparison.lr_jitter.onset import MIN_SEEDS, JitterLr
 from warmup_lab.system import JsonRecord
 
 
@@ -23,10 +23,10 @@ class Climb(JsonRecord):
     lowest_lr: float | None
     """The lr below `break_lr` at which the median loss of all ramps, as it is drawn, was lowest."""
 
-    @property
-    def is_usual(self) -> bool:
-        """At least half of the ramps climbed."""
-        return self.num_climbed > 0 and 2 * self.num_climbed >= self.num_ramps
+    def explains(self, jitter: JitterLr) -> bool:
+        """There are enough ramps, at least half of them climbed, and at most half show where the jitter starts."""
+        num_shown = jitter.num_seeds - jitter.num_never
+        return self.num_ramps >= MIN_SEEDS and 2 * self.num_climbed >= self.num_ramps >= 2 * num_shown
 
 
 def loss_climb(break_lrs: Sequence[float | None], curves: Sequence[Mapping[str, Any]]) -> Climb:

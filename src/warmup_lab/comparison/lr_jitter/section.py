@@ -41,7 +41,7 @@ def jitter_section(sweep: Sweep) -> dict[str, Any] | None:
     curves = _curves(ramps, sweep.traces)
     climb = loss_climb(break_lrs, curves)
     jitter = median_jitter_lr(list(onsets.values()))
-    if jitter.median is None and climb.is_usual:
+    if jitter.median is None and climb.explains(jitter):
         jitter = replace(jitter, reason=climb_reason(climb, jitter, total_steps))
     trials = _trials(counted, jitter.median) if jitter.median else []
     found = Findings(jitter, trials, warmup_gain(trials), break_lrs, total_steps, sweep.command)
