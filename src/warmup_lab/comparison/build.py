@@ -32,6 +32,7 @@ from warmup_lab.comparison.sections import (
 )
 from warmup_lab.comparison.summary import summary_sentences
 from warmup_lab.comparison.table import Sweep
+from warmup_lab.comparison.verdicts import Comparison, Question
 from warmup_lab.metrics import title_and_unit
 from warmup_lab.system import to_json
 
@@ -48,25 +49,16 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     runs = comparable_runs(sweep, question, references)
     primary = compare(runs, question)
     judged = judged_runs(runs, primary)
-    design = make_design(read_runs(judged, None).arms, question.reference)
     parts = {
         "primary": asdict(question) | dict(zip(("title", "unit"), title_and_unit(question.metric), strict=True)),
         "counts": counts_section(runs, primary),
         "arms": with_failure_kinds(arm_rows(judged, primary, references), judged, sweep),
         "warmups": warmup_rows(sweep),
-        "smallest_warmup": smallest_warmup_rows(judged, question, primary),
-        "own_best_lr": own_best_lr_section(judged, question),
-        "largest_lr": largest_lr_rows(primary.arms),
-        "trends": [trend.to_dict() for trend in primary.trends],
-        "levels": [level.to_dict() | {"failed": rate_section(level.failed)} for level in primary.levels],
-        "lr_lines": [line.to_dict() for line in primary.lr_lines],
-        "looks": looks_section(primary),
-        "variance": variance_section(judged, question, design),
-        "oscillation": secondary_sections(judged, question),
+        **_judgements(judged, primary, question),
         "runs": run_rows(runs, question.metric),
         "errors": left_out_rows(whole.runs, "error"),
         "unfinished": left_out_rows(whole.runs, UNFINISHED),
-    } | (NO_VERDICTS if primary.preliminary else {})
+    }
     jitter = None if recommend else jitter_section(sweep)
     own_answer = recommend or jitter
     head = {
@@ -87,3 +79,23 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "seconds": float(runs["seconds"].sum()),
     }
     return runs, to_json(head | parts | tail)
+
+
+def _judgements(judged: pd.DataFrame, primary: Comparison, question: Question) -> dict[str, Any]:
+    """The sections that follow from the runs behind the verdicts."""
+    design = make_design(read_runs(judged, None).arms, question.reference)
+    found = {
+        "trends": [trend.to_dict() for trend in primary.trends],
+        "levels": [level.to_dict() | {"failed": rate_section(level.failed)} for level in primary.levels],
+        "lr_lines": [line.to_dict() for line in primary.lr_lines],
+        "looks": looks_section(primary),
+        "largest_lr": largest_lr_rows(primary.arms),
+    }
+    if primary.preliminary:
+        return found | NO_VERDICTS
+    return found | {
+        "smallest_warmup": smallest_warmup_rows(judged, question, primary),
+        "own_best_lr": own_best_lr_section(judged, question),
+        "variance": variance_section(judged, question, design),
+        "oscillation": secondary_sections(judged, question),
+    }
