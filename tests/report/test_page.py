@@ -1,8 +1,10 @@
 """The page: its numbers are those of `comparison.json`, its text is escaped, and a browser can open it."""
 
 import html
+import json
 import re
 import shutil
+import struct
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -215,7 +217,7 @@ def test_text_of_users_cannot_become_markup(tmp_path):
     assert "<img src=x" not in page
     assert "<b>bold</b>" not in page
     assert "&lt;b&gt;bold&lt;/b&gt; &amp; broken" in page
-    assert page.count("</script>") == 4
+    assert page.count("</script>") == 5
     assert any(evil in leaf for leaf in leaves(read_specs(folder)) if isinstance(leaf, str))
 
 
@@ -285,6 +287,48 @@ def test_pointing_at_an_arm_fades_the_others_in_every_chart(visit, folder):
     assert sum(own for chart in charts for own, _ in chart) > 10
     shown.locator("h1").hover()
     assert shown.locator(".faded, tr.lit").count() == 0
+    assert messages == []
+
+
+def test_dragging_along_an_axis_selects_runs_in_all_charts_and_tables(visit, folder, comparison):
+    """The lowest tenth of the last axis: the runs with the smallest losses."""
+    shown, messages, _ = visit(folder / "report.html", 1280)
+    grip = shown.locator("#parallel-chart .grip").last
+    grip.scroll_into_view_if_needed()
+    frame = grip.bounding_box()
+    x, top, height = frame["x"] + frame["width"] / 2, frame["y"], frame["height"]
+    shown.mouse.move(x, top + height - 1)
+    shown.mouse.down()
+    shown.mouse.move(x, top + 0.95 * height)
+    shown.mouse.move(x, top + 0.9 * height)
+    shown.mouse.up()
+    shown.mouse.move(1, 1)
+    lines = json.loads(shown.text_content("#parallel"))["lines"]
+    arms = {line["arm"] for line in lines if line["at"][-1] <= 0.1}
+    assert 0 < len(arms) < len(comparison["arms"])
+    assert f"{len(arms)} arms" in shown.inner_text("#parallel-status")
+    assert set(shown.eval_on_selector_all("#arms tr.lit", "rows => rows.map(row => row.dataset.arm)")) == arms
+    faded = "nodes => nodes.flatMap(armsOf)"
+    assert set(shown.eval_on_selector_all(".chart .mark-rect .faded", faded)).isdisjoint(arms)
+    shown.click("#parallel-clear")
+    assert shown.locator(".faded, tr.lit, .run.out").count() == 0
+    assert messages == []
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_swept_values_are_downloaded_with_their_caption(visit, folder, kind):
+    shown, messages, _ = visit(folder / "report.html", 1280)
+    with shown.expect_download() as download:
+        shown.click(f"#parallel-downloads button[data-kind={kind}]")
+    assert download.value.suggested_filename == f"study-swept_values.{kind}"
+    content = Path(download.value.path()).read_bytes()
+    if kind == "svg":
+        assert content.startswith(b"<svg")
+        assert b'width="660"' in content
+        assert b"Dashed" in content
+        assert b"var(" not in content
+    else:
+        assert struct.unpack(">I", content[16:20])[0] == int(660 * 300 / 96)
     assert messages == []
 
 

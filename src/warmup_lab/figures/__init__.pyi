@@ -14,6 +14,7 @@ from .oscillation import detail_figure as detail_figure
 from .oscillation import oscillation_figure as oscillation_figure
 from .palette import CONFIG as CONFIG
 from .palette import style as style
+from .parallel import parallel_coordinates as parallel_coordinates
 from .probes import probes_figure as probes_figure
 from .quality import drawn_metrics as drawn_metrics
 from .quality import quality_figure as quality_figure

@@ -24,6 +24,7 @@ from warmup_lab.figures import (
     looks_figure,
     make_layout,
     oscillation_figure,
+    parallel_coordinates,
     probes_figure,
     quality_figure,
     recommend_figure,
@@ -53,7 +54,9 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     write_json(directory / "comparison.json", comparison)
     figures = make_figures(compared_part(sweep), runs, comparison)
     pictures = _save_figures(figures, directory / "figures")
-    page = render_page(comparison, figures, directory.as_posix())
+    seeds = seed_values(runs, [comparison["recommendation"]["metric"]])
+    parallel = parallel_coordinates(make_layout(comparison["arms"]), seeds, comparison["recommendation"]["metric"])
+    page = render_page(comparison, figures, directory.as_posix(), parallel)
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(report_text(comparison, directory / "report.html"))

@@ -20,6 +20,8 @@ def first_figure(comparison: Mapping[str, Any]) -> str:
     Trends come before pairs, and failures before the metric. Where the learning rate was swept, failures are shown over
     the learning rate.
     """
+    if comparison.get("recommend"):
+        return "recommend"
     if comparison["lr_jitter"]:
         return "lr_jitter"
     decided = {trend["of"] for trend in comparison["trends"] if trend["p_adjusted"] < LEVEL}

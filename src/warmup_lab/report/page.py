@@ -37,8 +37,13 @@ _MARKERS = {
 """SVG paths of the markers in legends."""
 
 
-def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory: str) -> str:
-    """The page. `comparison` is the content of `comparison.json` and `directory` the sweep's folder."""
+def render_page(
+    comparison: dict[str, Any], figures: Iterable[Figure], directory: str, parallel: dict[str, Any] | None = None
+) -> str:
+    """The page. `comparison` is the content of `comparison.json` and `directory` the sweep's folder.
+
+    `parallel` is the result of `parallel_coordinates`.
+    """
     drawn = [figure for figure in figures if figure.rows]
     specs = {
         chart_id(figure, row, column): as_spec(cell)
@@ -58,6 +63,8 @@ def render_page(comparison: dict[str, Any], figures: Iterable[Figure], directory
             specs=_script(specs),
             pictures=_script({figure.name: picture_frame(figure, _chart_ids(figure)) for figure in drawn}),
             config=_script(CONFIG),
+            parallel=_script(parallel),
+            has_parallel=parallel is not None,
             study=_script(comparison["study"]),
             bundle=Markup(_vega_bundle()),
         )

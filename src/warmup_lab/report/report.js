@@ -43,26 +43,27 @@ for (const button of document.querySelectorAll("button.copy")) {
   });
 }
 
-// Pointing at an arm, in a chart or in a table, fades all other arms in every chart.
-const marks = () => document.querySelectorAll(".chart [role=graphics-symbol], .chart .mark-line path, .chart .mark-rule line, .chart .mark-symbol path, .chart .mark-rect path, .chart .mark-text text");
+// Pointing at an arm, in a chart or in a table, fades all other arms in every chart. A brush selects several arms.
+const marks = () => document.querySelectorAll(".chart .mark-line path, .chart .mark-rule line, .chart .mark-symbol path, .chart .mark-rect path, .chart .mark-text text, .run");
 const armsOf = node => {
   const item = node.__data__, items = item?.mark?.marktype === "line" ? item.mark.items : [item];
   return items.map(one => one?.datum?.arm).filter(arm => typeof arm === "string");
 };
-let pointedAt = null;
-const pointAt = arm => {
-  if (arm === pointedAt) return;
-  pointedAt = arm;
+let pointedAt = null, selected = null;
+const highlight = () => {
+  const shown = pointedAt === null ? selected : new Set([pointedAt]);
   for (const node of marks()) {
-    const arms = arm === null ? [] : armsOf(node);
-    node.classList.toggle("faded", arms.length > 0 && !arms.includes(arm));
+    const arms = shown ? armsOf(node) : [];
+    node.classList.toggle("faded", arms.length > 0 && !arms.some(arm => shown.has(arm)));
   }
-  for (const row of document.querySelectorAll("tr[data-arm]")) row.classList.toggle("lit", row.dataset.arm === arm);
+  for (const row of document.querySelectorAll("tr[data-arm]")) row.classList.toggle("lit", shown !== null && shown.has(row.dataset.arm));
 };
+const selectArms = arms => { selected = arms; highlight(); };
 document.addEventListener("pointerover", event => {
   const row = event.target.closest?.("tr[data-arm]");
-  const arms = row ? [row.dataset.arm] : event.target.closest?.(".chart") ? armsOf(event.target) : [];
-  pointAt(arms.length && arms.every(arm => arm === arms[0]) ? arms[0] : null);
+  const arms = row ? [row.dataset.arm] : event.target.closest?.(".chart, .run") ? armsOf(event.target) : [];
+  const arm = arms.length && arms.every(one => one === arms[0]) ? arms[0] : null;
+  if (arm !== pointedAt) { pointedAt = arm; highlight(); }
 });
 
 // A figure as one picture with its caption, made of the charts of the page.
@@ -81,7 +82,7 @@ const pictureOf = name => {
   return {...picture, datasets: {...picture.datasets, ...datasets}};
 };
 const save = (url, file) => Object.assign(document.createElement("a"), {href: url, download: file}).click();
-for (const button of document.querySelectorAll(".downloads button")) {
+for (const button of document.querySelectorAll("button[data-figure]")) {
   button.addEventListener("click", async () => {
     const {figure, format} = button.dataset, hidden = document.createElement("div");
     const {view} = await vegaEmbed(hidden, structuredClone(pictureOf(figure)), {actions: false, renderer: "svg"});
