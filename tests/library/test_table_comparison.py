@@ -200,6 +200,16 @@ def test_a_group_without_the_reference_is_not_tested():
     assert compared(texts, by=["kind", "task"], reference="a").verdict("kind=b task=y").value == "no_reference"
 
 
+def test_another_reference_of_a_warmup_is_named_by_its_value():
+    """In two groups, so that the reference is no single arm."""
+    runs = table(*(two_arms(0.1 + NOISE).assign(task=task) for task in ("rte", "trec")))
+    result = compared(runs, by=["warmup_ratio", "task"], reference=0.0)
+    assert [verdict.value for verdict in result.verdicts] == ["reference", "better"] * 2
+    assert "Use about 10 % warmup" in result.headline
+    few = compared(runs[runs["seed"] < 5], by=["warmup_ratio", "task"], reference=0.0)
+    assert few.headline.startswith("Undecided: 5 seeds, and a test needs 6")
+
+
 def test_seeds_may_have_names():
     runs = two_arms(0.1 + NOISE)
     runs["fold"] = "fold " + runs["seed"].astype(str)

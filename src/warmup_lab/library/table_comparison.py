@@ -80,12 +80,18 @@ def compare(  # noqa: PLR0913 - each keyword is a column, or a number that the c
     given = RunColumns(metric, seed, failed, entropy, majority_accuracy, higher_is_better)
     own = read_own_table(table, given, columns, factor, lr_column)
     coded = compare_arms(own.runs, Question(own.metric, not higher_is_better, margin))
+    return _result(coded, own, metric)
+
+
+def _result(coded: Comparison, own: OwnTable, metric: str) -> TableComparison:
+    """The result in the values of the table, from the comparison of their codes."""
+    factor, column = own.factor, own.factor.column
     values = [factor.value_of(round(level.warmup_percent * factor.total / 100)) for level in coded.levels]
     found = _decoded(coded, own, metric, values)
     return TableComparison(
         metric=metric,
-        higher_is_better=higher_is_better,
-        margin=margin,
+        higher_is_better=not found.smaller_is_better,
+        margin=found.margin,
         column=column,
         reference=factor.reference,
         headline=headline_of(found, factor, values),

@@ -27,19 +27,19 @@ def headline_of(found: Comparison, factor: Factor, values: Sequence[Value]) -> s
     `found.levels`.
     """
     if factor.shares is not None:
-        return _in_arguments(with_headline(found).headline)
+        return _in_arguments(with_headline(found).headline, factor)
     decided = {trend.of: trend for trend in found.trends if trend.p_adjusted < ALPHA}
     for of in ("failures", "lr50", "metric"):
         if of in decided:
             sentence = {"failures": _failures, "lr50": _lr50, "metric": _metric}[of](found, factor, values, decided[of])
             return f"{sentence} (trend p = {p_text(decided[of].p_adjusted)})."
     text = with_headline(replace(found, trends=(), levels=())).headline
-    return _in_arguments(text).replace("the reference", factor.label(factor.reference))
+    return _in_arguments(text, factor)
 
 
-def _in_arguments(text: str) -> str:
-    """The text with the names of arguments in place of those of `conf/`."""
-    return text.replace("compare.", "")
+def _in_arguments(text: str, factor: Factor) -> str:
+    """The text with the names of arguments in place of those of `conf/`, and with the value of the reference."""
+    return text.replace("compare.", "").replace("the reference", factor.label(factor.reference))
 
 
 def _failures(found: Comparison, factor: Factor, values: Sequence[Value], _trend: WarmupTrend) -> str:
