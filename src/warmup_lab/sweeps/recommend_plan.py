@@ -21,7 +21,7 @@ _USUAL_RAMP = _RAMPS[2]
 _RAMP_SHARE = 0.25
 """Largest share of the budget for the ramps, if the rest fits."""
 _RAMP_SECONDS = 45.0
-"""The longest ramps are made only if they take less than this, so that their result comes within a minute."""
+"""More ramps than the usual are made only if they take less than this, so that their result comes within a minute."""
 _GRIDS = ((4, 3), (4, 2), (3, 2), (3, 1))
 """Rates and seeds, best first. Each rate is trained with and without warmup."""
 _UNCONFIRMED = ((4, 2), (4, 1), (3, 1), (2, 1))
@@ -106,7 +106,7 @@ def plan_ramp(timing: Timing, first_look: int) -> RampSize | None:
         room = min(max(_RAMP_SHARE * timing.budget_seconds, timing.ramp_seconds(1, PROBED_UPDATES)), room - least)
     for num_seeds, updates in _RAMPS:
         seconds = timing.ramp_seconds(num_seeds, updates)
-        is_long = updates == _RAMPS[0][1] and seconds > _RAMP_SECONDS
+        is_long = num_seeds > _USUAL_RAMP[0] and seconds > _RAMP_SECONDS
         if seconds <= room and not is_long:
             return RampSize(num_seeds, updates)
     return None

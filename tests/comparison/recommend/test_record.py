@@ -1,0 +1,32 @@
+"""The stored plan of a recommendation."""
+
+from warmup_lab.comparison.recommend.record import Stage, StoredPlan, plan_of_jobs, read_plan
+
+TIMING = Stage("timing", (0,), (0.1,), 10, run_ids=("t",), wall_seconds=2.0)
+GRID = Stage("grid", (0, 1), (1e-3, 2e-3), 120, True, ("a", "b"), 10.0)
+PLAN = StoredPlan("what", 5.0, (TIMING, GRID), 12.0, 9, "recommendation")
+
+
+def test_a_written_plan_is_read_as_it_was(tmp_path):
+    PLAN.write(tmp_path)
+    assert read_plan(tmp_path) == PLAN
+
+
+def test_there_is_none_beside_other_sweeps(tmp_path):
+    assert read_plan(tmp_path) is None
+    assert plan_of_jobs(tmp_path, [{"run_id": "a"}]) is None
+
+
+def test_a_plan_belongs_to_its_own_runs_only(tmp_path):
+    """A later grid in the same folder is no recommendation; stages that have not begun do not count."""
+    PLAN.write(tmp_path)
+    assert plan_of_jobs(tmp_path, [{"run_id": "x"}]) is None
+    assert plan_of_jobs(tmp_path, [{"run_id": "t"}, {"run_id": "x"}]) is None
+    assert plan_of_jobs(tmp_path, [{"run_id": "t"}]).stages == (TIMING,)
+    assert plan_of_jobs(tmp_path, [{"run_id": one} for one in "tab"]).stages == (TIMING, GRID)
+
+
+def test_sums_over_the_stages():
+    assert PLAN.wall_seconds == 2.0
+    assert PLAN.run_ids("grid") == {"a", "b"}
+    assert PLAN.of_kind("timing", "ramp") == [TIMING]

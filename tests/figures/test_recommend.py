@@ -1,0 +1,46 @@
+"""The figure of a recommendation: numbers by hand."""
+
+import pytest
+
+from warmup_lab.figures.recommend import grid_table, recommend_figure, seed_table, seen_grid, seen_ramp
+
+GRID = [
+    {"lr": 1e-3, "start": "without", "mean": 0.4, "failed": {"count": 0, "total": 2}, "values": {"0": 0.3, "1": 0.5}},
+    {"lr": 1e-3, "start": "with", "mean": 0.2, "failed": {"count": 0, "total": 2}, "values": {"0": 0.2, "1": 0.2}},
+    {"lr": 2e-3, "start": "with", "mean": 0.69, "failed": {"count": 1, "total": 1}, "values": {"0": 0.69}},
+    {"lr": 4e-3, "start": "with", "mean": None, "failed": {"count": 0, "total": 0}, "values": {}},
+]
+SECTION = {
+    "grid": GRID, "title": ["final evaluation loss", "nats"], "ramp": {"lr": 0.004},
+    "choice": {"lr": 1e-3, "start": "with", "metric": "eval_loss", "all_failed": False},
+    "ramp_curves": [{"seed": 0, "lr": 1e-4, "loss": 0.7}, {"seed": 0, "lr": 0.01, "loss": 9.0}],
+}  # fmt: skip
+
+
+def test_a_point_per_rate_and_start_names_its_failures():
+    assert [(row["lr"], row["failed"]) for row in grid_table(SECTION)] == [(1e-3, ""), (1e-3, ""), (2e-3, "1/1 failed")]
+    assert [row["value"] for row in seed_table(SECTION)] == [0.3, 0.5, 0.2, 0.2, 0.69]
+
+
+def test_titles_say_what_is_seen():
+    assert seen_grid(SECTION) == "Best at lr 0.001 with warmup: 0.2"
+    assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"
+    assert seen_ramp(SECTION) == "The loss breaks at lr 0.004"
+    assert seen_ramp({"ramp": {"lr": None}}) == "The loss did not break on the ramps"
+
+
+@pytest.mark.parametrize(
+    ("section", "num_charts"),
+    [(None, 0), (SECTION, 2), (SECTION | {"choice": None, "grid": []}, 1), (SECTION | {"ramp": {"lr": None}}, 2)],
+)
+def test_charts_are_valid_and_drawn_only_where_there_are_numbers(section, num_charts):
+    figure = recommend_figure(section)
+    cells = [cell for row in figure.rows for cell in row]
+    assert len(cells) == num_charts
+    assert all(cell.spec["layer"] for cell in cells)
+
+
+def test_a_broken_ramp_does_not_hide_the_fall_before_it():
+    """The axis ends as far above the first loss as the lowest loss, or a tenth, lies below it."""
+    ((_, ramps),) = recommend_figure(SECTION).rows
+    assert ramps.spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == pytest.approx([0.63, 0.77])

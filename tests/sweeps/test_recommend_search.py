@@ -1,0 +1,188 @@
+"""The stages of a recommendation on made-up results: what is trained, what is stored, and resumption."""
+
+import json
+from functools import partial
+
+import pytest
+from fake_recommend import BREAK_LR, FakeRecommend, outcome, ramp
+from fake_sweep import LN2, Outcome
+
+from warmup_lab.config.errors import ConfigError
+
+FULL = [1, 2, 24, 12]
+"""Runs of the timing, ramps, a grid of 4 rates at 3 seeds, and the first look."""
+
+
+def seeds_of(sweep, scheduler="warmuplinear"):
+    return {job.strategy["seed"] for job in sweep.trained if job.strategy["scheduler"] == scheduler}
+
+
+def lrs_of(stage):
+    return stage["lrs"]
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    sweep = FakeRecommend(tmp_path_factory.mktemp("recommend") / "study")
+    sweep.run()
+    return sweep
+
+
+def test_the_stages_are_timing_ramps_rates_and_a_confirmation(decided):
+    assert decided.stages == FULL
+    assert [stage["kind"] for stage in decided.stored()["stages"]] == ["timing", "ramp", "grid", "confirm"]
+
+
+def test_ramps_are_a_rising_lr_on_few_examples(decided):
+    ramps = [job for job in decided.trained if "max_steps=200" in job.overrides]
+    assert len(ramps) == 2
+    assert all(
+        {"scheduler=exponentialramp", "task.limit=256", "optimizer.lr=0.1"} <= set(job.overrides) for job in ramps
+    )
+
+
+def test_rates_lie_below_the_lr_at_which_the_ramps_break(decided):
+    (grid,) = [stage for stage in decided.stored()["stages"] if stage["kind"] == "grid"]
+    assert max(grid["lrs"]) == pytest.approx(BREAK_LR, rel=0.05)
+    assert [high / low for low, high in zip(grid["lrs"], grid["lrs"][1:], strict=False)] == pytest.approx(
+        [2, 2, 2], rel=0.1
+    )
+
+
+def test_other_seeds_confirm_the_best_rate_with_and_without_warmup(decided):
+    choosing, confirming = decided.stored()["stages"][2:]
+    assert not set(choosing["seeds"]) & set(confirming["seeds"])
+    (lr,) = confirming["lrs"]
+    assert lr == pytest.approx(0.002, rel=0.05)
+    runs = [job.strategy for job in decided.trained[-12:]]
+    assert {(run["lr"], run["warmup_steps"]) for run in runs} == {(lr, 0), (lr, 12)}
+
+
+def test_the_same_command_again_trains_nothing(decided):
+    again = FakeRecommend(decided.folder)
+    before = decided.stored()
+    again.run()
+    assert again.trained == []
+    assert again.stored() == before
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 3, 10, 30])
+def test_a_killed_command_goes_on_to_the_same_plan(killed_after, decided, tmp_path):
+    sweep = FakeRecommend(tmp_path / "study")
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(until=killed_after)
+    sweep.run()
+    assert {job.run_id for job in sweep.trained} == {job.run_id for job in decided.trained}
+    assert len(sweep.trained) == len(decided.trained)
+
+
+def test_more_seeds_confirm_until_it_is_decided_or_none_are_planned(tmp_path, capsys):
+    sweep = FakeRecommend(tmp_path / "study", partial(outcome, penalty=0.0), budget_minutes=None)
+    sweep.run()
+    assert sweep.stages == [*FULL, 12, 24]
+    assert "undecided at 6 seeds; 3 of 3: confirming" in capsys.readouterr().err
+
+
+def test_a_look_that_does_not_fit_ends_the_sweep_and_a_larger_budget_continues_it(tmp_path, capsys):
+    sweep = FakeRecommend(tmp_path / "study", partial(outcome, penalty=0.0), budget_minutes=5)
+    sweep.run()
+    assert sweep.stages == FULL
+    assert "undecided at 6 seeds; the next look does not fit" in capsys.readouterr().err
+    stored = sweep.stored()
+    assert stored["needed_for"] == "more seeds"
+    more = FakeRecommend(tmp_path / "study", partial(outcome, penalty=0.0), budget_minutes=stored["needed_minutes"])
+    more.run()
+    assert more.stages == [12]
+    assert more.stored()["stages"][:4] == stored["stages"]
+
+
+def test_a_small_budget_does_what_fits_and_names_one_that_is_enough(tmp_path, capsys):
+    """A run is 12 s on one of two processes: 18 runs need 2 min. A minute is enough for ramps and a small grid."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=1)
+    sweep.run()
+    assert "confirm" not in [stage["kind"] for stage in sweep.stored()["stages"]]
+    stored = sweep.stored()
+    assert stored["needed_for"] == "recommendation"
+    assert f"compare.budget_minutes={stored['needed_minutes']}" in capsys.readouterr().err
+    enough = FakeRecommend(tmp_path / "study", budget_minutes=stored["needed_minutes"])
+    enough.run()
+    assert enough.stored()["stages"][-1]["kind"] == "confirm"
+
+
+def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path):
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
+    sweep.run()
+    assert sweep.stages == [1]
+    assert sweep.stored()["run_seconds"] == pytest.approx(
+        12 + 0.1
+    )  # 120 updates of 0.1 s, 96 examples in batches of 32
+
+
+def test_a_rate_is_added_beyond_an_edge(tmp_path, capsys):
+    """The best lr is 0.002, and ramps that break at 0.001 lead to smaller ones."""
+
+    def low(strategy):
+        return ramp(strategy, 0.001) if strategy["scheduler"] == "exponentialramp" else outcome(strategy)
+
+    sweep = FakeRecommend(tmp_path / "study", low)
+    sweep.run()
+    grids = [stage["lrs"] for stage in sweep.stored()["stages"] if stage["kind"] == "grid"]
+    assert [len(lrs) for lrs in grids] == [4, 1, 1]
+    assert grids[1][0] == pytest.approx(2 * grids[0][-1])
+    assert "is the best so far and the largest: adding lr" in capsys.readouterr().err
+
+
+def test_smaller_rates_are_added_if_all_runs_fail_and_nothing_is_confirmed(tmp_path):
+    def failing(strategy):
+        if strategy["scheduler"] == "exponentialramp":
+            return ramp(strategy)
+        return Outcome("completed", True, metrics={"eval_loss": LN2})
+
+    sweep = FakeRecommend(tmp_path / "study", failing)
+    sweep.run()
+    kinds = [stage["kind"] for stage in sweep.stored()["stages"]]
+    assert kinds == ["timing", "ramp", "grid", "grid", "grid"]
+    grids = [stage["lrs"] for stage in sweep.stored()["stages"] if stage["kind"] == "grid"]
+    assert grids[1][0] == pytest.approx(grids[0][0] / 4, rel=0.05)
+
+
+def test_nothing_follows_a_stage_without_a_finished_run(tmp_path):
+    sweep = FakeRecommend(tmp_path / "study", lambda _: Outcome("error", error="no memory"))
+    sweep.run()
+    assert sweep.stages == [1]
+
+
+def test_the_lr_of_the_command_is_tried_too(tmp_path):
+    sweep = FakeRecommend(tmp_path / "study")
+    sweep.run("optimizer.lr=0.0123")
+    (grid,) = [stage for stage in sweep.stored()["stages"] if stage["kind"] == "grid"]
+    assert 0.0123 in grid["lrs"]
+
+
+def test_another_command_in_the_same_folder_makes_its_own_plan(tmp_path):
+    sweep = FakeRecommend(tmp_path / "study")
+    sweep.run()
+    other = FakeRecommend(tmp_path / "study")
+    other.run("seed=100")
+    assert other.stages == FULL
+    assert min(job.strategy["seed"] for job in other.trained) == 100
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("batch_size=16,32", "batch_size: recommend chooses the learning rates, warmups and seeds itself"),
+        ("seed=range(6)", "seed: recommend chooses"),
+        ("optimizer.lr=small", "optimizer.lr=small: must be a number"),
+        ("scheduler=constantlr", "scheduler=constantlr has no warmup"),
+        ("warmup_ratio=0", "warmup_ratio=0 is a warmup of 0 of 120 updates"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_written(word, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        FakeRecommend(tmp_path / "study").search(word)
+    assert not (tmp_path / "study").exists()
+
+
+def test_the_stored_plan_is_json_without_surprises(decided):
+    assert json.loads((decided.folder / "recommend.json").read_text())["schema"] == 1
