@@ -1,4 +1,4 @@
-"""Hydra's sweepers `grid` (the default of `train.py`), `optuna` and `lr_jitter`.
+"""Hydra's sweepers `grid` (the default of `train.py`), `optuna`, `lr_jitter` and `recommend`.
 
 All check every cell before training the first one, and write a report at the end. `optuna` is our own because
 hydra-optuna-sweeper 1.3.0 requires optuna below 3 and fails on an objective of NaN, which a diverged run has.
@@ -50,7 +50,18 @@ class JitterConfig:
     """Overrides of the sweep, such as `seed: range(12)`. The command line takes precedence."""
 
 
-for name, node in (("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter", JitterConfig)):
+@dataclass
+class RecommendConfig:
+    """Keys of `hydra.sweeper` for `recommend`."""
+
+    _target_: str = "hydra_plugins.warmup_lab_sweeper.RecommendSweeper"
+    params: dict[str, Any] | None = field(default_factory=dict)
+    """Overrides of the sweep, one value each. The command line takes precedence."""
+
+
+for name, node in (
+    ("grid", GridConfig), ("optuna", OptunaConfig), ("lr_jitter", JitterConfig), ("recommend", RecommendConfig),
+):  # fmt: skip
     ConfigStore.instance().store(group="hydra/sweeper", name=name, node=node, provider="warmup-lab")
 
 
@@ -96,3 +107,12 @@ class JitterSweeper(_LazySweeper):
         from warmup_lab.sweeps import JitterMultirun
 
         return JitterMultirun(**self._options)
+
+
+class RecommendSweeper(_LazySweeper):
+    """Recommends an lr and a warmup: ramps, a few rates with and without warmup, a confirmation on other seeds."""
+
+    def _make(self) -> "CheckedSweeper":
+        from warmup_lab.sweeps import RecommendMultirun
+
+        return RecommendMultirun(**self._options)

@@ -1,4 +1,4 @@
-"""The sweepers behind `hydra/sweeper=grid`, `optuna` and `lr_jitter`. Imported only when a multirun starts."""
+"""The sweepers `grid`, `optuna`, `lr_jitter` and `recommend` of `hydra/sweeper`. Imported when a multirun starts."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, re
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.sweeps.cell_loader import CellLoader
 from warmup_lab.sweeps.cells import CellSource, Grid, OptunaSearch
+from warmup_lab.sweeps.launchers import num_processes
 from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
+from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.run import run_sweep
 from warmup_lab.sweeps.stopping import SweepTask
 
@@ -128,6 +130,14 @@ class JitterMultirun(CheckedSweeper):
     def cell_source(self, overrides: list[Override]) -> CellSource:
         _refuse_looks(self._config, "lr_jitter")
         return JitterSearch(overrides, Path(self._config.hydra.sweep.dir), self._plan_cell)
+
+
+class RecommendMultirun(CheckedSweeper):
+    """Trains ramps, a few rates with and without warmup, then the best of them on other seeds."""
+
+    def cell_source(self, overrides: list[Override]) -> CellSource:
+        directory = Path(self._config.hydra.sweep.dir)
+        return RecommendSearch(overrides, directory, self._plan_cell, num_processes=num_processes(self._config))
 
 
 def _refuse_looks(config: DictConfig, sweeper: str) -> None:
