@@ -95,3 +95,9 @@ def test_a_choice_within_noise_or_at_an_edge_is_named(decided):
     unsure = words_of(decided, choice=choice)[2]
     assert "lr 0.0021 is the largest that was tried: a larger one may be better." in unsure
     assert "The choice of lr: 0.001 did about as well on the seeds that chose." in unsure
+
+
+def test_a_loss_above_guessing_is_a_caution(decided):
+    """The best arm has a loss of about 0.3."""
+    assert not [text for text in words_of(decided)[2] if "guessing" in text]
+    assert "above that of guessing (0.1)" in words_of(decided, guess_loss=0.1)[2][0]

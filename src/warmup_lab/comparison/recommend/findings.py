@@ -32,6 +32,8 @@ class Findings:
     choice: Choice | None
     """None before a run of the grid has finished."""
     confirmation: Confirmation | None
+    guess_loss: float | None
+    """Loss of guessing (entropy of the training labels, nats)."""
     num_missing: dict[StageKind, int]
     """Runs that have left no result, by stage."""
 
@@ -56,6 +58,7 @@ def read_findings(sweep: Sweep) -> Findings | None:
         grid=tuple(rows),
         choice=choose(rows, metric),
         confirmation=_confirmation(sweep, missing) if plan.run_ids("confirm") else None,
+        guess_loss=None if grid["guess_loss"].isna().all() else float(grid["guess_loss"].median()),
         num_missing={kind: len(missing & plan.run_ids(kind)) for kind in KINDS},
     )
 

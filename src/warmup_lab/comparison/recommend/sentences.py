@@ -143,6 +143,11 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
         text.append("The seeds that chose the lr favour it; no other seeds have confirmed it.")
     elif confirmation.effect == "undecided":
         text.append(_undecided(found, confirmation))
+    if choice.metric == "eval_loss" and use.mean and found.guess_loss and use.mean > found.guess_loss:
+        text.append(
+            f"The evaluation loss is above that of guessing ({found.guess_loss:.2g}): the runs overfit, or learn "
+            "nothing that carries over. Judge by accuracy (compare.metric=eval_accuracy), or train shorter."
+        )
     if choice.edge:
         other = "smaller" if choice.edge == "smallest" else "larger"
         text.append(f"lr {choice.lr:.3g} is the {choice.edge} that was tried: a {other} one may be better.")
