@@ -1,6 +1,7 @@
 """The recommendation as the page gets it."""
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from fake_recommend import TOTAL
@@ -59,6 +60,16 @@ def test_ramps_alone_recommend_no_lr(ramps_only):
     assert (found["lr"], found["warmup"], found["seeds"]) == (None, None, 0)
     assert "The loss breaks at lr 0.008" in found["sentence"]
     assert "compare.budget_minutes=" in found["next_command"]
+
+
+def test_runs_that_are_too_short_are_made_as_long_as_the_ramps_that_learned(decided):
+    """All runs of 120 updates failed, and ramps of 200 learned."""
+    found = read_findings(decided)
+    found = replace(found, choice=replace(found.choice, all_failed=True), confirmation=None)
+    assert recommendation(found, decided)["next_command"] == f"{decided.command} max_steps=200"
+    assert "Ramps of 200 updates did learn, so train longer than 120" in recommendation(found, decided)["sentence"]
+    stuck = replace(found, ramp=replace(found.ramp, learned=False))
+    assert recommendation(stuck, decided)["next_command"] is None
 
 
 def test_an_interrupted_recommendation_says_so_and_goes_on_with_its_command(interrupted):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warmup_lab.comparison import Rate, Sweep
@@ -62,13 +62,20 @@ def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
 
 
 def next_command(found: Findings, sweep: Sweep, use: Use | None) -> str | None:
-    """The same command if it was interrupted, a larger budget if that is what is missing, else the training itself."""
+    """What is missing (the rest of an interruption, longer runs, a larger budget), or else the training itself."""
     if found.interrupted:
         return sweep.command
+    if found.needs_longer_runs and found.ramp is not None:
+        return _with(sweep.command, f"max_steps={found.ramp.updates}", without=("epochs", "max_steps"))
     if found.plan.needed_minutes is not None:
-        words = [word for word in shlex.split(sweep.command) if not word.startswith(f"{_BUDGET}=")]
-        return shlex.join([*words, f"{_BUDGET}={found.plan.needed_minutes}"])
+        return _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
     return train_command(found, sweep, use) if use else None
+
+
+def _with(command: str, word: str, *, without: Sequence[str]) -> str:
+    """The command with one more word, and without these keys."""
+    words = [one for one in shlex.split(command) if one.partition("=")[0] not in without]
+    return shlex.join([*words, word])
 
 
 def train_command(found: Findings, sweep: Sweep, use: Use) -> str:

@@ -38,6 +38,13 @@ class Findings:
     """Runs that have left no result, by stage."""
 
     @property
+    def needs_longer_runs(self) -> bool:
+        """Whether all runs failed that were shorter than a ramp which learned."""
+        ramp, grids = self.ramp, self.plan.of_kind("grid")
+        failed = self.choice is not None and self.choice.all_failed
+        return failed and ramp is not None and ramp.learned and grids[0].updates < ramp.updates
+
+    @property
     def interrupted(self) -> bool:
         return any(self.num_missing.values())
 

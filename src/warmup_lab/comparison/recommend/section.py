@@ -43,5 +43,5 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
 
 def _stage_sentences(found: Findings) -> list[str]:
     sentences = [ramp_sentence(found.ramp)] if found.ramp and found.choice else []
-    sentences += [grid_sentence(found)] if found.choice else []
+    sentences += [grid_sentence(found)] if found.choice and not found.choice.all_failed else []
     return [*sentences, *filter(None, [budget_sentence(found)])]

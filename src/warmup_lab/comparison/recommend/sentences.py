@@ -58,9 +58,12 @@ def _no_answer(found: Findings) -> str:
             "the confirmation failed to learn, with and without warmup."
         )
     if found.choice is not None:
+        advice = "The runs may be too short (raise epochs or max_steps), or the data too hard."
+        if found.ramp is not None and found.needs_longer_runs:
+            advice = f"Ramps of {found.ramp.updates} updates did learn, so train longer than {_total(found)} updates."
         return (
             "No lr can be recommended: most runs failed to learn at every lr that was tried "
-            f"({_listed(found.choice.lrs)}). The runs may be too short (raise epochs or max_steps), the data too hard."
+            f"({_listed(found.choice.lrs)}). {advice}"
         )
     if found.ramp is None:
         return "So far nothing is known: no ramp has finished."
