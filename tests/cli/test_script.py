@@ -18,6 +18,23 @@ def script(tmp_path):
     return lambda *args, cwd=tmp_path: run_here(["-m", "warmup_lab", *args], cwd=cwd)
 
 
+@pytest.fixture
+def own_folder(tmp_path):
+    """A working directory with an experiment, and a folder for `--config-dir` with another and a scheduler."""
+    files = {
+        "experiments/mine/experiment.yaml": "study: mine\nepochs: 7\n",
+        "experiments/compare/experiment.yaml": "study: my_compare\n",
+        "options/experiment/other.yaml": "# @package _global_\nstudy: other\n",
+        "options/scheduler/short.yaml": "defaults: [warmuplinear]\nstart_factor: 0.5\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    yield tmp_path
+    del ConfigStore.instance().repo["experiment"]["mine.yaml"]
+    register_experiments(*experiment_folders())  # `compare` is again that of warmup-lab
+
+
 @pytest.mark.parametrize("args", [(), ("--help",), ("-h",)])
 def test_help_has_a_sentence_for_each_subcommand(script, args):
     done = script(*args)
@@ -58,38 +75,47 @@ def test_train_equals_train_py(script, train_py_here, args):
     assert of_script.stderr == of_file.stderr
 
 
-def test_schedule_draws(script, tmp_path):
-    done = script("schedule", "scheduler=WarmupCosine", "max_steps=20", "warmup_ratio=0.1", "--out", "drawn.svg")
-    assert done.stdout.startswith("warmupcosine, 2 updates of warmup, 20 updates, peak lr 0.001\n")
-    assert (tmp_path / "drawn.svg").read_text().startswith("<svg")
+def test_recommend_is_a_multirun(script):
+    done = script("recommend", "seed=0,1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: seed: recommend chooses "), "its sweeper looked at the seeds"
 
 
-@pytest.mark.parametrize("command", ["schedule", "report"])
-def test_help_of_a_subcommand_names_it(script, command):
-    assert script(command, "--help").stdout.startswith(f"usage: warmup-lab {command} ")
+def test_schedule_draws(script, own_folder):
+    args = ("scheduler=short", "--out", "drawn.svg", "--config-dir", "options", "max_steps=20")
+    done = script("schedule", *args, cwd=own_folder)
+    assert done.stdout.startswith("warmuplinear, 2 updates of linear(start_factor=0.5) warmup, 20 updates"), done.stderr
+    assert (own_folder / "drawn.svg").read_text().startswith("<svg")
+
+
+def test_schedule_refuses_a_folder_that_is_not_there(script):
+    done = script("schedule", "--config-dir", "nowhere", "seed=1")
+    assert (done.returncode, done.stderr) == (1, "error: --config-dir nowhere: no such folder\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "start"),
+    [
+        ("schedule", "usage: warmup-lab schedule "),
+        ("report", "usage: warmup-lab report "),
+        ("recommend", "Find a learning rate and a warmup "),
+    ],
+)
+def test_help_of_a_subcommand_names_it(script, command, start):
+    assert script(command, "--help").stdout.startswith(start)
+
+
+@pytest.mark.parametrize(("args", "launcher"), [((), "Fastest"), (("hydra/launcher=stacked",), "Stacked")])
+def test_recommend_is_an_experiment_with_the_fastest_launcher(script, args, launcher):
+    done = script("recommend", *args, "--cfg", "hydra")
+    assert "- experiment=recommend\n" in done.stdout, done.stderr
+    assert f"    _target_: hydra_plugins.warmup_lab_launcher.{launcher}Launcher\n" in done.stdout
 
 
 def test_report_refuses_a_folder_without_a_sweep(script):
     done = script("report", "nowhere")
     assert done.returncode == 1
     assert "nowhere holds no sweep.json" in done.stderr
-
-
-@pytest.fixture
-def own_folder(tmp_path):
-    """A working directory with an experiment, and a folder for `--config-dir` with another and a scheduler."""
-    files = {
-        "experiments/mine/experiment.yaml": "study: mine\nepochs: 7\n",
-        "experiments/compare/experiment.yaml": "study: my_compare\n",
-        "options/experiment/other.yaml": "# @package _global_\nstudy: other\n",
-        "options/scheduler/short.yaml": "defaults: [warmuplinear]\nstart_factor: 0.5\n",
-    }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(text)
-    yield tmp_path
-    del ConfigStore.instance().repo["experiment"]["mine.yaml"]
-    register_experiments(*experiment_folders())  # `compare` is again that of warmup-lab
 
 
 @pytest.mark.parametrize(

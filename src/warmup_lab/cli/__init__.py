@@ -1,7 +1,8 @@
 """The command line.
 
 `script` is the console script `warmup-lab`, `entry` runs `train.py`, `compose` composes configurations and plans with
-Hydra, `locations` says where `conf/` and the experiments are, `completion` answers the shell, `explain` words errors.
+Hydra, `locations` says where `conf/` and the experiments are, `completion` answers the shell. `mistakes` and `explain`
+word errors, `help`, `keys` and `key_docs` the text of `--help`.
 """
 
 import lazy_loader

@@ -78,8 +78,12 @@ def plan_of(config: DictConfig) -> Plan:
     return make_plan(resolve(config, multirun=multirun), multirun=multirun)
 
 
-def compose_plan(overrides: list[str]) -> Plan:
+def compose_plan(overrides: list[str], config_dir: Path | None = None) -> Plan:
     """The plan of the single run that `train.py` would start with these overrides.
+
+    Args:
+        overrides: Words such as `scheduler=warmupcosine`.
+        config_dir: A folder with more options, as for `--config-dir`.
 
     Raises:
         ConfigError: the overrides do not describe a valid run.
@@ -89,11 +93,13 @@ def compose_plan(overrides: list[str]) -> Plan:
 
     from warmup_lab.plan import make_plan
 
+    require(not config_dir or config_dir.is_dir(), f"--config-dir {config_dir}: no such folder")
     register_experiments(*experiment_folders())
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
             refuse_mistakes(overrides)
-            return make_plan(resolve(hydra_compose("config", lower_case_choices(overrides))))
+            search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+            return make_plan(resolve(hydra_compose("config", [*search, *lower_case_choices(overrides)])))
         except Exception as error:
             raise ConfigError(explain(error, overrides) or str(error)) from error
 

@@ -65,8 +65,12 @@ def _run(command: str, arguments: list[str]) -> int:
         status: int = import_module(_MODULES[command]).main(arguments, prog=f"warmup-lab {command}")
         return status
     if command == "recommend":
+        if {"--help", "-h"}.intersection(arguments):
+            print(f"{COMMANDS[command]}\nThe same as warmup-lab train -m experiment=recommend.\n")
         multirun = [] if _SHOW_FLAGS.intersection(arguments) else ["-m"]
-        arguments = [*multirun, "experiment=recommend", *arguments]
+        own_launcher = any(word.startswith("hydra/launcher=") for word in arguments)
+        launcher = [] if own_launcher else ["hydra/launcher=fastest"]
+        arguments = [*multirun, "experiment=recommend", *launcher, *arguments]
     return _train(arguments)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from warmup_lab.figures.charts import AnyChart
     from warmup_lab.plan import Plan
 
+Compose = Callable[[list[str]], "Plan"]
 _ALL_SCHEDULERS, _ALL_WARMUPS = "scheduler=all", "scheduler.warmup=all"
 _OPTIONS = {  # with default options these schedules look like other ones
     "warmupcosinewithhardrestarts": ("scheduler.num_cycles=3",),
@@ -34,7 +37,7 @@ _OPTIONS = {  # with default options these schedules look like other ones
 def main(arguments: list[str], prog: str = "python -m warmup_lab.figures") -> int:
     options = _parse(arguments, prog)
     try:
-        groups = _plan_groups(options.overrides)
+        groups = _plan_groups(options.overrides, partial(compose_plan, config_dir=options.config_dir))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,13 +59,14 @@ def main(arguments: list[str], prog: str = "python -m warmup_lab.figures") -> in
 def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Draw the schedule that train.py would use with these overrides. Nothing is trained.",
+        description="Draw the learning-rate schedule of a training with these overrides. Nothing is trained.",
     )
-    overrides = "as for train.py; scheduler=all draws all schedulers, scheduler.warmup=all all warmup shapes"
+    overrides = "as for a training; scheduler=all draws all schedulers, scheduler.warmup=all all warmup shapes"
     parser.add_argument("overrides", nargs="*", help=overrides)
+    parser.add_argument("--config-dir", "-cd", type=Path, help="folder with more options, as for a training")
     parser.add_argument("--out", type=Path, nargs="+", default=[Path("schedule.png")], help="PNG or SVG files to write")
     parser.add_argument("--each", type=Path, help="folder for a small SVG of each schedule")
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)
 
 
 def _file_name(name: str) -> str:
@@ -80,43 +84,45 @@ def _stacked_chart(groups: dict[str, dict[str, Plan]]) -> AnyChart:
     return stacked
 
 
-def _plan_groups(overrides: list[str]) -> dict[str, dict[str, Plan]]:
+def _plan_groups(overrides: list[str], compose: Compose) -> dict[str, dict[str, Plan]]:
     """Title -> name -> plan: all schedulers, all warmups, both, or otherwise the one plan of the overrides."""
     rest = [override for override in overrides if override not in (_ALL_SCHEDULERS, _ALL_WARMUPS)]
     groups: dict[str, dict[str, Plan]] = {}
     if _ALL_SCHEDULERS in overrides:
-        groups["Schedulers, with linear warmup"] = _schedulers(rest)
+        groups["Schedulers, with linear warmup"] = _schedulers(rest, compose)
     if _ALL_WARMUPS in overrides:
         constant = [] if any(override.startswith("scheduler=") for override in rest) else ["scheduler=warmupconstant"]
-        groups["Warmups, followed by a constant rate (dotted line: end of warmup)"] = _warmups([*rest, *constant])
+        groups["Warmups, followed by a constant rate (dotted line: end of warmup)"] = _warmups(
+            [*rest, *constant], compose
+        )
     if not groups:
-        plan = compose_plan(rest)
+        plan = compose(rest)
         shape = warmup_title(plan.shape)
         name = f"{plan.config.scheduler.name}, {plan.warmup_steps} updates of {f'{shape} ' if shape else ''}warmup"
         groups[""] = {name: plan}
     return groups
 
 
-def _schedulers(overrides: list[str]) -> dict[str, Plan]:
+def _schedulers(overrides: list[str], compose: Compose) -> dict[str, Plan]:
     """A plan per scheduler. A scheduler with two names is drawn under its first."""
     first: dict[object, str] = {}
     for name, factory in SCHEDULES.items():
         first.setdefault(factory, name)
     return {
-        ", ".join([name, *(option.removeprefix("scheduler.") for option in _OPTIONS.get(name, ()))]): compose_plan(
+        ", ".join([name, *(option.removeprefix("scheduler.") for option in _OPTIONS.get(name, ()))]): compose(
             [*_accepted(overrides, name), f"scheduler={name}", *_OPTIONS.get(name, ())]
         )
         for name in first.values()
     }
 
 
-def _warmups(overrides: list[str]) -> dict[str, Plan]:
+def _warmups(overrides: list[str], compose: Compose) -> dict[str, Plan]:
     """A plan per warmup shape, and one per automatic warmup, which accepts no length."""
     without_length = [override for override in overrides if not override.startswith("warmup_")]
     shapes = {f"warmup {name}": [*overrides, f"scheduler.warmup={name}"] for name in WARMUPS}
     start = {"warmup start_factor, linear from 0.3": [*overrides, "scheduler.start_factor=0.3"]}
     automatic = {f"warmup {name}": [*without_length, f"scheduler.warmup={name}"] for name in AUTOMATIC_WARMUPS}
-    return {name: compose_plan(asked) for name, asked in (shapes | start | automatic).items()}
+    return {name: compose(asked) for name, asked in (shapes | start | automatic).items()}
 
 
 def _accepted(overrides: list[str], name: str) -> list[str]:
