@@ -3,10 +3,11 @@
 import json
 
 import pytest
+from fake_recommend import FakeRecommend
 from program import SMALL, SMALL_MODEL, train_py_here
 
 from warmup_lab.comparison.table import read_sweep
-from warmup_lab.report.build import build_comparison
+from warmup_lab.report.build import build_comparison, report_sweep
 
 SETTINGS = (
     *SMALL, *SMALL_MODEL, "experiment=recommend", "max_steps=4", "task.num_train=32", "task.max_length=12",
@@ -53,3 +54,21 @@ def test_the_report_follows_from_the_files(done):
     folder = done[0]
     written = json.loads((folder / "comparison.json").read_text())
     assert build_comparison(read_sweep(folder))[1]["recommend"] == written["recommend"]
+
+
+@pytest.mark.usefixtures("without_pictures")
+@pytest.mark.parametrize(
+    ("minutes", "beginning"),
+    [(0.05, "The budget is too small for a ramp: one run takes 12 s"), (0.5, "So far only the ramp")],
+)
+def test_before_a_rate_is_tried_the_report_has_no_arms(minutes, beginning, tmp_path, capsys):
+    """Made-up runs: the timing alone, and the ramps."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=minutes)
+    sweep.run()
+    comparison = report_sweep(sweep.folder)
+    assert comparison["arms"] == []
+    assert comparison["headline"].startswith(beginning)
+    printed = capsys.readouterr().out
+    assert comparison["headline"] in printed
+    assert comparison["recommendation"]["next_command"] in printed
+    assert comparison["headline"] in (sweep.folder / "report.html").read_text()

@@ -61,7 +61,7 @@ def parallel_coordinates(layout: Layout, seeds: SeedValues, metric: str) -> Row 
 def _runs(arms: Sequence[Row], seeds: SeedValues, metric: str) -> list[tuple[int, int, float]]:
     """Row of the arm, seed and value of the runs to draw."""
     read = seeds.of(metric)
-    most = max(1, MAX_LINES // len(arms))
+    most = max(1, MAX_LINES // max(1, len(arms)))
     return [(row, seed, value) for row, arm in enumerate(arms) for seed, value in sorted(read(arm).items())[:most]]
 
 

@@ -187,7 +187,7 @@ class RecommendSearch:
         _say(f"{run}{duration(timing.run_seconds)}")
         size = plan_ramp(timing, self._looks[0])
         if size is None:
-            self._too_small(timing, ramp=True, grid=True)
+            self._too_small(timing, "nothing more fits", ramp=True, grid=True)
             return None
         start, end = self._cells.ramp_lrs
         seconds = timing.ramp_seconds(size.num_seeds, size.updates)
@@ -201,7 +201,8 @@ class RecommendSearch:
         _say(ramp_sentence(found.ramp))
         size = plan_grid(timing, self._looks)
         if size is None or not size.is_confirmed:
-            self._too_small(timing, ramp=found.ramp.updates < FULL_UPDATES, grid=True)
+            what = "nothing more fits" if size is None else "doing what fits"
+            self._too_small(timing, what, ramp=found.ramp.updates < FULL_UPDATES, grid=True)
         if size is None:
             return None
         rates = rates_to_try(found.ramp, size.num_lrs, self._base.given_lr)
@@ -246,7 +247,7 @@ class RecommendSearch:
                 self._plan = replace(self._plan, needed_minutes=minutes, needed_for="more seeds")
                 _say(f"undecided at {first} seeds; the next look does not fit compare.budget_minutes")
             else:
-                self._too_small(timing, ramp=False, grid=False)
+                self._too_small(timing, "ending here", ramp=False, grid=False)
             return None
         base = self._base.first_seed + CONFIRM_FROM
         seeds = tuple(range(base + first, base + self._looks[look]))
@@ -259,11 +260,10 @@ class RecommendSearch:
         )
         return Stage("confirm", seeds, (lr,), self._cells.plan.total_steps, expected_seconds=seconds)
 
-    def _too_small(self, timing: Timing, *, ramp: bool, grid: bool) -> None:
-        """Notes and says what budget a recommendation needs."""
+    def _too_small(self, timing: Timing, what: str, *, ramp: bool, grid: bool) -> None:
+        """Notes and says what budget a recommendation needs, and `what` follows instead."""
         minutes = minutes_for_recommendation(timing, self._looks[0], ramp=ramp, grid=grid)
         self._plan = replace(self._plan, needed_minutes=minutes, needed_for="recommendation")
-        what = "doing what fits" if grid else "ending here"
         _say(
             f"one run takes {duration(timing.run_seconds)}; a recommendation needs about {minutes} min in all "
             f"(compare.budget_minutes={minutes}), so {what}"

@@ -78,7 +78,13 @@ def test_an_interrupted_confirmation_gives_estimates_and_no_verdict(interrupted)
 
 
 def test_nothing_is_known_before_a_ramp_has_finished(ramps_only):
-    assert words_of(ramps_only, ramp=None)[0] == "So far nothing is known: no ramp has finished."
+    plan = read_findings(ramps_only).plan
+    unplanned = replace(plan, needed_minutes=None)
+    assert words_of(ramps_only, ramp=None, plan=unplanned)[0] == "So far nothing is known: no ramp has finished."
+    too_small = words_of(ramps_only, ramp=None)[0]
+    assert too_small.startswith(
+        "The budget is too small for a ramp: one run takes 12 s, and a recommendation needs about"
+    )
 
 
 def test_the_rates_and_the_time(decided, undecided):

@@ -8,7 +8,7 @@ from warmup_lab.comparison import Interval, Rate, count, p_text, percent_text
 from warmup_lab.comparison.recommend.choice import Choice, GridRow
 from warmup_lab.comparison.recommend.confirmation import Confirmation
 from warmup_lab.comparison.recommend.findings import Findings
-from warmup_lab.comparison.recommend.ramp import RampResult
+from warmup_lab.comparison.recommend.ramp import RampResult, rates_to_try
 from warmup_lab.comparison.recommend.use import Use
 from warmup_lab.metrics import title_and_unit
 
@@ -66,8 +66,16 @@ def _no_answer(found: Findings) -> str:
             f"({_listed(found.choice.lrs)}). {advice}"
         )
     if found.ramp is None:
-        return "So far nothing is known: no ramp has finished."
-    return f"So far only the ramp is known, and no lr was tried: {ramp_sentence(found.ramp)}"
+        if found.plan.needed_minutes is None or found.plan.run_seconds is None:
+            return "So far nothing is known: no ramp has finished."
+        run, minutes = duration(found.plan.run_seconds), found.plan.needed_minutes
+        return (
+            f"The budget is too small for a ramp: one run takes {run}, and a recommendation needs about {minutes} min."
+        )
+    rates = _listed(rates_to_try(found.ramp, 3))
+    return (
+        f"So far only the ramp is known, and no lr was tried: {ramp_sentence(found.ramp)} Rates worth trying: {rates}."
+    )
 
 
 def _so_far(found: Findings, confirmation: Confirmation | None) -> str:
