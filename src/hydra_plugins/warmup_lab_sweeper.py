@@ -30,13 +30,17 @@ class OptunaConfig:
 
     _target_: str = "hydra_plugins.warmup_lab_sweeper.OptunaSweeper"
     n_trials: int = 20
-    """Number of runs."""
+    """Number of runs in all, those of earlier commands included."""
     batch_size: int = 1
     """Number of runs to start at the same time."""
     direction: str = "minimize"
     """`minimize` or `maximize` the metric `objective`."""
     seed: int = 0
     """Seed of the search."""
+    storage: str | None = None
+    """URL of a database that keeps the study, such as `sqlite:///study.db`. The same command continues the study."""
+    study_name: str | None = None
+    """Name of the study in the storage; null is the key `study`."""
     params: dict[str, Any] | None = field(default_factory=dict)
     """Overrides of the sweep, such as `optimizer.lr: interval(1e-4, 1e-2)`. The command line takes precedence."""
 

@@ -162,8 +162,25 @@ def test_optuna_searches_and_the_same_command_finds_its_runs_again(train_py_here
     assert (runs.lr > 1e20).any()
     assert set(runs[runs.lr > 1e20].status) == {"diverged"}, "float32 overflows"
     again = train_py_here(*command)
-    assert again.stderr.count("finished already, 0 to train") == 2
+    assert again.stderr.splitlines()[-1] == "4 done, 0 left"
+    assert "to train" not in first.stderr + again.stderr, "each trial has a line of its own"
     pd.testing.assert_frame_equal(table(tmp_path), runs, check_exact=True)
+
+
+@pytest.mark.trains
+@pytest.mark.usefixtures("without_pictures")
+def test_with_a_storage_the_study_continues(train_py_here, tmp_path):
+    command = (*SMALL, *SMALL_MODEL, "-m", "max_steps=6", "eval_every=null", "study=try", "hydra/sweeper=optuna",
+               "hydra.sweeper.storage=sqlite:///study.db", "optimizer.lr=interval(1e-4, 1e-3)")  # fmt: skip
+    first = train_py_here(*command, "hydra.sweeper.n_trials=1")
+    assert first.returncode == 0, first.stderr
+    more = train_py_here(*command, "hydra.sweeper.n_trials=2")
+    assert more.returncode == 0, more.stderr
+    assert more.stderr.startswith("1 of 2 trials are in sqlite:///study.db\ntrial 1: ")
+    assert more.stderr.splitlines()[-1] == "2 done, 0 left"
+    assert table(tmp_path).lr.nunique() == 2
+    search = json.loads((tmp_path / "runs" / "try" / "comparison.json").read_text())["search"]
+    assert [trial["number"] for trial in search["trials"]] == [0, 1]
 
 
 def test_a_search_needs_something_to_search_and_a_grid_values(train_py_here, tmp_path):

@@ -1,12 +1,22 @@
 """The report in the terminal, and `python -m warmup_lab.report`."""
 
+import os
+import re
 import sys
 
 import pytest
 from fake_arms import failures, make_arm, metric
 from program import run
 
-from warmup_lab.report.terminal import closing_lines, error_lines, short_names, table_lines
+from warmup_lab.report.terminal import (
+    closing_lines,
+    error_lines,
+    note_lines,
+    report_text,
+    short_names,
+    table_lines,
+    trial_lines,
+)
 
 REPORT = [sys.executable, "-m", "warmup_lab.report"]
 
@@ -39,7 +49,9 @@ def test_table_has_a_row_per_arm():
         "-" * 66,
         "w10  6/6      0.25 [0.2, 0.3]                           reference",
         "w0   4/6      0.5               +0.25 [+0.1, +0.4]      fails more",
-        "eval_loss is that of the runs that learned; a run that failed ranks worst in the test",
+    ]
+    assert note_lines(comparison_of([reference, other])) == [
+        "eval_loss is that of the runs that learned; a run that failed ranks worst in the test"
     ]
 
 
@@ -57,11 +69,22 @@ def test_table_counts_all_seeds_if_known_and_shows_failures_of_several_arms():
         "-" * 71,
         "w10  6     1/6     0.6 [0.5, 0.7]                            equivalent",
         "w0   7     2/6     0.6 [0.5, 0.7]    +0.12 [+0.01, +0.2]     equivalent",
-        "eval_loss counts all seeds: a run that failed to learn counts as guessing",
+    ]
+    assert note_lines(comparison_of(arms)) == [
+        "eval_loss counts all seeds: a run that failed to learn counts as guessing"
     ]
 
 
 LONG = "warmupconstant-w{} ({} %) lr=0.0028 optimizer.bias_correction={}"
+
+
+def wide_arms(extra):
+    of_all = {"mean_of_all": 0.12345, "interval_of_all": [0.012345, 0.912345], "difference_of_all": -0.000412345}
+    found = metric(0.5, **of_all, difference_interval_of_all=[-0.000712345, 0.0001612345])
+    names = [
+        LONG.format(steps, percent, value) + extra for steps, percent in ((0, 0), (35, 10)) for value in (True, False)
+    ]
+    return [make_arm(0, name=name, num_runs=6, metrics={"eval_loss": found}) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -69,15 +92,24 @@ LONG = "warmupconstant-w{} ({} %) lr=0.0028 optimizer.bias_correction={}"
 )
 def test_table_is_at_most_100_columns_wide(extra, num_names):
     """Names that are still too long lose their middle."""
-    of_all = {"mean_of_all": 0.12345, "interval_of_all": [0.012345, 0.912345], "difference_of_all": -0.000412345}
-    found = metric(0.5, **of_all, difference_interval_of_all=[-0.000712345, 0.0001612345])
-    names = [
-        LONG.format(steps, percent, value) + extra for steps, percent in ((0, 0), (35, 10)) for value in (True, False)
-    ]
-    arms = [make_arm(0, name=name, num_runs=6, metrics={"eval_loss": found}) for name in names]
-    lines = table_lines(comparison_of(arms))
+    lines = table_lines(comparison_of(wide_arms(extra)))
     assert max(map(len, lines)) <= 100
     assert len({line.partition("  ")[0] for line in lines[2:]}) == num_names
+
+
+@pytest.mark.parametrize(
+    ("width", "header"),
+    [
+        (120, ["arm", "learned", "eval_loss (95 %)", "minus reference (95 %)", "verdict"]),
+        (95, ["arm", "learned", "eval_loss", "minus reference (95 %)", "verdict"]),
+        (70, ["arm", "learned", "eval_loss", "minus reference", "verdict"]),
+        (60, ["arm", "learned", "eval_loss", "verdict"]),
+    ],
+)
+def test_a_narrower_terminal_leaves_out_the_least_important_columns(width, header):
+    lines = table_lines(comparison_of(wide_arms("")), width)
+    assert max(map(len, lines)) <= width
+    assert re.split(r" {2,}", lines[0]) == header
 
 
 def test_short_names():
@@ -90,13 +122,86 @@ def test_short_names():
 def test_table_of_many_arms_is_cut():
     arm = make_arm(10, num_runs=6, metrics={"eval_loss": metric(0.25)})
     lines = table_lines(comparison_of([arm] * 63))
-    assert len(lines) == 2 + 60 + 1, "no run failed, so there is no note"
-    assert lines[-1] == "3 more arms in the report"
-    assert table_lines(comparison_of([arm] * 61))[-1] == "1 more arm in the report"
+    assert len(lines) == 2 + 60
+    assert note_lines(comparison_of([arm] * 63)) == ["3 more arms in the report"], "no run failed"
+    assert note_lines(comparison_of([arm] * 61)) == ["1 more arm in the report"]
+
+
+COMMAND = "python train.py -m 'seed=range(12)'"
+ADVICE = {"sentence": "Use lr 0.001.", "unsure": ["Few seeds.", "lr 0.001 is the largest."], "next_command": COMMAND}
 
 
 def test_closing_lines_are_headline_and_sentences():
     assert closing_lines(comparison_of([])) == ["Use 10 %.", "One.", "Two."]
+
+
+def test_closing_lines_say_what_is_recommended_and_end_with_a_command_on_its_own_line():
+    assert closing_lines(comparison_of([]) | {"recommendation": ADVICE}) == [
+        "Use 10 %.", "Use lr 0.001.", "Not sure: few seeds.", "Not sure: lr 0.001 is the largest.", "One.", "Two.",
+        "To run next:", f"  {COMMAND}",
+    ]  # fmt: skip
+
+
+def test_a_command_inside_a_sentence_gets_its_own_line_and_is_not_repeated():
+    told = {"headline": "Use lr 0.001.", "summary": [f"To be surer: {COMMAND}"], "recommendation": ADVICE}
+    lines = closing_lines(comparison_of([]) | told)
+    assert lines[-2:] == ["To be surer:", f"  {COMMAND}"]
+    assert lines.count("Use lr 0.001.") == 1
+
+
+SEARCH = {
+    "objective": "eval_loss",
+    "direction": "minimize",
+    "best": {"command": "python train.py lr=0.1"},
+    "trials": [
+        {"number": number, "value": value, "state": state, "params": {"optimizer.lr": 10.0**-number, "model": "bert"}}
+        for number, (value, state) in enumerate(
+            [(0.5, "completed"), (None, "failed"), (0.25, "completed"), (None, "error")]
+        )
+    ],
+}
+
+
+def test_a_search_has_a_table_of_its_best_trials():
+    assert trial_lines(SEARCH) == [
+        "trial  eval_loss        lr     model",
+        "-" * 36,
+        "2      0.25             0.01   bert",
+        "0      0.5              1      bert",
+        "1      failed to learn  0.1    bert",
+        "3      error            0.001  bert",
+    ]
+    upwards = SEARCH | {"direction": "maximize"}
+    assert [line[0] for line in trial_lines(upwards)[2:]] == ["0", "2", "1", "3"]
+
+
+def test_a_table_of_trials_is_as_narrow_as_asked():
+    many = [{**SEARCH["trials"][0], "params": {f"group.parameter_{key}": 0.123 for key in range(9)}}] * 12
+    lines = trial_lines(SEARCH | {"trials": many}, 60)
+    assert max(map(len, lines)) <= 60
+    assert lines[-1] == "2 more trials in the report"
+
+
+def test_a_search_ends_with_the_commands_for_its_best_trial():
+    lines = closing_lines(comparison_of([]) | {"recommendation": ADVICE, "search": SEARCH})
+    assert lines == [
+        "Use 10 %.", "One.", "Two.", "To train the best trial alone:", "  python train.py lr=0.1",
+        "To confirm it at other seeds:", f"  {COMMAND}",
+    ]  # fmt: skip
+
+
+def test_on_a_terminal_sentences_are_wrapped_and_commands_are_not(monkeypatch, tmp_path):
+    comparison = comparison_of(wide_arms("")) | {"summary": ["word " * 40], "recommendation": ADVICE}
+    comparison["recommendation"] = ADVICE | {"next_command": f"{COMMAND} {'key=value ' * 20}".strip()}
+    monkeypatch.chdir(tmp_path)
+    assert "word " * 40 in report_text(comparison, tmp_path / "runs" / "report.html")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((70, 40)))
+    lines = report_text(comparison, tmp_path / "runs" / "report.html").splitlines()
+    assert [line for line in lines if len(line) > 70] == [f"  {comparison['recommendation']['next_command']}"]
+    assert "report: runs/report.html" in lines, "relative, since it is under the working directory"
+    elsewhere = tmp_path / ".." / "report.html"
+    assert f"report: {tmp_path.parent}/report.html" in report_text(comparison, elsewhere).splitlines()
 
 
 def test_at_most_five_runs_that_did_not_finish_are_named():
@@ -116,7 +221,8 @@ def test_command_rebuilds_a_report(folder, comparison):
     assert "2/6" in row
     assert row.endswith("inconclusive")
     last = lines[lines.index(f"report: {folder / 'report.html'}") + 1 :]
-    assert last == ["", comparison["headline"], *comparison["summary"]]
+    assert last == ["", *closing_lines(comparison)]
+    assert set(comparison["summary"]) <= set(last)
     assert done.stderr == ""
 
 

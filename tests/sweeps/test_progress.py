@@ -15,7 +15,7 @@ def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
     jobs, _ = check_cells([[f"id={run_id}"] for run_id in IDS], plan_cell)
     progress = SweepProgress(tmp_path)
     progress.add(jobs, num_done=2)
-    assert progress.line() == "2 done, 0 running, 6 left, 0 failed"
+    assert progress.line() == "2 done, 0 running, 6 left"
     for status in IDS[:3]:
         write_result(tmp_path / status, status)
     for run_id in ("running", "started_earlier"):
@@ -25,10 +25,10 @@ def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
     os.utime(composed, (0, time.time() - 3600))  # by an earlier sweep that was interrupted
     counts, _, rest = progress.line().partition(", 0 s to go")
     assert counts == "5 done, 1 running, 2 left"
-    assert rest == ", 1 diverged, 1 failed"
+    assert rest == ", 1 diverged, 1 ended in an error"
     with progress:
         pass
-    assert capsys.readouterr().err == "5 done, 3 left, 1 diverged, 1 failed\n"
+    assert capsys.readouterr().err == "5 done, 3 left, 1 diverged, 1 ended in an error\n"
 
 
 def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
@@ -38,6 +38,6 @@ def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
     assert capsys.readouterr().err == "", "no job was added"
     jobs, _ = check_cells([["id=completed"]], plan_cell)
     progress.add(jobs, num_done=0)
-    assert progress.line() == "0 done, 0 running, 20 left, 0 failed"
+    assert progress.line() == "0 done, 0 running, 20 left"
     write_result(tmp_path / "completed")
     assert progress.line().startswith("1 done, 0 running, 19 left, ")

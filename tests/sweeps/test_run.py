@@ -133,5 +133,5 @@ def test_what_the_terminal_says_of_each_batch(tmp_path, capsys):
     assert lines == [
         "1 cell, 1 to train",
         "2 cells, 1 different run (identical cells are trained once), 1 to train",
-        "2 done, 0 left, 0 failed",
+        "2 done, 0 left",
     ]

@@ -21,6 +21,7 @@ from warmup_lab.comparison.recommend import compared_part, recommend_section
 from warmup_lab.comparison.recommendation import recommendation_section
 from warmup_lab.comparison.rows import arm_rows, counts_section, left_out_rows, rate_section, run_rows, warmup_rows
 from warmup_lab.comparison.run_table import UNFINISHED, read_runs
+from warmup_lab.comparison.search import search_recommendation, search_section
 from warmup_lab.comparison.sections import (
     NO_VERDICTS,
     largest_lr_rows,
@@ -60,7 +61,8 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "unfinished": left_out_rows(whole.runs, UNFINISHED),
     }
     jitter = None if recommend else jitter_section(sweep)
-    own_answer = recommend or jitter
+    search = search_section(sweep)
+    own_answer = recommend or jitter or search
     head = {
         "schema": 1,
         "study": sweep.directory.resolve().name,
@@ -68,9 +70,11 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "summary": recommend["sentences"] if recommend and runs.empty else summary_sentences(parts, own_answer),
         "recommendation": recommend.pop("recommendation")
         if recommend
-        else recommendation_section(sweep, judged, primary, jitter),
+        else (search and search_recommendation(sweep, judged, question, search))
+        or recommendation_section(sweep, judged, primary, jitter),
         "lr_jitter": jitter,
         "recommend": recommend,
+        "search": search,
     }
     tail = {
         "command": sweep.command,

@@ -1,46 +1,102 @@
-"""The report in the terminal: a table of the arms, and last the headline and its sentences."""
+"""The report in the terminal: a table of the arms, and last the headline, its sentences and what to run next."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from warmup_lab.comparison import count
 from warmup_lab.report.numbers import number, short_signed
+from warmup_lab.system import shown_path
 
 _MAX_ARMS = 60
+_MAX_TRIALS = 10
 _MAX_ERRORS = 5
-_MAX_WIDTH = 100
+_MAX_WIDTH, _MIN_WIDTH = 100, 60
+_MIN_NAME = 20
+"""Columns that the name of an arm keeps as long as something else can be left out."""
 _SCHEDULE = re.compile(r"^(\S+)-w\d+\b")
 """The schedule in front of the warmup in the name of an arm."""
+_COMMAND = "  "
+"""How a line with a command begins. It is never wrapped, so that it can be pasted."""
 
 
-# --- the table
+def report_text(comparison: Mapping[str, Any], page: Path) -> str:
+    """Everything that the terminal shows of a sweep: tables of at most 100 columns, and sentences of the full width.
+
+    Args:
+        comparison: the content of `comparison.json`.
+        page: where `report.html` is.
+    """
+    columns = max(_MIN_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+    width = min(columns or _MAX_WIDTH, _MAX_WIDTH)
+    search = comparison.get("search")
+    table = trial_lines(search, width) if search else table_lines(comparison, width)
+    below = [
+        *([] if search else note_lines(comparison)),
+        *error_lines(comparison),
+        f"report: {shown_path(page)}",
+        "",
+        *closing_lines(comparison),
+    ]
+    return "\n".join([*table, *(part for line in below for part in _wrapped(line, columns))])
 
 
-def table_lines(comparison: Mapping[str, Any]) -> list[str]:
+def _wrapped(line: str, columns: int | None) -> list[str]:
+    """The line in parts that fit a terminal; whole if it is a command, or if the output is no terminal."""
+    if columns is None or line.startswith(_COMMAND) or len(line) <= columns:
+        return [line]
+    return textwrap.wrap(line, columns, break_long_words=False, break_on_hyphens=False)
+
+
+# --- the table of arms
+
+
+@dataclass(frozen=True)
+class _Detail:
+    """What the table shows of the primary metric."""
+
+    mean_interval: bool
+    difference: Literal["interval", "value", "nothing"]
+
+
+_DETAILS = (_Detail(True, "interval"), _Detail(False, "interval"), _Detail(False, "value"), _Detail(False, "nothing"))
+
+
+def table_lines(comparison: Mapping[str, Any], width: int = _MAX_WIDTH) -> list[str]:
     """A row per arm, at most 60: its runs, the primary metric, the difference from the reference and the verdict.
 
-    The metric counts all seeds where `comparison.json` has that. A table wider than 100 columns gets shorter names,
-    then loses the interval of the mean, then has abbreviated keys, and at last loses the middle of the names.
+    The metric counts all seeds where `comparison.json` has that. A table wider than `width` gets shorter names, then
+    loses the interval of the mean, then has abbreviated keys, then loses the middle of the names. If that leaves less
+    than 20 columns of a name, it loses the interval of the difference, and then the difference.
     """
     arms, metric = comparison["arms"][:_MAX_ARMS], comparison["primary"]["metric"]
+    if not arms:
+        return []
     names = [arm["name"] for arm in arms]
     short = short_names(names)
-    ways = ((names, True), (short, True), (short, False), ([_abbreviated(name) for name in short], False))
-    for shown, with_interval in ways:
-        table = _table(arms, shown, metric, with_interval=with_interval)
-        excess = _width(table) - _MAX_WIDTH
-        if excess <= 0:
+    abbreviated = [_abbreviated(name) for name in short]
+    for shown, detail in ((names, 0), (short, 0), (short, 1), (abbreviated, 1)):
+        table = _table(arms, shown, metric, _DETAILS[detail])
+        if _width(table) <= width:
+            return _aligned(table)
+    for found in _DETAILS[1:]:
+        table = _table(arms, abbreviated, metric, found)
+        room = max(map(len, abbreviated)) + width - _width(table)
+        if room >= _MIN_NAME:
             break
-    if excess > 0:
-        widest = max(map(len, shown)) - excess
-        table = _table(arms, [_elided(name, widest) for name in shown], metric, with_interval=False)
-    return [*_aligned(table), *_notes(comparison, metric)]
+    return _aligned(_table(arms, [_elided(name, room) for name in abbreviated], metric, found))
 
 
-def _notes(comparison: Mapping[str, Any], metric: str) -> list[str]:
+def note_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """How many arms are left out, and what the metric counts."""
+    metric = comparison["primary"]["metric"]
     num_more = len(comparison["arms"]) - _MAX_ARMS
     more = [f"{count(num_more, 'more arm')} in the report"] if num_more > 0 else []
     failing = [arm for arm in comparison["arms"] if arm["failed"]["count"]]
@@ -51,9 +107,7 @@ def _notes(comparison: Mapping[str, Any], metric: str) -> list[str]:
     return [*more, f"{metric} is that of the runs that learned; a run that failed ranks worst in the test"]
 
 
-def _table(
-    arms: Sequence[Mapping[str, Any]], names: Sequence[str], metric: str, *, with_interval: bool
-) -> list[list[str]]:
+def _table(arms: Sequence[Mapping[str, Any]], names: Sequence[str], metric: str, detail: _Detail) -> list[list[str]]:
     """Header and rows. Failures have a column if several arms fail; otherwise the runs that learned have one."""
     several_fail = sum(arm["failed"]["count"] > 0 for arm in arms) > 1
     counts = [arm["failed"]["count"] if several_fail else arm["num_learned"] for arm in arms]
@@ -62,21 +116,24 @@ def _table(
     if any(arm["num_runs"] != arm["failed"]["total"] for arm in arms):
         columns.append(["runs", *(str(arm["num_runs"]) for arm in arms)])
     shares = [f"{one}/{total}" for one, total in zip(counts, totals, strict=True)]
-    estimates = [_estimates(arm["metrics"][metric], with_interval) for arm in arms]
+    estimates = [_estimates(arm["metrics"][metric], detail) for arm in arms]
     columns += [
         ["failed" if several_fail else "learned", *shares],
-        [f"{metric} (95 %)" if with_interval else metric, *(mean for mean, _ in estimates)],
-        ["minus reference (95 %)", *(difference for _, difference in estimates)],
-        ["verdict", *(arm["verdict"]["value"].replace("_", " ") for arm in arms)],
+        [f"{metric} (95 %)" if detail.mean_interval else metric, *(mean for mean, _ in estimates)],
     ]
+    if detail.difference != "nothing":
+        title = "minus reference" + " (95 %)" * (detail.difference == "interval")
+        columns.append([title, *(difference for _, difference in estimates)])
+    columns.append(["verdict", *(arm["verdict"]["value"].replace("_", " ") for arm in arms)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _estimates(found: Mapping[str, Any], with_interval: bool) -> tuple[str, str]:
+def _estimates(found: Mapping[str, Any], detail: _Detail) -> tuple[str, str]:
     """The mean, and the difference from the reference."""
     of = "_of_all" if "mean_of_all" in found else ""
-    mean = _estimate(found[f"mean{of}"], found[f"interval{of}"] if with_interval else None, number)
-    return mean, _estimate(found.get(f"difference{of}"), found.get(f"difference_interval{of}"), short_signed)
+    mean = _estimate(found[f"mean{of}"], found[f"interval{of}"] if detail.mean_interval else None, number)
+    interval = found.get(f"difference_interval{of}") if detail.difference == "interval" else None
+    return mean, _estimate(found.get(f"difference{of}"), interval, short_signed)
 
 
 def _estimate(value: float | None, interval: Sequence[float] | None, text: Callable[[float | None], str]) -> str:
@@ -126,6 +183,38 @@ def _elided(name: str, width: int) -> str:
     return f"{name[: width - 3 - tail]}...{name[-tail:]}"
 
 
+# --- the table of the trials of a search
+
+
+def trial_lines(search: Mapping[str, Any], width: int = _MAX_WIDTH) -> list[str]:
+    """A row for each of the 10 best trials: what was tried, and the value of the objective."""
+    sign = 1 if search["direction"] == "minimize" else -1
+    trials = sorted(search["trials"], key=lambda trial: (trial["value"] is None, sign * (trial["value"] or 0)))
+    shown = trials[:_MAX_TRIALS]
+    keys = list(dict.fromkeys(key for trial in shown for key in trial["params"]))
+    last = [key.rpartition(".")[2] for key in keys]
+    titles = last if len(set(last)) == len(last) else keys
+    values = [[_param(trial["params"].get(key)) for key in keys] for trial in shown]
+    ends = [number(trial["value"]) if trial["value"] is not None else _ENDS[trial["state"]] for trial in shown]
+    numbers = [str(trial["number"]) for trial in shown]
+    header = ["trial", search["objective"]]
+    table = [[*header, *titles]] + [[one, end, *row] for one, end, row in zip(numbers, ends, values, strict=True)]
+    if _width(table) > width:
+        texts = [" ".join(map("=".join, zip(titles, row, strict=True))) for row in values]
+        table = [[*header, "tried"]] + [list(row) for row in zip(numbers, ends, texts, strict=True)]
+        room = max(map(len, texts)) + width - _width(table)
+        table = [[*row[:2], _elided(row[2], room)] for row in table]
+    num_more = len(trials) - len(shown)
+    return [*_aligned(table), *([f"{count(num_more, 'more trial')} in the report"] if num_more else [])]
+
+
+_ENDS = {"failed": "failed to learn", "error": "error"}
+
+
+def _param(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 # --- below the table
 
 
@@ -141,5 +230,18 @@ def error_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """The headline and the sentences below it."""
-    return [comparison["headline"], *comparison["summary"]]
+    """The headline, what is recommended and how sure that is, the sentences below, and the commands to run next."""
+    advice, search = comparison.get("recommendation"), comparison.get("search")
+    command = advice["next_command"] if advice else None
+    lines = [comparison["headline"]]
+    if advice and not search:  # which says it in headline and sentences
+        lines += [advice["sentence"]] if advice["sentence"] != comparison["headline"] else []
+        lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in advice["unsure"]]
+    for sentence in comparison["summary"]:
+        lead, found, rest = sentence.partition(command) if command else (sentence, "", "")
+        lines += [lead.rstrip(), _COMMAND + found, *([rest.strip()] if rest.strip() else [])] if found else [sentence]
+    if search and search["best"]:
+        lines += ["To train the best trial alone:", _COMMAND + search["best"]["command"]]
+    if command and _COMMAND + command not in lines:
+        lines += ["To confirm it at other seeds:" if search else "To run next:", _COMMAND + command]
+    return lines

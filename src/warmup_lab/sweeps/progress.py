@@ -50,12 +50,12 @@ class SweepProgress:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-        if self._jobs:
+        if self._jobs or (self._num_planned and self._num_done):
             self._show(self.line(ended=True))
         self._exit.close()
 
     def line(self, *, ended: bool = False) -> str:
-        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 failed`. Nothing runs if the sweep `ended`."""
+        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 ended in an error`. Nothing runs if the sweep `ended`."""
         states = Counter(self._state(folder) for folder in self._jobs)
         num_ended = len(self._jobs) - states["waiting"] - states["running"]
         num_done = self._num_done + num_ended
@@ -68,7 +68,7 @@ class SweepProgress:
             seconds = (time.monotonic() - self._started) / num_ended * num_left
             text += f", {format_seconds(seconds)} to go"
         text += f", {states['diverged']} diverged" if states["diverged"] else ""
-        return text + f", {states['error']} failed"
+        return text + (f", {states['error']} ended in an error" if states["error"] else "")
 
     def _state(self, folder: Path) -> str:
         """The status in `result.json`, or `running`, or `waiting`."""

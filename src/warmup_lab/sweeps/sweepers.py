@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,10 +17,11 @@ from omegaconf import DictConfig
 from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, resolve
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.sweeps.cell_loader import CellLoader
-from warmup_lab.sweeps.cells import CellSource, Grid, OptunaSearch
+from warmup_lab.sweeps.cells import CellSource, Grid
 from warmup_lab.sweeps.launchers import num_processes
 from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
+from warmup_lab.sweeps.optuna_search import OptunaSearch, SearchSettings
 from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.run import run_sweep
 from warmup_lab.sweeps.stopping import SweepTask
@@ -99,29 +100,19 @@ class GridMultirun(CheckedSweeper):
 
 
 class OptunaMultirun(CheckedSweeper):
-    """Trains `n_trials` runs that Optuna chooses, `batch_size` at a time."""
+    """Trains the runs that Optuna chooses, `batch_size` at a time, up to `n_trials`."""
 
-    def __init__(
-        self,
-        n_trials: int,
-        batch_size: int,
-        direction: Literal["minimize", "maximize"],
-        seed: int,
-        params: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, params: dict[str, Any] | None = None, **settings: Any) -> None:
+        """`settings` are the other keys of `hydra.sweeper`, as in `SearchSettings`."""
         super().__init__(params)
-        self._num_trials, self._batch_size, self._direction, self._seed = n_trials, batch_size, direction, seed
+        self._settings = settings
+        self.num_planned = settings["n_trials"]
 
     def cell_source(self, overrides: list[Override]) -> CellSource:
         _refuse_looks(self._config, "optuna")
-        return OptunaSearch(
-            overrides,
-            num_trials=self._num_trials,
-            batch_size=self._batch_size,
-            direction=self._direction,
-            seed=self._seed,
-            objective=self._config.objective,
-        )
+        settings = self._settings | {"study_name": self._settings["study_name"] or self._config.study}
+        found = SearchSettings(objective=self._config.objective, **settings)
+        return OptunaSearch(overrides, Path(self._config.hydra.sweep.dir), found)
 
 
 class JitterMultirun(CheckedSweeper):

@@ -8,6 +8,7 @@ from .devices import resolve_device as resolve_device
 from .devices import resolve_precision as resolve_precision
 from .files import JsonRecord as JsonRecord
 from .files import atomic_path as atomic_path
+from .files import shown_path as shown_path
 from .files import to_json as to_json
 from .files import write_json as write_json
 from .locks import sweep_lock as sweep_lock

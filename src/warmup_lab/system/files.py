@@ -53,3 +53,9 @@ class JsonRecord:
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON values: tuples become lists, non-finite numbers become None."""
         return to_json(self)  # type: ignore[no-any-return]
+
+
+def shown_path(path: Path) -> str:
+    """The path as messages show it: relative if it is under the working directory, otherwise absolute."""
+    absolute, here = Path(os.path.normpath(path.absolute())), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(absolute)
