@@ -122,7 +122,7 @@ def _break_marks(section: Row, x: alt.X) -> list[AnyChart]:
     base = _chart_of([{"lr": breaks[0], "text": f"breaks at {breaks[0]:g}"}]).encode(x=x)
     text = base.mark_text(color=ACCENT, align="right", dx=-5, fontSize=12, fontWeight=600)
     rule = base.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[5, 3])
-    return [rule, text.encode(text="text:N", y=alt.value(HEIGHT - 10))]
+    return [rule, text.encode(text="text:N", y=alt.value(HEIGHT / 2))]
 
 
 def _lr_axis(lrs: list[float], **more: Any) -> alt.X:
