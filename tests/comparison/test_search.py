@@ -26,10 +26,8 @@ def test_the_best_trial_and_the_importance_of_the_parameters(tmp_path):
     assert found["headline"] == (
         "Best of 20 trials: optimizer.lr=0.001235, model=bert_tiny, final evaluation loss 0.1235 (trial 7)."
     )
-    assert found["sentences"] == [
-        "The run that chose it also gave its value, so expect a worse value at other seeds.",
-        "Importance of the parameters: optimizer.lr 93 %, model 7 %.",
-    ]
+    assert found["cautions"] == ["The run that chose it also gave its value, so expect a worse value at other seeds."]
+    assert found["sentences"] == ["Importance of the parameters: optimizer.lr 93 %, model 7 %."]
     assert found["best"] == BEST
 
 
@@ -43,7 +41,7 @@ def test_the_best_trial_and_the_importance_of_the_parameters(tmp_path):
     ],
 )  # fmt: skip
 def test_how_far_an_importance_can_be_trusted(tmp_path, values, sentence):
-    assert section(tmp_path, **values)["sentences"][-1] == sentence
+    assert section(tmp_path, **values)["sentences"] == [sentence]
 
 
 def test_an_unfinished_search_says_how_many_trials_it_has(tmp_path):
@@ -52,13 +50,13 @@ def test_an_unfinished_search_says_how_many_trials_it_has(tmp_path):
 
 
 def test_a_best_trial_that_only_guesses_is_named_as_such(tmp_path):
-    first, *_ = section(tmp_path, guess_loss=0.12)["sentences"]
+    first, *_ = section(tmp_path, guess_loss=0.12)["cautions"]
     assert first == "This is no better than guessing (0.12): train longer, or search other values."
 
 
 def test_a_search_in_which_no_run_learned(tmp_path):
     found = section(tmp_path, best=None, importance=None, importance_note="0 completed trials are too few")
-    assert (found["headline"], found["sentences"]) == ("None of 20 trials learned.", [])
+    assert (found["headline"], found["cautions"], found["sentences"]) == ("None of 20 trials learned.", [], [])
 
 
 def test_the_file_of_an_earlier_search_in_the_folder_is_ignored(tmp_path):

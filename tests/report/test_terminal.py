@@ -185,7 +185,8 @@ def test_a_table_of_trials_is_as_narrow_as_asked():
 def test_a_search_ends_with_the_commands_for_its_best_trial():
     lines = closing_lines(comparison_of([]) | {"recommendation": ADVICE, "search": SEARCH})
     assert lines == [
-        "Use 10 %.", "One.", "Two.", "To train the best trial alone:", "  python train.py lr=0.1",
+        "Use 10 %.", "Not sure: few seeds.", "Not sure: lr 0.001 is the largest.", "One.", "Two.",
+        "To train the best trial alone:", "  python train.py lr=0.1",
         "To confirm it at other seeds:", f"  {COMMAND}",
     ]  # fmt: skip
 

@@ -8,12 +8,14 @@ import threading
 import pytest
 from terminal import CTRL_C, Terminal, visible_lines
 
+from warmup_lab.training import console
 from warmup_lab.training.console import ProgressLine, StopSignal, format_seconds, stop_requested
 
 STOPPING = "stopping, saving checkpoints; Ctrl-C again stops at once"
 
 BUSY = """
 import threading
+from warmup_lab.training import console
 from warmup_lab.training.console import StopSignal
 with StopSignal() as stop:
     print("started", flush=True)
@@ -80,6 +82,7 @@ def test_ctrl_c_is_answered_during_a_long_call():
 
 def test_without_a_terminal_progress_is_logged_every_few_seconds(caplog, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.setattr(console.log, "disabled", False)  # import-linter disables the loggers of its process
     caplog.set_level("INFO")
     with ProgressLine("run", 0, 4) as line:
         line.update(0.5, 1e-3)

@@ -24,7 +24,7 @@ logging.info("also after")
 
 CHILD_LOGS = """
 import subprocess, sys
-from warmup_lab.training.progress_bar import progress_bar
+from warmup_lab.training.progress_bar import terminal_bar
 child = '''
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
@@ -33,7 +33,7 @@ clear_line_before_output()
 logging.warning("a warning")
 print("two", "words")
 '''
-with progress_bar(total=10, desc="sweep") as bar:
+with terminal_bar(total=10, desc="sweep") as bar:
     subprocess.run([sys.executable, "-c", child])
     bar.refresh()
 """

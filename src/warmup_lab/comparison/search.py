@@ -19,7 +19,7 @@ SEARCH_FILE = "search.json"
 
 
 def search_section(sweep: Sweep) -> dict[str, Any] | None:
-    """The content of `search.json` with `headline` and `sentences`; None if the sweep is no search.
+    """The content of `search.json` with `headline`, `cautions` and `sentences`; None if the sweep is no search.
 
     A file of an earlier search in the same folder names another command.
     """
@@ -28,7 +28,8 @@ def search_section(sweep: Sweep) -> dict[str, Any] | None:
     if found.get("command") != sweep.command:
         return None
     guess_loss = sweep.runs["guess_loss"].min() if found["objective"] == "eval_loss" else None
-    return found | {"headline": _headline(found), "sentences": [*_cautions(found, guess_loss), *_importance(found)]}
+    words = {"headline": _headline(found), "cautions": _cautions(found, guess_loss), "sentences": _importance(found)}
+    return found | words
 
 
 def search_recommendation(sweep: Sweep, runs: pd.DataFrame, question: Question, search: dict[str, Any]) -> Any:
@@ -40,7 +41,9 @@ def search_recommendation(sweep: Sweep, runs: pd.DataFrame, question: Question, 
     if best is None or best.empty:
         return None
     advice = recommendation_section(sweep, best, compare(best, question), None)
-    return advice | {"sentence": search["headline"], "unsure": search["sentences"], "decided": False}
+    sentence = f"Use {params_text(search['best']['params'])}: the best of {count(len(search['trials']), 'trial')}."
+    tried = sorted(set(runs["lr"]))
+    return advice | {"sentence": sentence, "unsure": search["cautions"], "decided": False, "lr_tried": tried}
 
 
 def params_text(params: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
     """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
-    A sweep of ramps compares no warmups, so it has no figures over the length of the warmup.
+    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup.
     """
     layout: Layout = make_layout(comparison["arms"])
     seeds = seed_values(runs, drawn_metrics(comparison["primary"]["metric"]))
@@ -80,7 +80,7 @@ def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]
         detail_figure(layout, seeds),
         looks_figure(comparison["looks"]),
     ]
-    if comparison["lr_jitter"]:
+    if comparison["lr_jitter"] or comparison["search"]:
         over_warmup = [replace(figure, rows=[]) for figure in over_warmup]
     return [
         recommend_figure(comparison["recommend"]),

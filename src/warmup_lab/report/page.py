@@ -19,6 +19,7 @@ from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
 from warmup_lab.figures import CONFIG, Figure, as_spec, picture_frame, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
+from warmup_lab.report.commands import report_command, run_command
 from warmup_lab.report.first_figure import lead_figures
 from warmup_lab.report.numbers import number, percent, signed
 from warmup_lab.system import read_arrays, write_arrays
@@ -58,7 +59,8 @@ def render_page(
             c=comparison,
             figures={figure.name: _template_figure(figure) for figure in drawn},
             leads=[name for name in lead_figures(comparison) if name in {figure.name for figure in drawn}],
-            directory=directory,
+            report_command=report_command(comparison, directory),
+            run_command=run_command(comparison),
             definitions=definitions(),
             specs=_script(specs),
             pictures=_script({figure.name: picture_frame(figure, _chart_ids(figure)) for figure in drawn}),

@@ -234,8 +234,9 @@ def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
     advice, search = comparison.get("recommendation"), comparison.get("search")
     command = advice["next_command"] if advice else None
     lines = [comparison["headline"]]
-    if advice and not search:  # which says it in headline and sentences
-        lines += [advice["sentence"]] if advice["sentence"] != comparison["headline"] else []
+    if advice:
+        in_headline = search or advice["sentence"] == comparison["headline"]
+        lines += [] if in_headline else [advice["sentence"]]
         lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in advice["unsure"]]
     for sentence in comparison["summary"]:
         lead, found, rest = sentence.partition(command) if command else (sentence, "", "")

@@ -13,7 +13,7 @@ from typing import Any
 
 from warmup_lab.runs import read_result
 from warmup_lab.sweeps.jobs import Job
-from warmup_lab.training import format_seconds, progress_bar
+from warmup_lab.training import format_seconds, terminal_bar
 
 _POLL_SECONDS = 0.5
 _LINE_SECONDS = 30.0
@@ -43,7 +43,7 @@ class SweepProgress:
 
     def __enter__(self) -> SweepProgress:
         if sys.stderr.isatty():
-            self._bar = self._exit.enter_context(progress_bar(bar_format="{desc}"))
+            self._bar = self._exit.enter_context(terminal_bar(bar_format="{desc}"))
         self._thread.start()
         return self
 
@@ -55,7 +55,7 @@ class SweepProgress:
         self._exit.close()
 
     def line(self, *, ended: bool = False) -> str:
-        """For example `12 done, 2 running, 34 left, 1 min 20 s to go, 1 ended in an error`. Nothing runs if the sweep `ended`."""
+        """For example `12 done, 2 running, 34 left, 1 min 20 s to go`. Nothing runs if the sweep `ended`."""
         states = Counter(self._state(folder) for folder in self._jobs)
         num_ended = len(self._jobs) - states["waiting"] - states["running"]
         num_done = self._num_done + num_ended

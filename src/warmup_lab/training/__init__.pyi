@@ -10,7 +10,7 @@ from .execute import execute_run as execute_run
 from .execute import hand_over as hand_over
 from .execute import only_warnings_on_terminal as only_warnings_on_terminal
 from .progress_bar import clear_line_before_output as clear_line_before_output
-from .progress_bar import progress_bar as progress_bar
+from .progress_bar import terminal_bar as terminal_bar
 from .run import CheckpointTimer as CheckpointTimer
 from .run import Run as Run
 from .run import build as build

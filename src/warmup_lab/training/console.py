@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ClassVar
 
-from warmup_lab.training.progress_bar import progress_bar
+from warmup_lab.training.progress_bar import terminal_bar
 
 log = logging.getLogger(__name__)
 _LINE_SECONDS = 5.0
@@ -138,7 +138,7 @@ class ProgressLine:
     def __enter__(self) -> ProgressLine:
         if self._enabled and sys.stderr.isatty():
             options = {"total": self._total_steps, "initial": self._step, "desc": self._name, "unit": "update"}
-            self._bar = self._exit.enter_context(progress_bar(**options))
+            self._bar = self._exit.enter_context(terminal_bar(**options))
         return self
 
     def update(self, loss: float, lr: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import ConfigError
+from warmup_lab.system import shown_path
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
@@ -29,7 +30,7 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
     """
     from warmup_lab.runs import finished_result, read_result, reset_run
 
-    shown = _relative(directory)
+    shown = shown_path(directory)
     found = read_result(directory)
     if plan.config.force:
         reset_run(directory)
@@ -55,7 +56,7 @@ def hand_over(plan: Plan, directory: Path, result: dict[str, Any], how: str) -> 
     only_warnings_on_terminal()
     log.info(_describe(plan))
     log.info(how)
-    _report(result, _relative(directory))
+    _report(result, shown_path(directory))
     return metric_of(result, plan.config.objective)
 
 
@@ -87,7 +88,3 @@ def _duration(speed: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.4f}"
-
-
-def _relative(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

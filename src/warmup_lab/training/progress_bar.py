@@ -50,7 +50,7 @@ class _AboveBar(io.TextIOBase):
 
 
 @contextmanager
-def progress_bar(**options: Any) -> Iterator[Any]:
+def terminal_bar(**options: Any) -> Iterator[Any]:
     """A tqdm bar on the last line of the terminal. What this process prints or logs meanwhile appears above it."""
     from tqdm import tqdm
 
