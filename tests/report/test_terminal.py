@@ -128,7 +128,11 @@ def test_table_of_many_arms_is_cut():
 
 
 COMMAND = "python train.py -m 'seed=range(12)'"
-ADVICE = {"sentence": "Use lr 0.001.", "unsure": ["Few seeds.", "lr 0.001 is the largest."], "next_command": COMMAND}
+ADVICE = {
+    "sentence": "Use lr 0.001.",
+    "unsure": ["Preliminary: 1 of 2 runs ended.", "Few seeds.", "lr 0.001 is the largest."],
+    "next_command": COMMAND,
+}
 
 
 def test_closing_lines_are_headline_and_sentences():

@@ -237,7 +237,8 @@ def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
     if advice:
         in_headline = search or advice["sentence"] == comparison["headline"]
         lines += [] if in_headline else [advice["sentence"]]
-        lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in advice["unsure"]]
+        unsure = [text for text in advice["unsure"] if not text.startswith("Preliminary")]  # the headline says so
+        lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in unsure]
     for sentence in comparison["summary"]:
         lead, found, rest = sentence.partition(command) if command else (sentence, "", "")
         lines += [lead.rstrip(), _COMMAND + found, *([rest.strip()] if rest.strip() else [])] if found else [sentence]
