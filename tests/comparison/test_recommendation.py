@@ -72,6 +72,16 @@ def test_failed_runs_count_in_the_choice(tmp_path):
     assert found["lr"] == 1e-3
 
 
+def test_arm_that_only_guesses_is_not_recommended_where_others_overfit(tmp_path):
+    """At lr 0.004 all runs fail, at ln 2; at the other rates they learn, and end above it."""
+
+    def loss(strategy):
+        return {5e-4: 1.2, 1e-3: 0.9, 2e-3: 1.1, 4e-3: LN2}[strategy["lr"]]
+
+    found = recommended(sweep_with(tmp_path, loss, failed=lambda one: one["lr"] == 4e-3))
+    assert (found["lr"], found["failed"]["count"]) == (1e-3, 0)
+
+
 def test_values_that_the_seeds_cannot_tell_apart_are_named(tmp_path):
     """lr 0.001 and 0.002 differ by +0.001 and -0.002 in turn, so that the interval of the difference includes 0."""
 
@@ -112,6 +122,9 @@ def test_unfinished_sweep_is_preliminary_and_continues(tmp_path):
     started = {"status": lambda one: "completed" if one["seed"] < 4 else None}
     found = recommended(sweep_with(tmp_path, valley(1e-3), **started))
     assert found["unsure"][0] == "Preliminary: 16 of 24 runs ended."
+    assert found["sentence"].startswith(
+        "Preliminary: lr 0.001 with 10 % warmup (2 updates) is the best observed so far"
+    )
     assert found["next_command"] == "python train.py -m scheduler=warmuplinear"
     assert not found["decided"]
 

@@ -66,7 +66,8 @@ def test_figure_without_failures_is_empty():
 
 def test_titles_say_how_many_runs_fail():
     assert seen_failures([{"mean": 0.0}, {"mean": 0.875}, {"mean": None}]) == "From 0 % to 88 % of runs fail"
-    assert seen_failures([{"mean": 0.5}]) == "50 % of runs fail with each"
+    assert seen_failures([{"mean": 0.5}]) == "50 % of runs fail"
+    assert seen_failures([{"mean": 0.5}, {"mean": 0.5}]) == "50 % of runs fail with each"
     assert seen_failures([{"mean": None}]) == "No run ended"
     assert seen_levels(LEVELS[:1]) == "92 % of runs fail with no warmup"
     assert seen_levels([]) == "No run ended"

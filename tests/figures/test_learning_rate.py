@@ -39,17 +39,44 @@ def test_heatmap_has_value_and_failures_of_each_arm():
     ]
 
 
+def test_arm_whose_runs_mostly_failed_is_grey_and_never_the_best():
+    """Overfitted runs end above the loss of guessing, so an arm that only guesses has the smallest loss."""
+    arms = [
+        make_arm(0, metrics={"eval_loss": metric(1.2)}),
+        make_arm(0, lr=1e-2, metrics={"eval_loss": metric(0.69)}, failed=failures(4, 6), num_learned=2),
+    ]
+    table = heatmap_table(make_layout(arms), "eval_loss")
+    assert [row["usable"] for row in table] == [True, False]
+    assert seen_best(table, "eval_loss") == "Lowest at lr 0.001 with no warmup: 1.2"
+    assert seen_best(table[1:], "eval_loss") == "Most runs failed at each learning rate"
+    (_, filled, *_) = learning_rate_figure([], BEST, make_layout(arms)).rows[0][0].spec["layer"]
+    assert filled["transform"] == [{"filter": "isValid(datum.value) && datum.usable"}]
+
+
+def test_schedule_without_warmup_is_the_column_of_0_updates():
+    cold = [make_arm(0, scheduler="constantlr", lr=lr) for lr in (1e-3, 1e-2)]
+    warm = [make_arm(10, scheduler="warmupconstant", lr=lr) for lr in (1e-3, 1e-2)]
+    ramp = make_arm(0, scheduler="exponentialramp", lr=0.1)
+    assert {row["kind"] for row in heatmap_table(make_layout([*cold, *warm]), "eval_loss")} == {"warmupconstant"}
+    figure = learning_rate_figure([], BEST | {"arm": cold[0]["name"]}, make_layout([*cold, *warm, ramp]))
+    assert len(figure.rows[0]) == 1, "a ramp has one lr"
+
+
 @pytest.mark.parametrize(
     ("name", "values", "text"),
     [
         ("eval_loss", (0.5, 0.3), "Lowest at lr 0.001 with 10 % warmup: 0.3"),
         ("eval_accuracy", (0.5, 0.3), "Highest at lr 0.001 with no warmup: 0.5"),
-        ("eval_loss", (None, None), "No run ended"),
     ],
 )
 def test_title_names_the_best(name, values, text):
     arms = [make_arm(w, metrics={name: metric(value)}) for w, value in zip((0, 10), values, strict=True)]
     assert seen_best(heatmap_table(make_layout(arms), name), name) == text
+
+
+def test_title_without_runs():
+    arms = [make_arm(0, failed=failures(0, 0), num_learned=0)]
+    assert seen_best(heatmap_table(make_layout(arms), "eval_loss"), "eval_loss") == "No run ended"
 
 
 def test_random_search_is_sparse():

@@ -79,6 +79,14 @@ def test_range_holds_all_means_and_cuts_wide_intervals():
     assert vertical_range(rows) == pytest.approx([-0.21, 3.71])
 
 
+def test_range_holds_the_dots_inside_the_outer_fences():
+    """Quartiles 1 and 2, so the fences are at -2 and 5: a dot at 4 counts, one at 40 does not. Margin 6 % of 3.5."""
+    rows = [{"mean": 1.5, "low": 1.0, "high": 2.0}]
+    low, high = vertical_range(rows, [0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 4.0, 40.0])
+    assert np.quantile([0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 4.0, 40.0], [0.25, 0.75]).tolist() == [1.0, 2.0]
+    assert (low, high) == pytest.approx((0.5 - 0.21, 4.0 + 0.21))
+
+
 def test_range_without_numbers_or_spread_is_not_empty():
     assert vertical_range([{"mean": None}]) == pytest.approx([-0.06, 1.06])
     low, high = vertical_range([{"mean": 0.0, "low": 0.0, "high": 0.0}])

@@ -68,6 +68,7 @@ def test_margin_is_a_band_around_the_reference(margin, num_layers):
         ((-0.034, 0.28, 0.0, None), "From −0.034 to +0.28 nats"),
         ((0.28,), "+0.28 nats"),
         ((None,), "No pair of runs"),
+        ((0.0, None), "Only the reference has results"),
     ],
 )
 def test_title_says_how_large_the_differences_are(means, text):

@@ -142,7 +142,7 @@ def test_card_shows_the_recommendation_and_its_command(comparison, page):
     card = page[page.index('<section class="answer"') :].partition("</section>")[0]
     text = html.unescape(re.sub("<[^>]+>", "", card))
     found = comparison["recommendation"]
-    for part in (found["sentence"], found["next_command"], *found["unsure"], "best of 2 tried, 0.001 to 0.003"):
+    for part in (found["sentence"], found["next_command"], *found["unsure"], "of 2 tried, 0.001 to 0.003"):
         assert part in text
     assert ("Decided by test" in text) == found["decided"]
 
@@ -176,6 +176,16 @@ def test_table_of_arms_counts_all_seeds_first(comparison, page):
     assert heads[7:9] == ["eval_loss all seeds, 95 %", "difference all seeds, 95 %"]
     assert heads[-4] == "difference where both learned selected on the outcome; does not decide"
     assert comparison["oscillation"][0]["title"] in page.partition("Exploratory, not the primary metric: ")[2][:80]
+
+
+def test_interval_of_two_runs_is_not_shown(tmp_path):
+    folder = make_sweep(tmp_path / "study", **ONE_LINE, ratios=(0.0, 0.1), seeds=2)
+    found = report_sweep(folder)
+    assert found["arms"][0]["metrics"]["eval_loss"]["interval_of_all"] is not None
+    page = (folder / "report.html").read_text()
+    table = page[page.index('id="arms"') :].partition("</table>")[0].partition("<tbody>")[2]
+    assert number(found["arms"][0]["metrics"]["eval_loss"]["mean_of_all"]) in table
+    assert len(re.findall("<small>", table)) == 2, "only the failure rates, which are Wilson intervals"
 
 
 def test_page_of_a_rank_metric_has_no_means_over_all_seeds(tmp_path):

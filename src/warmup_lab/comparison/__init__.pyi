@@ -1,3 +1,4 @@
+from .arms import WITHOUT_WARMUP as WITHOUT_WARMUP
 from .arms import ArmSummary as ArmSummary
 from .build import build_comparison as build_comparison
 from .headline import best_mean as best_mean

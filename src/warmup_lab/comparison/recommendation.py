@@ -61,10 +61,16 @@ def recommendation_section(
         return _nothing(sweep, found, counted, jitter)
     advised = AdvisedArms(rows) if jitter is not None else advised_arms(found, table.arms, rows)
     sign = 1.0 if smaller_is_better(metric) else -1.0
-    best = min(advised.rows, key=lambda row: (sign * np.nanmean(compared[row]), table.summary(row).failed.share))
+    best = min(advised.rows, key=lambda row: (_mostly_failed(table, row), sign * np.nanmean(compared[row])))
     if jitter is not None:
         return _of_jitter(sweep, table, compared, best, jitter["recommendation"]) | counted
     return _of_comparison(sweep, table, compared, best, _Open(found, advised.basis, len(rows))) | counted
+
+
+def _mostly_failed(table: RunTable, row: int) -> bool:
+    """Whether more than half of the runs failed. Such an arm is no choice, even if others overfit."""
+    failed = table.summary(row).failed
+    return bool(failed.total) and failed.share > 0.5
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
     preliminary = _preliminary(found)
     decided = bool(open_.basis) and not swept and not any(varied) and not preliminary
     unsure = [*preliminary, *_edges(facts, table), *_alike_sentences(table, compared, best)]
-    if facts["failed"]["total"] and facts["failed"]["share"] > 0.5:
+    if _mostly_failed(table, best):
         failed = facts["failed"]
         return facts | {
             "lr": None, "lr_at_edge": None, "warmup": None, "decided": False, "unsure": preliminary,
@@ -176,6 +182,10 @@ def _sentence(arm: Arm, open_: _Open, *, swept: bool, varied: tuple[bool, bool])
     parts = (schedule_name(arm.scheduler, arm.warmup) * varied[0], arm.setting[-1] * varied[1])
     kind = "".join(f", {part}" for part in parts if part)
     lr = "" if arm.lr is None else f"lr {arm.lr:g} with "
+    if _preliminary(open_.found):
+        observed = f"the best observed so far of {count(open_.num_candidates, 'combination')}"
+        only = "the only combination with results"
+        return f"Preliminary: {lr}{warmup}{kind} is {observed if open_.num_candidates > 1 else only}."
     use = f"Use {lr}{warmup}{kind}"
     if not open_.basis:
         tried = f"the best observed of {count(open_.num_candidates, 'combination')}, not tested against the others"

@@ -47,6 +47,8 @@ def seen_failures(rows: Sequence[Row]) -> str:
     if not known:
         return "No run ended"
     low, high = (short_percent(100 * end(row["mean"] for row in known)) for end in (min, max))
+    if len(known) == 1:
+        return f"{low} of runs fail"
     return f"{low} of runs fail with each" if low == high else f"From {low} to {high} of runs fail"
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import altair as alt
 
+from warmup_lab.comparison import WITHOUT_WARMUP, several_lrs
 from warmup_lab.figures.charts import HEIGHT, AnyChart, number_axis, number_tip
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Layout, Row, short_percent, unique
@@ -27,11 +28,11 @@ def heatmap_table(layout: Layout, metric: str) -> list[Row]:
     """A row per arm: its `kind`, `length` (index of the warmup length), `percent`, `lr`, `value` and `failed`.
 
     `value` is the mean of the metric over all seeds, failed ones as guessing, or None. `failed` is such as `2/8`, empty
-    if no run failed.
+    if no run failed. `usable`: at least half of the runs learned.
     """
     return [
         {
-            "kind": arm["kind"],
+            "kind": _kind(arm),
             "length": layout.lengths.index(arm["warmup_steps"]),
             "percent": 100 * arm["warmup_steps"] / arm["total_steps"],
             "lr": arm["lr"],
@@ -39,10 +40,18 @@ def heatmap_table(layout: Layout, metric: str) -> list[Row]:
             "value": _mean(arm["metrics"].get(metric, {})),
             "runs": arm["failed"]["total"],
             "num_failed": arm["failed"]["count"],
+            "usable": bool(arm["failed"]["total"]) and arm["failed"]["count"] <= arm["failed"]["total"] / 2,
             "failed": f"{arm['failed']['count']}/{arm['failed']['total']}" if arm["failed"]["count"] else "",
         }
         for arm in layout.arms
     ]
+
+
+def _kind(arm: Row) -> str:
+    """The kind of an arm, with a schedule without warmup as the one that equals it with 0 updates of warmup."""
+    scheduler: str = arm["scheduler"]
+    kind: str = arm["kind"]
+    return kind.replace(scheduler, WITHOUT_WARMUP.get(scheduler.lower(), scheduler), 1)
 
 
 def _mean(found: Row) -> float | None:
@@ -97,11 +106,11 @@ def learning_rate_figure(largest: list[Row], best: Row, layout: Layout) -> Figur
 
     `best` is the section `recommendation` of `comparison.json`, `largest` the section `largest_lr`.
     """
-    kinds = unique(arm["kind"] for arm in layout.arms) if layout.several_lrs else []
-    table = heatmap_table(layout, best["metric"])
+    table = heatmap_table(layout, best["metric"]) if layout.several_lrs else []
+    kinds = [kind for kind in unique(row["kind"] for row in table) if several_lrs(_rates_of(table, kind))]
     own = next((row["kind"] for row in table if row["arm"] == best["arm"]), "")
     kinds = sorted(kinds, key=lambda kind: kind != own)
-    values = [row["value"] for row in table if row["value"] is not None]
+    values = [row["value"] for row in table if row["value"] is not None and row["usable"]]
     span = _span(values, best["metric"])
     title, unit = title_and_unit(best["metric"])
     what = f"{capitalized(with_unit(title, unit))}, mean of all seeds"
@@ -119,18 +128,18 @@ def learning_rate_figure(largest: list[Row], best: Row, layout: Layout) -> Figur
         grid.append([Cell(_seen_largest(largest), usable, "Largest learning rate at which every run learned")])
     note = (
         "A cell has the mean of all seeds, failed runs counted as guessing, and below it the runs that failed, such as "
-        "2/8. Darker is better. Frame: the recommended one. Largest lr: an arrow means that no larger one was tried; a "
-        "cross, that some run failed at each."
+        "2/8. Darker is better; grey: most runs failed. Frame: the recommended one. Largest lr: an arrow means that no "
+        "larger one was tried; a cross, that some run failed at each."
     )
     lines = unique(arm["kind"] for arm in layout.arms) if has_largest else []
     return Figure("learning_rate", "Learning rate and warmup together", note, grid, lines)
 
 
 def seen_best(rows: Sequence[Row], metric: str) -> str:
-    """`Lowest at lr 0.001 with 10 % warmup: 0.32`; the arm with the best mean."""
-    known = [row for row in rows if row["value"] is not None]
+    """`Lowest at lr 0.001 with 10 % warmup: 0.32`; the best mean of the arms in which most runs learned."""
+    known = [row for row in rows if row["value"] is not None and row["usable"]]
     if not known:
-        return "No run ended"
+        return "Most runs failed at each learning rate" if any(row["runs"] for row in rows) else "No run ended"
     lowest = smaller_is_better(metric)
     best = min(known, key=lambda row: row["value"] if lowest else -row["value"])
     warmup = f"{short_percent(best['percent'])} warmup" if best["percent"] else "no warmup"
@@ -161,19 +170,25 @@ def _tips() -> list[alt.Tooltip]:
     return [alt.Tooltip("arm:N"), number_tip("value"), failed, alt.Tooltip("runs:Q", title="runs")]
 
 
+def _rates_of(table: Sequence[Row], kind: str) -> list[float]:
+    return [row["lr"] for row in table if row["kind"] == kind]
+
+
 def _rates(rows: Iterable[Row]) -> list[float]:
     return sorted({row["lr"] for row in rows}, reverse=True)
 
 
 def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str | None) -> alt.LayerChart:
     """lr over warmup length, with the numbers in the cells."""
-    middle, down = sum(span) / 2, span[1] < span[0]
+    middle = sum(span) / 2
     rows = [
         row
         | {
             "label": f"{row['lr']:g}",
             "text": "none" if value is None else f"{value:.3g}",
-            "ink": ON_DARK if value is not None and (value < middle) == down and value != middle else ON_LIGHT,
+            "ink": ON_DARK
+            if row["usable"] and value is not None and (value - middle) * (span[1] - span[0]) > 0
+            else ON_LIGHT,
         }
         for row in cells
         for value in [row["value"]]
@@ -185,7 +200,7 @@ def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str 
     )
     ink = alt.Fill("ink:N", scale=None, legend=None)
     empty = base.mark_rect(stroke=WHITE, strokeWidth=2, color=MISSING)
-    filled = base.mark_rect(stroke=WHITE, strokeWidth=2).transform_filter("isValid(datum.value)")
+    filled = base.mark_rect(stroke=WHITE, strokeWidth=2).transform_filter("isValid(datum.value) && datum.usable")
     texts: list[AnyChart] = [
         base.transform_filter(f"{'' if failed else '!'}datum.failed")
         .mark_text(fontSize=font_size(layout), dy=-6 if failed else 0)
@@ -215,7 +230,7 @@ def _point_chart(cells: Sequence[Row], span: list[float], best: str | None) -> a
         x=alt.X("percent:Q", title="warmup (% of the updates)", scale=across, axis=alt.Axis(tickCount=5, grid=False)),
         y=alt.Y("lr:Q", title="peak learning rate", scale=scale, axis=axis),
     )
-    point = base.transform_filter("isValid(datum.value)").mark_circle(size=130, opacity=1, stroke=GREY)
+    point = base.transform_filter("isValid(datum.value) && datum.usable").mark_circle(size=130, opacity=1, stroke=GREY)
     crosses = base.transform_filter("datum.num_failed > 0").mark_point(shape=_CROSS, size=50, color=INK, opacity=1)
     frame = base.transform_filter(alt.datum.arm == (best or ""))
     ring = frame.mark_point(size=260, stroke=ACCENT, strokeWidth=3, opacity=1)

@@ -210,7 +210,7 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
 def _lr_axis(curves: list[Row]) -> alt.X:
     rates = [row["lr"] for row in curves]
     scale = alt.Scale(type="log", domain=[min(rates) / 1.1, max(rates) * 1.1], nice=False)
-    axis = number_axis(grid=False, tickCount=4, labelOverlap="greedy", minExtent=0)
+    axis = number_axis(grid=False, tickCount=4, labelOverlap="greedy", labelSeparation=8, minExtent=0)
     return alt.X("lr:Q", title="learning rate", scale=scale, axis=axis)
 
 

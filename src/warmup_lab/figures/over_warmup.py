@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from warmup_lab.comparison import count
 from warmup_lab.figures.charts import (
@@ -121,7 +122,7 @@ def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[
             "colour": style(layout.lines.index(arm["line"]))[0],
             "few": "",
             "learned": f"{arm['num_learned']} of {arm['failed']['total']}",
-            "cross": arm["num_learned"] == 0,
+            "cross": arm["num_learned"] == 0 and arm["failed"]["total"] > 0,
             "fill": WHITE if arm["failed"]["count"] else style(layout.lines.index(arm["line"]))[0],
             **read(arm),
         }
@@ -136,19 +137,32 @@ def _place(arm: Row, *, several_lines: bool) -> str:
     return f"{warmup}, {arm['line']}" if several_lines else warmup
 
 
-def vertical_range(rows: Iterable[Row]) -> list[float]:
-    """The range that holds all means, and intervals up to 1.5 times the spread of the means beyond them."""
+def vertical_range(rows: Iterable[Row], dots: Sequence[float] = ()) -> list[float]:
+    """The range that holds all means, intervals up to 1.5 times the spread of the means beyond them, and the dots.
+
+    Dots further than 3 quartile distances outside the quartiles are outside the range (Tukey's outer fences).
+    """
     shown = [row for row in rows if row["mean"] is not None]
     means = [row["mean"] for row in shown]
     low, high = (min(means), max(means)) if means else (0.0, 1.0)
     ends = [end for row in shown for end in (row["low"], row["high"]) if end is not None]
     reach = 1.5 * (high - low) or max(map(abs, [*ends, high])) / 5 or 1.0
-    bottom = max(min([low, *ends]), low - reach)
-    bottom = max(bottom, 0.0) if low >= 0 else bottom
-    top = min(max([high, *ends]), high + reach)
+    near = _near(dots)
+    bottom = min([max(min([low, *ends]), low - reach), *near])
+    bottom = max(bottom, 0.0) if min([low, *near]) >= 0 else bottom
+    top = max([min(max([high, *ends]), high + reach), *near])
     top = top if top > bottom else top + reach
     margin = 0.06 * (top - bottom)
     return [bottom - margin, top + margin]
+
+
+def _near(dots: Sequence[float]) -> list[float]:
+    """The dots inside Tukey's outer fences."""
+    if not len(dots):
+        return []
+    first, third = np.quantile(dots, [0.25, 0.75])
+    reach = 3 * (third - first)
+    return [dot for dot in dots if first - reach <= dot <= third + reach]
 
 
 def capitalized(text: str) -> str:
@@ -172,16 +186,17 @@ def draw_columns(columns: Sequence[Column], layout: Layout) -> list[list[Cell]]:
 
 def _cell(column: Column, table: list[Row], panel: str, layout: Layout) -> Cell:
     """One panel of a column. All panels of a column have one scale."""
+    by_name = {arm["name"]: arm for arm in layout.arms}
+    values = {row["arm"]: column.read_seeds(by_name[row["arm"]]) for row in table if row["arm"] in by_name}
+    all_dots = [value for own in values.values() for value in own.values()]
     if column.share:
         y, foot = share_axis("mean", column.axis, -0.02, 1.02), -0.02
     else:
-        domain = vertical_range(table)
+        domain = vertical_range(table, all_dots)
         scale = alt.Scale(domain=domain, nice=False, clamp=True)
         y, foot = alt.Y("mean:Q", title=column.axis, scale=scale, axis=number_axis()), domain[0]
     rows = [row for row in table if row["panel"] == panel]
-    by_name = {arm["name"]: arm for arm in layout.arms}
-    values = [column.read_seeds(by_name[row["arm"]]) for row in rows] if column.seeds is not NO_SEEDS else []
-    dots = _dots(rows, values, column.seeds, layout)
+    dots = _dots(rows, [values[row["arm"]] for row in rows], column.seeds)
     shown = [{name: value for name, value in row.items() if name not in ("panel", "place", "colour")} for row in rows]
     what = f"{column.title} · {panel}" if panel else column.title
     seen = column.seen(rows)
@@ -189,11 +204,11 @@ def _cell(column: Column, table: list[Row], panel: str, layout: Layout) -> Cell:
     return Cell(seen, chart, what) if seen else Cell(what, chart)
 
 
-def _dots(rows: Sequence[Row], values: Sequence[Values], seeds: SeedValues, layout: Layout) -> list[Row]:
+def _dots(rows: Sequence[Row], values: Sequence[Values], seeds: SeedValues) -> list[Row]:
     """The dots of a panel, as wide as leaves the lines apart."""
     num_lines = len(unique(row["line"] for row in rows))
     width = min(0.16, 0.4 / max(1, num_lines)) if num_lines > 1 else 0.3
-    return dot_rows(rows, values, seeds, min(width, 0.3 * len(layout.lengths))) if values else []
+    return dot_rows(rows, values, seeds, width)
 
 
 def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots: Sequence[Row] = ()) -> alt.LayerChart:

@@ -217,7 +217,7 @@ def draw_over_lr(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limit
     """A column over the learning rate, with the limit as a dashed line."""
     rates = table.loc[table["lr"] > 0, "lr"]
     span = [float(rates.min()) / 1.2, float(rates.max()) * 1.2] if len(rates) else [0.1, 1.0]
-    axis = number_axis(tickCount=4, grid=False, labelOverlap=True, minExtent=0)
+    axis = number_axis(tickCount=4, grid=False, labelOverlap="greedy", labelSeparation=8, minExtent=0)
     x = alt.X("x:Q", title="learning rate", scale=alt.Scale(type="log", domain=span, nice=False), axis=axis)
     layers = _line_layers(line_rows(table, column, "lr"), x, _value_axis(column, limits), layout)
     line, name = _limit_layers(column, span, limits)

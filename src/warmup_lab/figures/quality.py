@@ -50,6 +50,8 @@ def seen_differences(rows: Sequence[Row], unit: str) -> str:
     """`From -0.03 to +0.28 nats`: the range of the differences."""
     known = [row["mean"] for row in rows if row["mean"] is not None]
     ends = list(dict.fromkeys(f"{value:+.2g}".replace("-", "−") for value in (min(known), max(known)))) if known else []
+    if len(known) == 1 and known[0] == 0:
+        return "Only the reference has results"
     return f"{'From ' * (len(ends) > 1)}{' to '.join(ends)} {unit}".strip() if ends else "No pair of runs"
 
 

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
-from warmup_lab.figures import CONFIG, Figure, as_spec, picture_frame, short_percent, style
+from warmup_lab.figures import CONFIG, MIN_FOR_INTERVAL, Figure, as_spec, picture_frame, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
 from warmup_lab.report.commands import report_command, run_command
 from warmup_lab.report.first_figure import lead_figures
@@ -79,6 +79,7 @@ def page_environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
+    environment.globals["known"] = lambda interval, num_runs: interval if num_runs >= MIN_FOR_INTERVAL else None
     environment.filters |= {
         "number": number,
         "signed": signed,
