@@ -18,7 +18,7 @@ from warmup_lab.figures.over_warmup import (
     with_unit,
 )
 from warmup_lab.figures.palette import COLOURS
-from warmup_lab.figures.seed_values import SeedValues
+from warmup_lab.figures.seed_dots import SeedValues
 
 LOSS = metric_column("eval_loss")
 

@@ -5,7 +5,7 @@ from fake_arms import make_arm
 
 from warmup_lab.figures.layout import make_layout
 from warmup_lab.figures.parallel import even_ticks, log_ticks, number_axis, ordered_axis, parallel_coordinates
-from warmup_lab.figures.seed_values import SeedValues
+from warmup_lab.figures.seed_dots import SeedValues
 
 ARMS = [make_arm(0), make_arm(10), make_arm(0, lr=4e-3), make_arm(10, lr=4e-3)]
 VALUES = {arm["name"]: {0: 0.2 + 0.1 * row, 1: 0.25 + 0.1 * row} for row, arm in enumerate(ARMS)}

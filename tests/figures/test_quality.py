@@ -65,8 +65,9 @@ def test_margin_is_a_band_around_the_reference(margin, num_layers):
 @pytest.mark.parametrize(
     ("means", "text"),
     [
-        ((-0.034, 0.28, 0.0, None), "From −0.034 to +0.28 nats"),
+        ((-0.034, 0.28, 0.0, None), "From -0.034 to +0.28 nats"),
         ((0.28,), "+0.28 nats"),
+        ((0.0, 0.28), "From 0 to +0.28 nats"),
         ((None,), "No pair of runs"),
         ((0.0, None), "Only the reference has results"),
     ],

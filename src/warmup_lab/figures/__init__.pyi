@@ -20,6 +20,6 @@ from .probes import probes_figure as probes_figure
 from .quality import drawn_metrics as drawn_metrics
 from .quality import quality_figure as quality_figure
 from .recommend import recommend_figure as recommend_figure
-from .seed_values import seed_values as seed_values
+from .seed_dots import seed_values as seed_values
 from .traces import traces_figure as traces_figure
 from .usable_lr import usable_lr_figure as usable_lr_figure

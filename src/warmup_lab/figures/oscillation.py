@@ -6,7 +6,7 @@ from warmup_lab.figures.failures import failure_rate, seen_failures
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout
 from warmup_lab.figures.over_warmup import Column, draw_columns, metric_column
-from warmup_lab.figures.seed_values import NO_SEEDS, SeedValues
+from warmup_lab.figures.seed_dots import NO_SEEDS, SeedValues
 from warmup_lab.metrics import ROUGHNESS
 
 DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")

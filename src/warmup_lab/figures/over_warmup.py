@@ -29,7 +29,7 @@ from warmup_lab.figures.charts import (
 from warmup_lab.figures.figure import Cell
 from warmup_lab.figures.layout import Layout, Row, short_percent, unique
 from warmup_lab.figures.palette import INK, WHITE, style
-from warmup_lab.figures.seed_values import NO_SEEDS, ReadSeeds, SeedValues, Values, dot_rows
+from warmup_lab.figures.seed_dots import NO_SEEDS, ReadSeeds, SeedValues, Values, dot_rows
 from warmup_lab.metrics import smaller_is_better, title_and_unit
 
 _CROSS = "M-1,-1L1,1M-1,1L1,-1"

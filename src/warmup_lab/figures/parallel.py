@@ -11,7 +11,7 @@ from typing import Any
 
 from warmup_lab.figures.layout import Layout, Row, unique
 from warmup_lab.figures.over_warmup import capitalized, with_unit
-from warmup_lab.figures.seed_values import SeedValues
+from warmup_lab.figures.seed_dots import SeedValues
 from warmup_lab.metrics import smaller_is_better, title_and_unit
 
 MAX_LINES = 1500

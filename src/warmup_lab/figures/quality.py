@@ -20,7 +20,7 @@ from warmup_lab.figures.over_warmup import (
     with_unit,
 )
 from warmup_lab.figures.palette import GREY
-from warmup_lab.figures.seed_values import NO_SEEDS, SeedValues
+from warmup_lab.figures.seed_dots import NO_SEEDS, SeedValues
 from warmup_lab.metrics import ROUGHNESS
 
 SCORES = ("eval_loss", "eval_accuracy")
@@ -49,7 +49,7 @@ def quality_columns(primary: Row, seeds: SeedValues = NO_SEEDS) -> list[Column]:
 def seen_differences(rows: Sequence[Row], unit: str) -> str:
     """`From -0.03 to +0.28 nats`: the range of the differences."""
     known = [row["mean"] for row in rows if row["mean"] is not None]
-    ends = list(dict.fromkeys(f"{value:+.2g}".replace("-", "−") for value in (min(known), max(known)))) if known else []
+    ends = list(dict.fromkeys(f"{value:+.2g}" if value else "0" for value in (min(known), max(known)))) if known else []
     if len(known) == 1 and known[0] == 0:
         return "Only the reference has results"
     return f"{'From ' * (len(ends) > 1)}{' to '.join(ends)} {unit}".strip() if ends else "No pair of runs"

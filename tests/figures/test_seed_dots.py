@@ -3,7 +3,7 @@
 import pytest
 from fake_runs import GUESS_LOSS, arm, failing, table
 
-from warmup_lab.figures.seed_values import dot_rows, seed_values
+from warmup_lab.figures.seed_dots import dot_rows, seed_values
 
 RUNS = table(failing(1, 3, 0), arm([0.2, 0.3, 0.4], 36)).assign(excess=[0.5, 0.1, 0.2, 0.0, 0.1, 0.3])
 COLD, WARM = "warmuplinear-w0-lr0.001", "warmuplinear-w36-lr0.001"
