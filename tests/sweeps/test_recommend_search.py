@@ -109,10 +109,22 @@ def test_a_small_budget_does_what_fits_and_names_one_that_is_enough(tmp_path, ca
     assert enough.stored()["stages"][-1]["kind"] == "confirm"
 
 
-def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path):
+def test_what_a_recommendation_needs_is_said_before_the_ramps(tmp_path, capsys):
+    FakeRecommend(tmp_path / "study", budget_minutes=1).run()
+    lines = said(capsys).splitlines()
+    needs = next(number for number, line in enumerate(lines) if "a recommendation needs about" in line)
+    assert lines[needs + 1].startswith("1 of 3: ")
+
+
+def said(capsys):
+    return capsys.readouterr().err
+
+
+def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path, capsys):
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
     sweep.run()
     assert sweep.stages == [1]
+    assert "a recommendation needs about 3 min in all (compare.budget_minutes=3), so nothing more fits" in said(capsys)
     assert sweep.stored()["run_seconds"] == pytest.approx(
         12 + 0.1
     )  # 120 updates of 0.1 s, 96 examples in batches of 32

@@ -100,16 +100,22 @@ class GridSize:
 
 def plan_ramp(timing: Timing, first_look: int) -> RampSize | None:
     """The largest ramps that leave room for the rest; if the rest does not fit, the largest that fit at all."""
-    least = timing.runs_seconds(_least_runs(first_look))
     room = timing.left_seconds
-    if timing.budget_seconds is not None and least + timing.ramp_seconds(1, PROBED_UPDATES) <= room:
-        room = min(max(_RAMP_SHARE * timing.budget_seconds, timing.ramp_seconds(1, PROBED_UPDATES)), room - least)
+    if timing.budget_seconds is not None and fits_recommendation(timing, first_look):
+        share = max(_RAMP_SHARE * timing.budget_seconds, timing.ramp_seconds(1, PROBED_UPDATES))
+        room = min(share, room - timing.runs_seconds(_least_runs(first_look)))
     for num_seeds, updates in _RAMPS:
         seconds = timing.ramp_seconds(num_seeds, updates)
         is_long = num_seeds > _USUAL_RAMP[0] and seconds > _RAMP_SECONDS
         if seconds <= room and not is_long:
             return RampSize(num_seeds, updates)
     return None
+
+
+def fits_recommendation(timing: Timing, first_look: int) -> bool:
+    """Whether the shortest probed ramp, the smallest grid and the first look fit."""
+    least = timing.ramp_seconds(1, PROBED_UPDATES) + timing.runs_seconds(_least_runs(first_look))
+    return least <= timing.left_seconds
 
 
 def plan_grid(timing: Timing, looks: Sequence[int]) -> GridSize | None:

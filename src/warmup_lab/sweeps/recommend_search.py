@@ -36,6 +36,7 @@ from warmup_lab.sweeps.recommend_plan import (
     TIMING_UPDATES,
     Timing,
     fits,
+    fits_recommendation,
     minutes_for_recommendation,
     minutes_for_runs,
     plan_grid,
@@ -186,8 +187,9 @@ class RecommendSearch:
         run = f"an update takes {duration(timing.update_seconds)}, a run of {timing.run_updates} updates "
         _say(f"{run}{duration(timing.run_seconds)}")
         size = plan_ramp(timing, self._looks[0])
+        if size is None or not fits_recommendation(timing, self._looks[0]):
+            self._too_small(timing, "doing what fits" if size else "nothing more fits", ramp=True, grid=True)
         if size is None:
-            self._too_small(timing, "nothing more fits", ramp=True, grid=True)
             return None
         start, end = self._cells.ramp_lrs
         seconds = timing.ramp_seconds(size.num_seeds, size.updates)
