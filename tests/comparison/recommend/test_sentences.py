@@ -33,6 +33,7 @@ def words_of(sweep, **changes):
         (replace(RAMP, early=True), "first quarter of the ramp, so the break may lie lower."),
         (replace(RAMP, learned=False), "Nothing had been learned by then, so the break may lie lower."),
         (replace(RAMP, lr=None), "The loss did not break on 2 ramps"),
+        (replace(RAMP, lr=None, learned=False), "2 ramps of 300 updates from lr 0.0001 to 0.1 say nothing"),
     ],
 )
 def test_where_the_ramps_break(ramp, sentence):
@@ -75,6 +76,12 @@ def test_an_interrupted_confirmation_gives_estimates_and_no_verdict(interrupted)
     assert first == "So far, not confirmed: lr 0.0021 with 12 updates of warmup (10 %)."
     assert "At 2 new seeds of 6, without warmup the final evaluation loss is" in numbers
     assert "a verdict needs all of them" in numbers
+
+
+def test_rates_are_worth_trying_only_after_a_ramp_that_says_something(ramps_only):
+    assert words_of(ramps_only)[0].endswith("Rates worth trying: 0.001, 0.0021, 0.0042.")  # it breaks at 0.0084
+    silent = replace(read_findings(ramps_only).ramp, lr=None, learned=False)
+    assert words_of(ramps_only, ramp=silent)[0].endswith("so they were too short.")
 
 
 def test_nothing_is_known_before_a_ramp_has_finished(ramps_only):

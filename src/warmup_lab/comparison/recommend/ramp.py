@@ -10,6 +10,7 @@ import pandas as pd
 
 from warmup_lab.comparison import Sweep, Trace, log_median
 from warmup_lab.comparison.lr_jitter import MIN_PROBES, find_onset, round_to_digits
+from warmup_lab.comparison.recommend.climb import climb_lr
 from warmup_lab.runs import is_finished
 from warmup_lab.system import JsonRecord
 
@@ -33,7 +34,8 @@ class SeedRamp(JsonRecord):
     jitter_lr: float | None
     """Where updates start to raise the loss on their own batch more often (`lr_jitter.find_onset`)."""
     break_lr: float | None
-    """Where the smoothed loss had risen by more than its noise, or where the loss was no longer finite."""
+    """Where the smoothed loss had risen by more than its noise, or climbed half-way back to guessing (`climb_lr`), or
+    where the loss was no longer finite."""
     early: bool = False
     """Whether that was in the first quarter of the ramp."""
     learned: bool = True
@@ -94,15 +96,17 @@ def ramp_result(sweep: Sweep, run_ids: set[str], end_lr: float) -> RampResult | 
 
 def _seed_ramp(run: pd.Series, trace: Trace) -> SeedRamp:
     lr, total = trace["lr"], int(run["total_steps"])
-    onset = run.get("whole/onset_lr")
-    break_lr = float(onset) if pd.notna(onset) else float(lr[-1]) if run["status"] == "diverged" else None
+    guess_loss, onset = float(run["guess_loss"]), run.get("whole/onset_lr")
+    last_lr = float(lr[-1]) if run["status"] == "diverged" else None
+    breaks = [float(onset) if pd.notna(onset) else None, climb_lr(trace["loss"], lr, guess_loss), last_lr]
+    break_lr = min((found for found in breaks if found is not None), default=None)
     jitter_lr = None
     if "overshoot" in trace and total >= MIN_PROBES:
         jitter_lr = find_onset(trace["overshoot"], lr, total_steps=total).lr
     ramp = SeedRamp(int(run["seed"]), jitter_lr, break_lr)
     calm = len(lr) if ramp.limit is None else int(np.sum(lr < ramp.limit))
     is_early = ramp.limit is not None and calm < _EARLY * total
-    return replace(ramp, early=is_early, learned=_has_learned(trace["loss"][:calm], float(run["guess_loss"])))
+    return replace(ramp, early=is_early, learned=_has_learned(trace["loss"][:calm], guess_loss))
 
 
 def _has_learned(loss: np.ndarray, guess_loss: float) -> bool:

@@ -72,10 +72,10 @@ def _no_answer(found: Findings) -> str:
         return (
             f"The budget is too small for a ramp: one run takes {run}, and a recommendation needs about {minutes} min."
         )
-    rates = _listed(rates_to_try(found.ramp, 3))
-    return (
-        f"So far only the ramp is known, and no lr was tried: {ramp_sentence(found.ramp)} Rates worth trying: {rates}."
-    )
+    text = f"So far only the ramp is known, and no lr was tried: {ramp_sentence(found.ramp)}"
+    if found.ramp.lr is None and not found.ramp.learned:
+        return text
+    return f"{text} Rates worth trying: {_listed(rates_to_try(found.ramp, 3))}."
 
 
 def _so_far(found: Findings, confirmation: Confirmation | None) -> str:
@@ -194,6 +194,10 @@ def ramp_sentence(ramp: RampResult) -> str:
     span = f"lr {ramp.start_lr:.2g} to {ramp.end_lr:.2g}"
     ramps = f"{count(len(ramp.seeds), 'ramp')} of {ramp.updates} updates from {span}"
     if ramp.lr is None:
+        if not ramp.learned:
+            return (
+                f"{ramps[:1].upper()}{ramps[1:]} say nothing: the loss neither fell nor broke, so they were too short."
+            )
         return f"The loss did not break on {ramps} ({ramp.num_broken} broke), so larger rates may do."
     assert ramp.low is not None
     assert ramp.high is not None
