@@ -76,7 +76,9 @@ def usable_lr_grows(tables: list[pd.DataFrame]) -> list[tuple[str, str, str]]:
 def bias_correction_matters(tables: list[pd.DataFrame]) -> list[tuple[str, str, str]]:
     """Confirmed if R is above 1, refuted if it is shown below 1.25; R as on the study's page."""
     (runs,) = tables
-    off, on = (runs[runs["setting"].str.contains(f"bias_correction={value}")] for value in ("false", "true"))
+    off, on = (
+        runs[runs["setting"].str.contains(f"bias_correction={value}", case=False)] for value in ("false", "true")
+    )
     logs = np.array(
         [_log_lr50(part, length) for part, length in ((off, "10 %"), (off, "0 %"), (on, "10 %"), (on, "0 %"))]
     )

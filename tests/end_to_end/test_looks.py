@@ -56,7 +56,7 @@ def test_looks_are_trained_one_after_the_other_and_resumed_after_kill_9(tmp_path
     [
         (["seed=range(6)"], "compare.looks=[6, 8] needs 8 seeds, and 6 are given: set 'seed=range(8)'"),
         (["compare.looks=[8,6]"], "compare.looks=[8, 6]: must be rising numbers of seeds"),
-        (["warmup_ratio=2"], "warmup_ratio=2.0: must be in [0, 1]"),
+        (["warmup_ratio=2"], "warmup_ratio=2: must be in [0, 1]"),
         (["hydra/sweeper=optuna"], "compare.looks=[6, 8] needs hydra/sweeper=grid"),
     ],
 )

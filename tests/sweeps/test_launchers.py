@@ -171,7 +171,7 @@ def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_o
         assert process.returncode == status, stderr
         assert len(list(tmp_path.glob("runs/try/*/checkpoint/state.pt"))) == 3
         assert not list(tmp_path.glob("runs/try/*/result.json"))
-    assert "of 60; the same command resumes there" in stderr
+    assert "stopped; the same command continues" in stderr
     done = train_py_here(*grid)
     assert done.returncode == 0, done.stderr
     for path in tmp_path.glob("runs/try/*/result.json"):
