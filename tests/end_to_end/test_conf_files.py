@@ -11,7 +11,7 @@ import transformers
 from conf_options import option_names, option_values
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
-from program import ROOT, train_py
+from program import ROOT, train_py_here
 
 from warmup_lab.config.model_schema import MODEL_KINDS
 from warmup_lab.config.options import bind_options
@@ -94,11 +94,12 @@ def stand_ins(tmp_path_factory) -> dict[str, str]:
 # These need more updates; tests of their own run them.
 @pytest.mark.trains
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("lr_jitter", "recommend")])
+@pytest.mark.usefixtures("without_pictures")
 def test_every_experiment_runs_for_two_updates(name, stand_ins, tmp_path, shared_cache):
     grid = OmegaConf.load(ROOT / "experiments" / name / "experiment.yaml").hydra.sweeper.params
     rates = str(grid.get("optimizer.lr", "")).split(",")
     model = [f"model.path={stand_ins['model']}"] if "pretrained" in name else []
-    done = train_py(
+    done = train_py_here(
         "-m", f"experiment={name}", "max_steps=2", "seed=0", *model,
         *([f"optimizer.lr={rates[0]}"] if rates[0] else []), "tracking=none", "num_threads=1",
         cwd=tmp_path, WARMUP_LAB_DATA=stand_ins["data"], WARMUP_LAB_CACHE=str(shared_cache),
