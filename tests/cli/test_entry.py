@@ -96,7 +96,7 @@ def test_hydras_default_sweeper_is_put_back(exit_status):
         (["-m", "seed=0,1", "compare.metric=eval_f1"], "compare.metric=eval_f1: no such metric;"),
         (["-m", "seed=0,1", "compare.reference=best"], "compare.reference: no arm is called 'best'."),
         (["-m", "objective=eval_accuracy", "hydra/sweeper=optuna", "optimizer.lr=interval(1e-4,1e-2)"],
-         "objective=eval_accuracy: the largest is the best; type hydra.sweeper.direction=maximize"),
+         "objective=eval_accuracy: larger is better; type hydra.sweeper.direction=maximize"),
         (["--scheduler", "warmupcosine"], "--scheduler warmupcosine: keys have no dashes"),
         (["warmup_ratio", "0.1"], "warmup_ratio 0.1: needs an equals sign"),
         (["seed=0,1"], "seed=0,1: several values need -m"),

@@ -26,7 +26,7 @@ def test_the_best_trial_and_the_importance_of_the_parameters(tmp_path):
     assert found["headline"] == (
         "Best of 20 trials: optimizer.lr=0.001235, model=bert_tiny, final evaluation loss 0.1235 (trial 7)."
     )
-    assert found["cautions"] == ["The run that chose it also gave its value, so expect a worse value at other seeds."]
+    assert found["cautions"] == ["This value is the one that chose the trial, so expect a worse one at other seeds."]
     assert found["sentences"] == ["Importance of the parameters: optimizer.lr 93 %, model 7 %."]
     assert found["best"] == BEST
 

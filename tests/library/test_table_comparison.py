@@ -263,7 +263,7 @@ GOOD = two_arms(0.1 + NOISE)
         ({}, {"higher_is_better": True}, "smaller values of val_loss are better: pass higher_is_better=False"),
         (
             {"onset_lr": np.nan}, {"metric": "onset_lr", "higher_is_better": True},
-            "a run without onset_lr need not have failed: name the column of failed runs",
+            "a missing onset_lr does not mean that a run failed: name the column of failed runs",
         ),
         ({}, {"margin": 0.0}, "margin=0.0: must be positive"),
     ],

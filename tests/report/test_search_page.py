@@ -23,9 +23,9 @@ def test_every_trial_has_a_row():
     rows = re.findall("<tr>(.*?)</tr>", section())
     cells = [[re.sub("<[^>]+>", "", cell) for cell in re.findall("<t[dh].*?</t[dh]>", row)] for row in rows]
     assert cells == [
-        ["trial", "eval_loss", "ended", "lr", "model", "run"],
+        ["trial", "eval_loss", "result", "lr", "model", "run"],
         ["0 (best)", "0.5", "learned", "0.1", "&lt;bert&gt;", "aa"],
-        ["1", "", "in an error", "0.01", "b", ""],
+        ["1", "", "error", "0.01", "b", ""],
         ["2", "", "failed to learn", "0.01235", "b", "cc"],
     ]
 

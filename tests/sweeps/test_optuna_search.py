@@ -133,7 +133,7 @@ def test_importance_needs_enough_trials_and_several_parameters(tmp_path, num_tri
     ("words", "settings", "message"),
     [
         (["seed=3"], {}, "nothing to search"),
-        (["lr=interval(0, 1)"], {"direction": "up"}, "hydra.sweeper.direction=up: minimize or maximize"),
+        (["lr=interval(0, 1)"], {"direction": "up"}, "hydra.sweeper.direction=up: type minimize or maximize"),
         (["lr=interval(0, 1)"], {"storage": "nowhere"}, "hydra.sweeper.storage=nowhere: "),
     ],
 )

@@ -29,8 +29,9 @@ Examples
   {program} model=pretrained model.path=bert-base-uncased optimizer.lr=5e-5
   {program} -m scheduler=warmuplinear,warmupcosine warmup_ratio=0,0.1,0.5 'seed=range(6)'
 
-Each key is shown with its current value: the default, unless this command sets it. In parentheses
-are the options that have the key, for those built on them too, and their defaults if they differ.
+Each key is shown with its current value: the default, unless this command sets it. Parentheses
+list the options that have the key, with their own defaults where these differ. An option that is
+built on a listed one has the key too.
 """
 _FOOT = """\
 --cfg job prints the configuration of a command, --hydra-help lists Hydra's own flags.

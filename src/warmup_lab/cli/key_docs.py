@@ -23,7 +23,7 @@ _DEFAULT = re.compile(r" Default: (\([^)]*\)|[-\d.e]+\d|\d|True|False)(, as in B
 
 
 def group_docs(group: str) -> dict[str, dict[str, list[str]]]:
-    """Key of a group -> what it means -> the options of which that is true."""
+    """Key of a group -> meaning -> the options with that meaning."""
     found: dict[str, dict[str, list[str]]] = {}
     for option, values in option_values(group).items():
         fields = field_docs(section_schema(group, str(values.get("kind"))))

@@ -30,7 +30,7 @@ from warmup_lab.metrics import smaller_is_better, title_and_unit
 MIN_FOR_INTERVAL = 3
 """Fewest runs for which an interval is shown: with 2, it says little more than that the spread is unknown."""
 _USUAL_SEEDS, _MOST_SEEDS = 12, 60
-"""Seeds of a confirmation without a margin, and the most that it has."""
+"""Seeds of a confirmation without a stated margin, and the largest number with one."""
 
 
 def recommendation_section(
@@ -75,7 +75,7 @@ def _mostly_failed(table: RunTable, row: int) -> bool:
 
 @dataclass(frozen=True)
 class _Open:
-    """What bears on how far a choice is decided."""
+    """What a sentence needs to say how far a choice is decided."""
 
     found: Comparison
     basis: str

@@ -68,7 +68,7 @@ def _cautions(search: Mapping[str, Any], guess_loss: float | None) -> list[str]:
     best = search["best"]
     if best is None:
         return []
-    chosen = ["The run that chose it also gave its value, so expect a worse value at other seeds."]
+    chosen = ["This value is the one that chose the trial, so expect a worse one at other seeds."]
     if guess_loss is not None and best["value"] >= guess_loss:
         return [f"This is no better than guessing ({guess_loss:.4g}): train longer, or search other values.", *chosen]
     return chosen

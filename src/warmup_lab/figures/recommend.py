@@ -66,7 +66,7 @@ def recommend_figure(section: Row | None) -> Figure:
     if section is not None and section["ramp"]:
         cells.append(Cell(seen_ramp(section), _ramp_chart(section), "Training loss along the ramps"))
     note = (
-        "Left or first: dots are single runs on the seeds that chose the lr, lines their means; a failed run counts as "
+        "First chart: dots are single runs on the seeds that chose the lr, lines their means; a failed run counts as "
         "guessing. Dashed: the lr at which the loss breaks on the ramps, the median over their seeds."
     )
     lines = list(_LINES.values()) if section is not None and section["choice"] else []

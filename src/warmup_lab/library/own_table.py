@@ -85,7 +85,9 @@ def _failed(table: pd.DataFrame, metric: str, column: str | None, values: Floats
     if name not in _NAN_HAS_A_MEANING and metric not in _NAN_HAS_A_MEANING:
         return np.asarray(marked | ~np.isfinite(values))
     if column is None:
-        raise ValueError(f"a run without {metric} need not have failed: name the column of failed runs as failed=")
+        raise ValueError(
+            f"a missing {metric} does not mean that a run failed: name the column of failed runs as failed="
+        )
     return marked
 
 
@@ -95,7 +97,7 @@ def _check_seeds(names: Sequence[str], seeds: pd.Series[Any]) -> None:
     if len(twice):
         arm, seed = twice.iloc[0]
         raise ValueError(
-            f"{arm} has several rows with {seeds.name}={value_text(seed)}: name what tells them apart in by, "
+            f"{arm} has several rows with {seeds.name}={value_text(seed)}: add the column that tells them apart to by, "
             "or keep one of them"
         )
 

@@ -51,16 +51,16 @@ def get_schedule(  # noqa: PLR0913 - the arguments of transformers.get_scheduler
 
     Set the length of the warmup as `num_warmup_steps` or as `warmup_ratio`; the default is 10 % of the updates. Call
     `step()` after each update, as with any scheduler of torch. The learning rate of each parameter group is the peak
-    of that group. Each group has its own multiplier, so that `min_lr` is a learning rate also where groups differ.
+    of that group. Options that are learning rates, such as `min_lr`, apply to every group.
 
     Args:
-        name: A schedule of `docs/strategies.md`, such as `warmupcosine`, in any case.
+        name: A schedule of `docs/strategies.md`, such as `warmupcosine`, in upper or lower case.
         optimizer: Its learning rates are the peaks.
         num_warmup_steps: Updates of warmup, at least 0.
-        num_training_steps: Updates of the run. Only constant schedules and `inverse_sqrt` work without.
-        scheduler_specific_kwargs: Options of the schedule, as transformers takes them; the same as `shape`.
+        num_training_steps: Updates of the run. Constant schedules and `inverse_sqrt` do not need it.
+        scheduler_specific_kwargs: Options of the schedule, as in transformers; the same as `shape`.
         warmup_ratio: Share of the updates that are warmup, in [0, 1]: `ceil(warmup_ratio * num_training_steps)`.
-        last_epoch: Index of the last update that was made, to resume without a `state_dict`; -1 starts anew.
+        last_epoch: To resume without a `state_dict`: the index of the last update, from 0. -1 starts a new run.
         shape: Options of the schedule, such as `num_cycles`, and of its warmup: `warmup` (`linear`, `cosine`,
             `sqrt`, ...), `start_factor`, `skip_zero`, `match`, `warmup_power`, `warmup_rate`, `warmup_level`. The
             length of `warmup="untuned_linear"`, `"untuned_exponential"` and `"radam"` follows from the optimizer's

@@ -64,7 +64,9 @@ class OptunaSearch:
             settings: what to search for, and where the study is kept.
         """
         direction = settings.direction
-        require(direction in ("minimize", "maximize"), f"hydra.sweeper.direction={direction}: minimize or maximize")
+        require(
+            direction in ("minimize", "maximize"), f"hydra.sweeper.direction={direction}: type minimize or maximize"
+        )
         _check_direction(direction, settings.objective)
         self._fixed = [override_texts(item)[0] for item in overrides if not item.is_sweep_override()]
         searched = {item.get_key_element(): item for item in overrides if item.is_sweep_override()}
@@ -246,10 +248,10 @@ def _say(text: str) -> None:
 
 def _check_direction(direction: str, objective: str) -> None:
     """Losses and scores have one sensible direction; oscillation may be searched in either."""
-    better, best = ("minimize", "smallest") if smaller_is_better(objective) else ("maximize", "largest")
+    better, best = ("minimize", "smaller") if smaller_is_better(objective) else ("maximize", "larger")
     require(
         direction == better or not objective.startswith(("train_", "eval_")),
-        f"objective={objective}: the {best} is the best; type hydra.sweeper.direction={better}",
+        f"objective={objective}: {best} is better; type hydra.sweeper.direction={better}",
     )
 
 

@@ -13,7 +13,7 @@ PROBE_COST = 2 / 3
 PROBED_UPDATES = 100
 """Fewest updates of a ramp that is probed. Shorter ones show only where the loss itself rises."""
 FULL_UPDATES = 150
-"""Updates from which on a ramp is kept if the budget grows."""
+"""A ramp with at least so many updates is kept if the budget grows."""
 
 _RAMPS = ((4, 300), (4, 200), (2, 200), (2, 150), (1, 150), (1, 100), (1, 60))
 """Seeds and updates, best first."""
@@ -28,9 +28,9 @@ _UNCONFIRMED = ((4, 2), (4, 1), (3, 1), (2, 1))
 """The same where no confirmation fits."""
 _LEAST_GRID = _GRIDS[-1]
 KEPT_RATES = _LEAST_GRID[0]
-"""Rates from which on a grid is kept if the budget grows."""
+"""A grid with at least so many rates is kept if the budget grows."""
 _SAFETY = 1.1
-"""Stages are planned to take this times what is expected."""
+"""Safety factor on the expected time of a stage."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from warmup_lab.sweeps.recommend_plan import (
 )
 
 CONFIRM_FROM = 10
-"""Seeds below this one, counted from the first, choose the lr; those from it on confirm it."""
+"""So many seeds, from the first on, are kept for choosing the lr. Later seeds confirm it."""
 _MOST_EXTENSIONS = 2
 """Rates that are added beyond the smallest or the largest."""
 
@@ -276,7 +276,7 @@ class RecommendSearch:
 
 
 def _is_kept(stage: Stage) -> bool:
-    """Whether a larger budget would not make the stage larger to any use."""
+    """Whether the stage is large enough to be kept with a larger budget."""
     if stage.wall_seconds is None:
         return False
     if stage.kind == "ramp":

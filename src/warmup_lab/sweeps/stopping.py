@@ -43,7 +43,7 @@ class SweepStop(StopSignal):
 
 
 class _WorkerStop(StopSignal):
-    """Entered for the life of a worker process. The process of the sweep tells the user and ends it if need be."""
+    """Entered for the life of a worker process. The sweep's process tells the user, and ends the worker if needed."""
 
     says_so = False
 
@@ -59,8 +59,8 @@ def _prepare_worker() -> None:
 class SweepTask:
     """The task function of the jobs of a sweep. It starts no run once the sweep is told to stop.
 
-    In a worker process it returns where a run in this process raises: joblib kills all workers at the first exception,
-    and others may still be saving.
+    In a worker process it returns and does not raise: joblib kills all workers at the first exception, and others may
+    still be saving.
     """
 
     def __init__(self, task_function: TaskFunction) -> None:

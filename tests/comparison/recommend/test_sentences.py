@@ -33,7 +33,7 @@ def words_of(sweep, **changes):
         (replace(RAMP, early=True), "first quarter of the ramp, so the break may lie lower."),
         (replace(RAMP, learned=False), "Nothing had been learned by then, so the break may lie lower."),
         (replace(RAMP, lr=None), "The loss did not break on 2 ramps"),
-        (replace(RAMP, lr=None, learned=False), "2 ramps of 300 updates from lr 0.0001 to 0.1 say nothing"),
+        (replace(RAMP, lr=None, learned=False), "2 ramps of 300 updates from lr 0.0001 to 0.1 show nothing"),
     ],
 )
 def test_where_the_ramps_break(ramp, sentence):

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 _DEPTH = 0.8
 """The loss must have fallen below this times that of guessing."""
 _NOISE = 4.0
-"""The climb that is asked for, in standard deviations of the smoothed loss."""
+"""Smallest climb that counts, in standard deviations of the smoothed loss."""
 _BLOCK = 5
 _MIN_WINDOW, _WINDOW_SHARE = 5, 20
 

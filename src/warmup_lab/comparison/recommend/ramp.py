@@ -19,7 +19,7 @@ STEP = 2.0
 WIDE_STEP = 4.0
 """The same if the ramps did not show where the loss breaks."""
 _EARLY = 0.25
-"""A break within this share of a ramp dates nothing: the calm updates before it are too few."""
+"""A break within this first share of a ramp is unsure, because too few calm updates come before it."""
 _LEARNED = 0.95
 """A ramp has learned if its smoothed loss fell below this times the loss of guessing, as in `failed_to_learn`."""
 _NUM_AVERAGED = 25

@@ -49,7 +49,7 @@ class StoredPlan(JsonRecord):
     needed_minutes: int | None = None
     """Budget that the next part needs, if the sweep ended because it did not fit."""
     needed_for: Literal["recommendation", "more seeds"] | None = None
-    """What it buys."""
+    """What that budget allows."""
 
     def of_kind(self, *kinds: StageKind) -> list[Stage]:
         """The stages of these kinds."""

@@ -165,7 +165,7 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
     if choice.alike:
         text.append(f"The choice of lr: {_listed(choice.alike)} did about as well on the seeds that chose.")
     if len(choice.lrs) > 1 and _num_choosing(found) < MIN_CHOOSING:
-        text.append(f"The choice of lr: {count(_num_choosing(found), 'seed')} made it, so it may be chance.")
+        text.append(f"The choice of lr: it rests on {count(_num_choosing(found), 'seed')}, so it may be chance.")
     if use.failed.count:
         text.append(f"{use.failed.count} of {use.failed.total} runs failed to learn even with this choice.")
     elif confirmation is not None and confirmation.judged:
@@ -196,9 +196,9 @@ def ramp_sentence(ramp: RampResult) -> str:
     if ramp.lr is None:
         if not ramp.learned:
             return (
-                f"{ramps[:1].upper()}{ramps[1:]} say nothing: the loss neither fell nor broke, so they were too short."
+                f"{ramps[:1].upper()}{ramps[1:]} show nothing: the loss neither fell nor broke, so they were too short."
             )
-        return f"The loss did not break on {ramps} ({ramp.num_broken} broke), so larger rates may do."
+        return f"The loss did not break on {ramps} ({ramp.num_broken} broke), so larger rates may work."
     assert ramp.low is not None
     assert ramp.high is not None
     spread = f" ({ramp.low:.2g} to {ramp.high:.2g})" if ramp.low != ramp.high else ""
