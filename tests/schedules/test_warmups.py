@@ -7,8 +7,9 @@ import torch
 from reference_schedules import WARMUP_CASES, composed
 
 from warmup_lab.config.errors import ConfigError
+from warmup_lab.optimizers.adam_variants import GradientInitialisedAdamW
 from warmup_lab.schedules.registry import make_schedule
-from warmup_lab.schedules.warmups import matched_steps, radam, t_eff
+from warmup_lab.schedules.warmups import giadam, matched_steps, radam, t_eff
 
 
 def test_untuned_warmups_equal_those_of_ma_and_yarats():
@@ -38,6 +39,23 @@ def test_radam_equals_the_rectification_of_torch(beta2):
 
 def test_radam_is_zero_for_the_first_five_updates():
     assert [radam(t, 0.999) > 0 for t in range(8)] == [False] * 5 + [True] * 3
+
+
+@pytest.mark.parametrize("beta2", [0.9, 0.999])
+def test_giadam_equals_the_update_of_the_optimizer(beta2):
+    """With a constant gradient of 1, Adam's update is -lr, so GI-Adam's shows its built-in warmup."""
+    weight = torch.zeros(1, requires_grad=True, dtype=torch.float64)
+    optimizer = GradientInitialisedAdamW([weight], lr=1.0, betas=(0.9, beta2), eps=1e-300, weight_decay=0.0)
+    for update in range(100):
+        before = weight.item()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        assert giadam(update, beta2) == pytest.approx(before - weight.item(), abs=1e-6)  # torch's step is float32
+
+
+def test_length_of_the_linear_warmup_that_holds_back_as_much_as_giadam():
+    schedule = composed(warmup="giadam", beta2=0.999, total_steps=20_000, optimizer="adam")
+    assert schedule.warmup.warmup_steps == pytest.approx(2 * t_eff(schedule, 20_000), abs=2)
 
 
 def test_automatic_warmup_multiplies_the_decay_of_the_whole_run():

@@ -122,11 +122,11 @@ def logs(folder: Path) -> dict[str, str]:
 @pytest.mark.trains
 @pytest.mark.usefixtures("without_pictures")
 def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(train_py_here, tmp_path):
-    """Three adamw runs are stacked; one of them cannot write its trace. Three radam runs are trained alone.
+    """Three adamw runs are stacked; one of them cannot write its trace. Three nadam runs are trained alone.
 
     Then the same command with `force=true` trains all of them again.
     """
-    grid = (*GRID, "epochs=1", "optimizer=adamw,radam", "seed=range(3)")
+    grid = (*GRID, "epochs=1", "optimizer=adamw,nadam", "seed=range(3)")
     blocked = tmp_path / "runs" / "try" / plan_of(*grid[:-2], "optimizer=adamw", "seed=1").run_id
     (blocked / "trace.parquet").mkdir(parents=True)
     done = train_py_here(*grid)
@@ -134,7 +134,7 @@ def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(
     assert "1 run failed" in done.stderr
     runs = table(tmp_path)
     assert dict(runs.groupby(["optimizer", "status"]).size()) == {
-        ("adamw", "completed"): 2, ("adamw", "error"): 1, ("radam", "completed"): 3,
+        ("adamw", "completed"): 2, ("adamw", "error"): 1, ("nadam", "completed"): 3,
     }  # fmt: skip
     stacked = {run for run, text in logs(tmp_path).items() if "stacked with 2 other runs in one process" in text}
     assert stacked == set(runs[(runs.optimizer == "adamw") & (runs.status == "completed")].index)

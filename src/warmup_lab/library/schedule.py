@@ -63,8 +63,8 @@ def get_schedule(  # noqa: PLR0913 - the arguments of transformers.get_scheduler
         last_epoch: To resume without a `state_dict`: the index of the last update, from 0. -1 starts a new run.
         shape: Options of the schedule, such as `num_cycles`, and of its warmup: `warmup` (`linear`, `cosine`,
             `sqrt`, ...), `start_factor`, `skip_zero`, `match`, `warmup_power`, `warmup_rate`, `warmup_level`. The
-            length of `warmup="untuned_linear"`, `"untuned_exponential"` and `"radam"` follows from the optimizer's
-            betas.
+            length of `warmup="untuned_linear"`, `"untuned_exponential"`, `"radam"` and `"giadam"` follows from the
+            optimizer's betas.
 
     Raises:
         ValueError: a name or an option is unknown, a value is out of range, both lengths are given, or the number of

@@ -100,10 +100,24 @@ def radam(update: int, beta2: float) -> float:
     return math.sqrt((rho - 4.0) * (rho - 2.0) * limit / ((limit - 4.0) * (limit - 2.0) * rho))
 
 
+def giadam(update: int, beta2: float) -> float:
+    """`sqrt(1 - beta2^(t + 1))`: GI-Adam's built-in warmup as a factor. It approaches 1 from below.
+
+    Its T_eff is about 2 (1 - ln 2) / (1 - beta2) = 0.61 / (1 - beta2).
+
+    Source: Kalra & Barkeshli 2024, who read GI-Adam as Adam with this warmup.
+
+    >>> [round(giadam(t, 0.999), 4) for t in (0, 99, 999, 5000)]
+    [0.0316, 0.3086, 0.7952, 0.9966]
+    """
+    return math.sqrt(-math.expm1((update + 1) * math.log(beta2))) if beta2 else 1.0
+
+
 AUTOMATIC_WARMUPS: dict[str, Callable[[int, float], float]] = {
     "untuned_linear": untuned_linear,
     "untuned_exponential": untuned_exponential,
     "radam": radam,
+    "giadam": giadam,
 }
 """Warmups whose length follows from beta2. They multiply the decay from the first update to the last."""
 
@@ -122,8 +136,9 @@ class AutomaticWarmup:
 
     @property
     def warmup_steps(self) -> int:
-        """2 / (1 - beta2): for each of the three rules, the length of the linear warmup that holds back as much."""
-        return round(2.0 / (1.0 - self.beta2))
+        """The length of the linear warmup that holds back as much: twice the T_eff of the rule, in its limit."""
+        t_eff = 2.0 * (1.0 - math.log(2.0)) if self.rule is giadam else 1.0
+        return round(2.0 * t_eff / (1.0 - self.beta2))
 
 
 def is_automatic(config: SchedulerConfig) -> bool:

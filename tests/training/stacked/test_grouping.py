@@ -52,7 +52,7 @@ def test_groups_are_runs_of_one_shape(tmp_path):
     ]  # fmt: skip
     alone = [
         replace(base, probe=ProbeConfig(overshoot_every=2)),
-        replace(base, optimizer=OptimizerConfig("radam", 1e-3)),
+        replace(base, optimizer=OptimizerConfig("nadam", 1e-3)),
     ]
     plans = [make_plan(config) for config in (*same, *others, *alone, alone[1], base)]
     groups = groups_of(plans)

@@ -15,6 +15,12 @@ OPTIONS = {
     "adamw": [{}, {"betas": (0.8, 0.9), "eps": 1e-4, "weight_decay": 0.5}, {"bias_correction": False, "eps": 1e-6}],
     "adam": [{}, {"betas": (0.8, 0.9), "weight_decay": 0.3}],
     "sgd": [{}, {"momentum": 0.0}, {"momentum": 0.8, "nesterov": True, "weight_decay": 0.1}],
+    "giadam": [{}, {"betas": (0.8, 0.9), "weight_decay": 0.3}],
+    "radam": [
+        {},
+        {"betas": (0.8, 0.9), "weight_decay": 0.3},
+        {"betas": (0.9, 0.99), "weight_decay": 0.3, "decoupled_weight_decay": True},
+    ],
     "lion": [{}, {"betas": (0.8, 0.9), "weight_decay": 0.4}],
 }
 
@@ -74,4 +80,4 @@ def test_a_frozen_row_stays_as_it_is_and_the_others_do_not_notice(name):
 
 def test_only_what_a_rule_heeds_is_stacked():
     assert all(can_be_stacked(OptimizerConfig(name, 1e-3, one)) for name in OPTIONS for one in OPTIONS[name])
-    assert not any(can_be_stacked(OptimizerConfig(name, 1e-3)) for name in ("radam", "nadam", "adafactor"))
+    assert not any(can_be_stacked(OptimizerConfig(name, 1e-3)) for name in ("muon", "nadam", "adafactor"))

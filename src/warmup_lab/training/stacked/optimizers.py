@@ -58,6 +58,25 @@ def _adamw_coefficients(step: int, lr: float, options: Options) -> tuple[float, 
     return lr * options["weight_decay"], *_adam_coefficients(step, lr, options)
 
 
+def _giadam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
+    """Those of AdamW. The first update moves v the whole way to the squared gradient, where GI-Adam's v starts."""
+    decay, size, share1, share2, *rest = _adamw_coefficients(step, lr, options)
+    return decay, size, share1, 1.0 if step == 0 else share2, *rest
+
+
+def _radam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
+    """The direction is m times `plain + adaptive / (sqrt(v) + eps)`; one of the two factors is 0."""
+    beta1, beta2 = options["betas"]
+    first, second = _corrections(step, options)
+    limit = 2 / (1 - beta2) - 1
+    rho = limit - 2 * (step + 1) * beta2 ** (step + 1) / second
+    rectification = (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho) if rho > 5 else 0.0
+    adaptive, plain = math.sqrt(rectification * second), 0.0 if rho > 5 else 1.0
+    decay = lr * options["weight_decay"] if options["decoupled_weight_decay"] else 0.0
+    l2 = 0.0 if options["decoupled_weight_decay"] else options["weight_decay"]
+    return decay, lr / first, 1 - beta1, 1 - beta2, plain, adaptive, options["eps"], l2
+
+
 def _l2_adam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
     return 0.0, *_adam_coefficients(step, lr, options), options["weight_decay"]
 
@@ -80,6 +99,17 @@ def _adamw(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[
 def _adam(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
     grads[:, :decayed].add_(weights[:, :decayed] * coefficients[6])
     _adam_step(weights, grads, state, coefficients[1:6])
+
+
+def _radam(weights: Tensor, grads: Tensor, state: State, coefficients: Sequence[Tensor], decayed: int) -> None:
+    decay, size, share1, share2, plain, adaptive, eps, l2 = coefficients
+    grads[:, :decayed].add_(weights[:, :decayed] * l2)
+    weights[:, :decayed].mul_(1 - decay)
+    moment, square = state["exp_avg"], state["exp_avg_sq"]
+    moment.lerp_(grads, share1)
+    square.lerp_(grads.square_(), share2)
+    factor = torch.div(adaptive, torch.sqrt(square, out=grads).add_(eps), out=grads).add_(plain)
+    weights.sub_(factor.mul_(moment).mul_(size))
 
 
 def _sgd_coefficients(_step: int, lr: float, options: Options) -> tuple[float, ...]:
@@ -114,6 +144,14 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 RULES = {
     "adamw": Rule(
         ("betas", "eps", "weight_decay", "bias_correction"), _MOMENTS, _adamw_coefficients, _adamw, counts_steps=True
+    ),
+    "giadam": Rule(("betas", "eps", "weight_decay"), _MOMENTS, _giadam_coefficients, _adamw, counts_steps=True),
+    "radam": Rule(
+        ("betas", "eps", "weight_decay", "decoupled_weight_decay"),
+        _MOMENTS,
+        _radam_coefficients,
+        _radam,
+        counts_steps=True,
     ),
     "adam": Rule(("betas", "eps", "weight_decay"), _MOMENTS, _l2_adam_coefficients, _adam, counts_steps=True),
     "sgd": Rule(("momentum", "nesterov", "weight_decay"), ("momentum_buffer",), _sgd_coefficients, _sgd),
