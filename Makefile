@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# -qq: errors alone. One -q lets through a warning a package where the machine names a second package index.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test recommend compare bench null-test evidence schedules lint format clean
+.PHONY: help install train test recommend compare bench null-test evidence schedules lint format audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ lint: install ## formatting, lint, types and the order of imports
 format: install ## format the code and apply the automatic fixes of lint
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+audit: install ## who requires each package, whether constraints.txt pins it, and known vulnerabilities
+	@$(BIN)/python .ci/audit.py
 
 clean: ## remove .venv and caches, keep runs/
 	@rm -rf .venv .mypy_cache .ruff_cache
