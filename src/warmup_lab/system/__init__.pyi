@@ -8,9 +8,16 @@ from .devices import resolve_device as resolve_device
 from .devices import resolve_precision as resolve_precision
 from .files import JsonRecord as JsonRecord
 from .files import atomic_path as atomic_path
+from .files import file_digest as file_digest
+from .files import set_aside as set_aside
 from .files import shown_path as shown_path
+from .files import sync_file as sync_file
+from .files import sync_folder as sync_folder
+from .files import temporary_path as temporary_path
 from .files import to_json as to_json
 from .files import write_json as write_json
+from .locks import FolderInUse as FolderInUse
+from .locks import run_lock as run_lock
 from .locks import sweep_lock as sweep_lock
 from .network import reachable as reachable
 from .seeding import epoch_order_rng as epoch_order_rng

@@ -1,8 +1,14 @@
-"""Atomic writes and JSON. A reader sees the old file or the complete new one, also after `kill -9`."""
+"""Atomic writes, digests and JSON. A reader sees the old file or the complete new one, also after `kill -9`.
+
+A durable write also survives a power failure: the file is on the disk before it gets its name, and then its name is.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
+import hashlib
+import itertools
 import json
 import math
 import os
@@ -13,25 +19,74 @@ from typing import Any
 
 import numpy as np
 
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
+"""Errors of file systems that cannot write a folder to the disk by itself."""
+
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path in the folder of `path`, and moves it to `path` if the block succeeds.
-
-    If the block raises, the temporary file is removed and `path` stays unchanged.
-    """
+def temporary_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`, which is created; removes the file at the end if it is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON; raises `ValueError` for NaN and infinities, which JSON does not have."""
-    with atomic_path(path) as temporary:
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`, and moves it to `path` if the block succeeds.
+
+    If the block raises, the temporary file is removed and `path` stays unchanged. `durable` writes to the disk what the
+    block wrote, before it moves it. The name itself is on the disk after `sync_folder`.
+    """
+    with temporary_path(path) as temporary:
+        yield temporary
+        if durable:
+            sync_file(temporary)
+        temporary.replace(path)
+
+
+def sync_file(path: Path) -> None:
+    """Returns once the content of the file is on the disk (fsync)."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns once the names in the folder are on the disk (fsync), where the system can do that."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from error
+    finally:
+        os.close(descriptor)
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file or folder to `<name>.damaged`, or `.damaged-2` and so on; returns the new path."""
+    names = itertools.chain([f"{path.name}.damaged"], (f"{path.name}.damaged-{n}" for n in itertools.count(2)))
+    aside = next(other for name in names if not os.path.lexists(other := path.with_name(name)))
+    return path.rename(aside)
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of the content of a file, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Writes `value` as indented JSON; raises `ValueError` for NaN and infinities, which JSON does not have.
+
+    `durable`: as for `atomic_path`.
+    """
+    with atomic_path(path, durable=durable) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

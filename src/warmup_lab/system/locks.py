@@ -1,43 +1,121 @@
-"""Locks between processes."""
+"""Locks of folders between processes.
+
+The operating system releases a lock when its process ends, also when it is killed. Some network file systems have no
+such locks. There a marker file with process id, host and start time takes their place. A marker of a process of this
+host that has ended is removed. Whether a process of another host still runs cannot be known here, so its marker stays,
+and the message says which file to remove.
+"""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from warmup_lab.config import ConfigError
+from warmup_lab.system.files import shown_path, write_json
+
+LOCK, HOLDER, MARKER = ".lock", ".lock.json", ".lock.marker"
+"""Names in a folder: the locked file; process id, host and start time of the process that holds it; the marker."""
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+"""Errors of file systems without locks."""
+_MARKER_SECONDS = 0.3
+"""Least time to wait for a marker: it takes several tries to remove one whose process has ended."""
+
+
+class FolderInUse(ConfigError):
+    """Another process holds the lock of a folder."""
 
 
 @contextmanager
 def sweep_lock(directory: Path) -> Iterator[None]:
-    """Holds the lock `<directory>/.lock`, so that only one sweep at a time writes to the folder.
-
-    The operating system releases the lock when the process ends, also when it is killed.
+    """Holds the lock of a sweep's folder, so that only one sweep at a time writes to it.
 
     Raises:
-        ConfigError: another process holds the lock.
+        FolderInUse: another process holds the lock.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    # The process id has a file of its own, because Windows does not let other processes read a locked file.
-    holder = directory / ".lock.pid"
-    try:
-        lock = FileLock(directory / ".lock").acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"{directory} is in use by another sweep (process {_process_id(holder)}): wait until it ends, or choose "
-            "another study=NAME"
-        ) from None
-    with lock:
-        holder.write_text(str(os.getpid()))
+    with _folder_lock(directory, "another sweep", "choose another study=NAME", wait=0):
         yield
 
 
-def _process_id(holder: Path) -> str:
+@contextmanager
+def run_lock(directory: Path, *, wait: float = 0) -> Iterator[None]:
+    """Holds the lock of a run's folder, so that only one process at a time trains the run.
+
+    Args:
+        directory: the folder of the run.
+        wait: seconds to wait for another process.
+
+    Raises:
+        FolderInUse: another process holds the lock. The message names process, host and since when.
+    """
+    with _folder_lock(directory, "another run", "choose another folder (hydra.run.dir=FOLDER)", wait=wait):
+        yield
+
+
+@contextmanager
+def _folder_lock(directory: Path, user: str, instead: str, *, wait: float) -> Iterator[None]:
+    directory.mkdir(parents=True, exist_ok=True)
     try:
-        return holder.read_text() or "unknown"
-    except OSError:
-        return "unknown"
+        lock = _acquire(directory, wait)
+    except Timeout as timeout:
+        raise FolderInUse(_in_use(directory, user, instead, Path(timeout.lock_file))) from None
+    with lock:
+        # The holder has a file of its own, because Windows does not let other processes read a locked file.
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat()}
+        write_json(directory / HOLDER, holder)
+        try:
+            yield
+        finally:
+            (directory / HOLDER).unlink(missing_ok=True)
+
+
+def _acquire(directory: Path, wait: float) -> AbstractContextManager[BaseFileLock]:
+    """The lock, held; it is released at the end of the block."""
+    try:
+        return FileLock(directory / LOCK, fallback_to_soft=False).acquire(timeout=wait)
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in _NO_LOCKS:
+            raise
+    return SoftFileLock(directory / MARKER).acquire(timeout=max(wait, _MARKER_SECONDS))
+
+
+def _in_use(directory: Path, user: str, instead: str, lock: Path) -> str:
+    """The message of `FolderInUse`."""
+    holder = _of_marker(lock) if lock.name == MARKER else _of_record(directory / HOLDER)
+    text = f"{shown_path(directory)} is in use by {user} ({holder}): wait until it ends, or {instead}"
+    if lock.name == MARKER:
+        text += (
+            ". This file system has no locks, so it cannot be known here whether a process of another host still runs: "
+            f"if it does not, remove {shown_path(lock)}"
+        )
+    return text
+
+
+def _of_record(path: Path) -> str:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return _described(record["pid"], record["host"], datetime.fromisoformat(record["since"]))
+    except (OSError, ValueError, KeyError, TypeError):  # not written yet, or removed
+        return "process unknown"
+
+
+def _of_marker(path: Path) -> str:
+    """The marker has the process id in its first line and the host in its second."""
+    try:
+        pid, host, *_ = path.read_text(encoding="utf-8").splitlines()
+        # filelock appends the process namespace to the host's name, so that containers differ.
+        return _described(pid, host.partition("?pidns-")[0], datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    except (OSError, ValueError):
+        return "process unknown"
+
+
+def _described(pid: int | str, host: str, since: datetime) -> str:
+    return f"process {pid} on {host} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
