@@ -59,7 +59,7 @@ def test_the_report_follows_from_the_files(done):
 @pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("minutes", "beginning"),
-    [(0.05, "The budget is too small for a ramp: one run takes 12 s"), (0.5, "So far only the ramp")],
+    [(0.05, "The budget is too small for a ramp: one run takes 12 s"), (0.15, "So far only the ramp")],
 )
 def test_before_a_rate_is_tried_the_report_has_no_arms(minutes, beginning, tmp_path, capsys):
     """Made-up runs: the timing alone, and the ramps."""

@@ -38,12 +38,12 @@ def outcome(strategy: dict[str, Any], *, penalty: float = 0.2, spread: float = 0
 
 
 def ramp(strategy: dict[str, Any], break_lr: float = BREAK_LR) -> Outcome:
-    """A loss that falls until `break_lr` and rises from there on; the updates overshoot from there on, too."""
+    """A loss that falls until `break_lr` and rises from there on."""
     total = strategy["total_steps"]
     lr = strategy["lr"] * 1e-4 ** (1 - np.arange(total) / (total - 1))
     loss = learning_curve(strategy, jitter=0.01)
     broken = lr >= break_lr
-    return Outcome(loss=np.where(broken, LN2 * (1 + np.cumsum(broken) / 20), loss), overshoot=broken)
+    return Outcome(loss=np.where(broken, LN2 * (1 + np.cumsum(broken) / 20), loss))
 
 
 class FakeRecommend:
@@ -84,13 +84,13 @@ class FakeRecommend:
             if self._left == 0:
                 raise KeyboardInterrupt
             self._left = None if self._left is None else self._left - 1
-            self._train(self.job(overrides), probed="probe.overshoot_every=1" in overrides)
+            self._train(self.job(overrides))
 
-    def _train(self, job: Job, *, probed: bool) -> None:
-        found, folder = self.outcome(job.strategy), self.folder / job.run_id
-        write_run(folder, job, found if probed else replace(found, overshoot=None), summarised=False)
+    def _train(self, job: Job) -> None:
+        folder = self.folder / job.run_id
+        write_run(folder, job, self.outcome(job.strategy), summarised=False)
         result = json.loads((folder / "result.json").read_text())
-        seconds = job.strategy["total_steps"] * UPDATE_SECONDS * (5 / 3 if probed else 1)
+        seconds = job.strategy["total_steps"] * UPDATE_SECONDS
         if result["speed"]:
             result["speed"] = {"seconds": seconds, "updates_per_second": job.strategy["total_steps"] / seconds}
         (folder / "result.json").write_text(json.dumps(result))

@@ -1,15 +1,16 @@
 """The stages of a recommendation on made-up results: what is trained, what is stored, and resumption."""
 
 import json
+import re
 from functools import partial
 
 import pytest
-from fake_recommend import BREAK_LR, FakeRecommend, outcome, ramp
+from fake_recommend import BREAK_LR, TOTAL, FakeRecommend, outcome, ramp
 from fake_sweep import LN2, Outcome
 
 from warmup_lab.config.errors import ConfigError
 
-FULL = [1, 2, 24, 12]
+FULL = [1, 4, 24, 12]
 """Runs of the timing, ramps, a grid of 4 rates at 3 seeds, and the first look."""
 
 
@@ -17,8 +18,8 @@ def seeds_of(sweep, scheduler="warmuplinear"):
     return {job.strategy["seed"] for job in sweep.trained if job.strategy["scheduler"] == scheduler}
 
 
-def lrs_of(stage):
-    return stage["lrs"]
+def said(capsys):
+    return capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_the_stages_are_timing_ramps_rates_and_a_confirmation(decided):
 
 def test_ramps_are_a_rising_lr_on_few_examples(decided):
     ramps = [job for job in decided.trained if "max_steps=200" in job.overrides]
-    assert len(ramps) == 2
+    assert len(ramps) == 4
     assert all(
         {"scheduler=exponentialramp", "task.limit=256", "optimizer.lr=0.1"} <= set(job.overrides) for job in ramps
     )
@@ -97,34 +98,66 @@ def test_a_look_that_does_not_fit_ends_the_sweep_and_a_larger_budget_continues_i
 
 
 def test_a_small_budget_does_what_fits_and_names_one_that_is_enough(tmp_path, capsys):
-    """A run is 12 s on one of two processes: 18 runs need 2 min. A minute is enough for ramps and a small grid."""
+    """A run is 12 s on one of two processes: 18 runs need 2 min. A minute is enough for a ramp and 3 rates."""
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=1)
     sweep.run()
-    assert "confirm" not in [stage["kind"] for stage in sweep.stored()["stages"]]
     stored = sweep.stored()
+    assert [stage["kind"] for stage in stored["stages"]] == ["timing", "ramp", "grid"]
+    assert stored["stages"][-1]["updates"] == TOTAL
     assert stored["needed_for"] == "recommendation"
-    assert f"compare.budget_minutes={stored['needed_minutes']}" in capsys.readouterr().err
+    assert f"compare.budget_minutes={stored['needed_minutes']} (" in capsys.readouterr().err
     enough = FakeRecommend(tmp_path / "study", budget_minutes=stored["needed_minutes"])
     enough.run()
     assert enough.stored()["stages"][-1]["kind"] == "confirm"
 
 
-def test_what_a_recommendation_needs_is_said_before_the_ramps(tmp_path, capsys):
-    FakeRecommend(tmp_path / "study", budget_minutes=1).run()
-    lines = said(capsys).splitlines()
-    needs = next(number for number, line in enumerate(lines) if "a recommendation needs about" in line)
-    assert lines[needs + 1].startswith("1 of 3: ")
+def test_a_budget_that_is_too_small_for_whole_runs_is_used_on_shorter_ones(tmp_path, capsys):
+    """As on TREC, where 10 minutes ended after the ramps. 42 s: a ramp of 60 updates, then 6 runs of 60 of 120."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.7)
+    sweep.run()
+    stored, text = sweep.stored(), said(capsys)
+    grid = stored["stages"][-1]
+    assert (grid["kind"], grid["updates"], stored["full_updates"], stored["full_warmup_steps"]) == ("grid", 60, 120, 12)
+    assert "so doing what fits: 3 rates at 1 seed, runs of 60 instead of 120 updates, which say less" in text
+    runs = [job for job in sweep.trained if job.strategy["scheduler"] == "warmuplinear"]
+    assert {job.strategy["warmup_steps"] for job in runs} == {0, 6}
+    assert sweep.now <= 42
+    enough = FakeRecommend(tmp_path / "study", budget_minutes=stored["needed_minutes"])
+    enough.run()
+    kinds = [(stage["kind"], stage["updates"]) for stage in enough.stored()["stages"][2:]]
+    assert kinds[0] == ("grid", TOTAL)
+    assert kinds[-1] == ("confirm", TOTAL)
 
 
-def said(capsys):
-    return capsys.readouterr().err
+def test_one_estimate_of_the_needed_budget_is_printed_and_says_what_it_is_made_of(tmp_path, capsys):
+    """Used: 0.5 s of timing. Needed: 6 + 12 runs of 12.1 s on 2 processes, and ramps, as the first ramp is short."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.7)
+    sweep.run()
+    named = re.findall(r"compare.budget_minutes=(\d+) \(", said(capsys))
+    assert len(set(named)) == 1
+    assert int(named[0]) == sweep.stored()["needed_minutes"]
+    parts = sweep.stored()["needed_parts"]
+    assert "for ramps, then 6 runs to choose the lr and 12 to confirm it, of 12 s each, 2 at a time" in parts
+
+
+def test_time_that_is_left_adds_a_seed_at_the_best_rates(tmp_path, capsys):
+    """After 4 rates at 1 seed, no confirmation fits into 2 minutes, nor all rates again: 69 of 120 s are used."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=2)
+    sweep.run()
+    first, second = [stage for stage in sweep.stored()["stages"] if stage["kind"] == "grid"]
+    assert "time is left for a seed more: lr" in said(capsys)
+    assert len(first["lrs"]) == 4
+    assert len(second["lrs"]) == 3
+    assert 0.002 in [pytest.approx(lr, rel=0.1) for lr in second["lrs"]]
+    assert second["seeds"] == [1]
+    assert sweep.now <= 120
 
 
 def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path, capsys):
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
     sweep.run()
     assert sweep.stages == [1]
-    assert "a recommendation needs about 3 min in all (compare.budget_minutes=3), so nothing more fits" in said(capsys)
+    assert "a whole answer needs compare.budget_minutes=3 (0.5 s so far, " in said(capsys)
     assert sweep.stored()["run_seconds"] == pytest.approx(
         12 + 0.1
     )  # 120 updates of 0.1 s, 96 examples in batches of 32
@@ -144,18 +177,50 @@ def test_a_rate_is_added_beyond_an_edge(tmp_path, capsys):
     assert "is the best so far and the largest: adding lr" in capsys.readouterr().err
 
 
-def test_smaller_rates_are_added_if_all_runs_fail_and_nothing_is_confirmed(tmp_path):
-    def failing(strategy):
-        if strategy["scheduler"] == "exponentialramp":
-            return ramp(strategy)
-        return Outcome("completed", True, metrics={"eval_loss": LN2})
+def all_fail(strategy, loss_of=lambda _: LN2):
+    if strategy["scheduler"] == "exponentialramp":
+        return ramp(strategy)
+    return Outcome("completed", True, metrics={"eval_loss": loss_of(strategy["lr"])})
 
-    sweep = FakeRecommend(tmp_path / "study", failing)
+
+@pytest.mark.parametrize(
+    ("loss_of", "factor"),
+    [
+        (lambda _: LN2, None),  # no rate is better, so more rates would be, too
+        (lambda lr: LN2 + lr, 1 / 4),
+        (lambda lr: LN2 - lr, 4),
+    ],
+)
+def test_where_all_runs_fail_rates_are_added_in_the_direction_that_gets_better(loss_of, factor, tmp_path):
+    sweep = FakeRecommend(tmp_path / "study", partial(all_fail, loss_of=loss_of))
     sweep.run()
-    kinds = [stage["kind"] for stage in sweep.stored()["stages"]]
-    assert kinds == ["timing", "ramp", "grid", "grid", "grid"]
-    grids = [stage["lrs"] for stage in sweep.stored()["stages"] if stage["kind"] == "grid"]
-    assert grids[1][0] == pytest.approx(grids[0][0] / 4, rel=0.05)
+    stages = sweep.stored()["stages"]
+    assert "confirm" not in [stage["kind"] for stage in stages]
+    grids = [stage["lrs"] for stage in stages if stage["kind"] == "grid"]
+    if factor is None:
+        assert len(grids) == 1
+        return
+    edge = grids[0][0] if factor < 1 else grids[0][-1]
+    assert grids[1] == pytest.approx([factor * edge], rel=0.05)
+    assert 2 <= len(grids) <= 5
+
+
+def test_a_break_that_lies_too_low_still_ends_in_an_answer(tmp_path):
+    """As on 300 easy rows: rates below 0.0008 learn nothing in few updates, and each larger one comes closer."""
+
+    def few_updates(strategy):
+        if strategy["scheduler"] == "exponentialramp":
+            return ramp(strategy, 4e-4)
+        learned = strategy["lr"] >= 8e-4
+        loss = 0.3 + 0.01 * strategy["seed"] / 10 if learned else LN2 - 5 * strategy["lr"]
+        return Outcome("completed", not learned, metrics={"eval_loss": loss})
+
+    sweep = FakeRecommend(tmp_path / "study", few_updates)
+    sweep.run()
+    stages = sweep.stored()["stages"]
+    assert max(stages[2]["lrs"]) < 8e-4
+    (confirmed,) = {lr for stage in stages if stage["kind"] == "confirm" for lr in stage["lrs"]}
+    assert confirmed >= 8e-4
 
 
 def test_nothing_follows_a_stage_without_a_finished_run(tmp_path):

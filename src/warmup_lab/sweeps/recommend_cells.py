@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,12 +107,21 @@ class RecommendCells:
         """The overrides of each cell of a stage."""
         if stage.kind in ("timing", "ramp"):
             return [[*self._ramp(stage), f"seed={seed}"] for seed in stage.seeds]
+        is_whole = stage.updates == self.plan.total_steps
+        length = self._base.length if is_whole else (f"max_steps={stage.updates}",)
+        warmup = self._base.warmup if is_whole else self._shortened_warmup(stage.updates)
         return [
-            [*self._base.common, *self._base.length, *schedule, f"optimizer.lr={lr:g}", f"seed={seed}"]
+            [*self._base.common, *length, *schedule, f"optimizer.lr={lr:g}", f"seed={seed}"]
             for lr in stage.lrs
-            for schedule in (self._without_warmup(), [*self._base.schedule, *self._base.warmup])
+            for schedule in (self._without_warmup(), [*self._base.schedule, *warmup])
             for seed in stage.seeds
         ]
+
+    def _shortened_warmup(self, updates: int) -> tuple[str, ...]:
+        """The same share of the updates; an automatic warmup has no length."""
+        if is_automatic(self._config.scheduler):
+            return ()
+        return (f"warmup_steps={math.ceil(updates * self.plan.warmup_steps / self.plan.total_steps)}",)
 
     def _without_warmup(self) -> list[str]:
         """An automatic warmup has no length, so a linear one of 0 updates takes its place."""
@@ -128,7 +138,7 @@ class RecommendCells:
         return [
             *common,
             *([f"task.limit={min(RAMP_EXAMPLES, self._num_examples)}"]),
-            f"probe.overshoot_every={1 if stage.probed else 'null'}",
+            "probe.overshoot_every=null",
             f"max_steps={stage.updates}",
             "scheduler=exponentialramp",
             f"scheduler.ramp_start={start / end:.6g}",

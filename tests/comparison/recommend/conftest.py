@@ -24,7 +24,13 @@ def undecided(tmp_path_factory) -> Sweep:
 @pytest.fixture(scope="session")
 def ramps_only(tmp_path_factory) -> Sweep:
     """The budget is enough for ramps alone."""
-    return _made(FakeRecommend(tmp_path_factory.mktemp("recommend") / "ramps_only", budget_minutes=0.5))
+    return _made(FakeRecommend(tmp_path_factory.mktemp("recommend") / "ramps_only", budget_minutes=0.15))
+
+
+@pytest.fixture(scope="session")
+def shortened(tmp_path_factory) -> Sweep:
+    """The budget is enough for ramps, and for 3 rates on runs of half of the updates."""
+    return _made(FakeRecommend(tmp_path_factory.mktemp("recommend") / "shortened", budget_minutes=0.7))
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +38,7 @@ def interrupted(tmp_path_factory) -> Sweep:
     """Killed in the first look, after 8 of its 12 runs: 6 without warmup, and 2 with it."""
     sweep = FakeRecommend(tmp_path_factory.mktemp("recommend") / "interrupted")
     with pytest.raises(KeyboardInterrupt):
-        sweep.run(until=1 + 2 + 24 + 8)
+        sweep.run(until=1 + 4 + 24 + 8)
     return read_sweep(sweep.folder)
 
 

@@ -8,7 +8,7 @@ from fake_recommend import TOTAL
 from fake_sweep import make_sweep
 
 from warmup_lab.comparison.build import build_comparison
-from warmup_lab.comparison.recommend.answer import next_command, recommendation
+from warmup_lab.comparison.recommend.answer import next_command, recommendation, train_command
 from warmup_lab.comparison.recommend.findings import read_findings
 from warmup_lab.comparison.recommend.use import used
 from warmup_lab.comparison.table import read_sweep
@@ -38,7 +38,9 @@ def test_a_decided_recommendation(decided):
 
 
 def test_a_decided_recommendation_is_followed_by_the_training(decided):
-    words = shlex.split(answer(decided)["next_command"])
+    jobs = [job | {"overrides": [*job["overrides"], "batch_size=8", "compare.margin=0.1"]} for job in decided.jobs]
+    words = shlex.split(answer(replace(decided, jobs=jobs))["next_command"])
+    assert "batch_size=8" in words
     lr = answer(decided)["lr"]
     assert words[-3:] == [f"optimizer.lr={lr:g}", "warmup_steps=12", "save_model=true"]
     assert not [word for word in words if word.startswith(("-m", "seed=", "experiment=", "compare."))]
@@ -58,18 +60,37 @@ def test_a_tie_keeps_the_warmup_and_says_that_it_is_open(undecided):
 def test_ramps_alone_recommend_no_lr(ramps_only):
     found = answer(ramps_only)
     assert (found["lr"], found["warmup"], found["seeds"]) == (None, None, 0)
-    assert "The loss breaks at lr 0.008" in found["sentence"]
+    assert "Rates worth trying: 0.0" in found["sentence"]
     assert "compare.budget_minutes=" in found["next_command"]
 
 
-def test_runs_that_are_too_short_are_made_as_long_as_the_ramps_that_learned(decided):
-    """All runs of 120 updates failed, and ramps of 200 learned."""
+def test_runs_with_too_few_updates_are_made_longer(decided):
+    """All runs of 120 updates failed; 4 times as many are more than the 200 of the ramps that learned."""
     found = read_findings(decided)
+    none = dict.fromkeys(("unstable", "too_slow", "stuck", "too_short"), 0)
     found = replace(found, choice=replace(found.choice, all_failed=True), confirmation=None)
-    assert recommendation(found, decided)["next_command"] == f"{decided.command} max_steps=200"
-    assert "Ramps of 200 updates did learn, so train longer than 120" in recommendation(found, decided)["sentence"]
-    stuck = replace(found, ramp=replace(found.ramp, learned=False))
-    assert recommendation(stuck, decided)["next_command"] is None
+    slow = replace(found, failures=none | {"too_slow": 20, "unstable": 4})
+    assert recommendation(slow, decided)["next_command"] == f"{decided.command} max_steps=480"
+    assert "20 of 24 failed runs learned too little" in recommendation(slow, decided)["sentence"]
+    assert "ramps of 200 updates did learn. Train longer: max_steps=480." in recommendation(slow, decided)["sentence"]
+    unstable = recommendation(replace(found, failures=none | {"too_slow": 4, "unstable": 20}), decided)
+    assert unstable["next_command"] is None
+    assert unstable["sentence"].startswith("20 of 24 failed runs became unstable: the rates are too large")
+
+
+def test_shortened_runs_recommend_the_warmup_of_a_whole_run(shortened):
+    """Runs of 60 of 120 updates with 6 of warmup: 12 of a whole run."""
+    found = answer(shortened)
+    assert found["decided"] is False
+    assert (found["warmup"]["steps"], found["warmup"]["percent"]) == (12, 10.0)
+    assert found["unsure"][0].startswith("The lr was chosen on runs of 60 of 120 updates, to fit the budget.")
+    findings = read_findings(shortened)
+    assert found["next_command"].endswith(f"compare.budget_minutes={findings.plan.needed_minutes}")
+    words = shlex.split(train_command(findings, shortened, used(findings)))
+    assert "warmup_steps=12" in words
+    assert not [word for word in words if word.startswith("max_steps=")]
+    asked = replace(shortened, command=f"{shortened.command} epochs=3")
+    assert "epochs=3" in shlex.split(train_command(findings, asked, used(findings)))
 
 
 def test_an_interrupted_recommendation_says_so_and_goes_on_with_its_command(interrupted):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from warmup_lab.comparison.recommend.climb import climb_lr
+from warmup_lab.comparison.recommend.climb import climb_lr, fall_lr
 
 T = 60
 LR = 1e-6 * 1e4 ** (np.arange(T) / (T - 1))
@@ -65,3 +65,11 @@ def test_noise_is_no_climb_and_hides_few(num_updates, noise, found_at_least):
     assert false_alarms <= 4
     assert len(known) >= found_at_least * 200
     assert np.abs(np.median(known)) <= max(3, num_updates / 20)
+
+
+def test_the_fall_is_dated_where_it_is_half_way_down():
+    """Guessing for 30 updates, then 0.1: 3 of the 5 losses of a median are low from update 30 on, its middle."""
+    loss = np.where(np.arange(T) < 30, H, 0.1)
+    assert fall_lr(loss, LR, H) == LR[30]
+    assert fall_lr(np.full(T, 0.85), LR, H) is None
+    assert fall_lr(loss[:20], LR[:20], H) is None

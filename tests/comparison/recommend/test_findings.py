@@ -1,6 +1,7 @@
 """What the files of a recommendation say at each point."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fake_sweep import make_sweep
@@ -52,3 +53,16 @@ def test_a_pair_counts_once_both_runs_have_ended(interrupted):
 def test_the_files_alone_give_the_same_again(decided):
     first = build_comparison(decided)[1]
     assert json.dumps(first) == json.dumps(build_comparison(read_sweep(decided.directory))[1])
+
+
+def test_more_updates_are_advised_only_where_nothing_learned_for_lack_of_them(decided, shortened):
+    found = read_findings(decided)
+    assert (found.total_updates, found.advised_updates) == (120, None)
+    slow = {"unstable": 1, "too_slow": 0, "stuck": 3, "too_short": 0}
+    failed = replace(found, choice=replace(found.choice, all_failed=True), failures=slow)
+    assert failed.advised_updates == 480
+    assert replace(failed, failures=slow | {"unstable": 5}).advised_updates is None
+    both = replace(found, failures=slow, confirmation=replace(found.confirmation, effect="both_fail"))
+    assert both.advised_updates == 480
+    short = read_findings(shortened)
+    assert replace(short, choice=replace(short.choice, all_failed=True), failures=slow).advised_updates is None

@@ -1,5 +1,8 @@
 """Where ramps break, and the rates that follow, on made-up ramps whose break is planted."""
 
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from fake_recommend import ramp
@@ -22,7 +25,7 @@ def broken_at(lr):
 
 
 def test_the_break_is_the_median_of_the_seeds(tmp_path):
-    """Overshoots start at the planted lr, and every later update raises the loss. An update is 4.7 % of lr."""
+    """From the planted lr on, every update raises the loss. An update is 4.7 % of lr."""
     _, found = result_of(tmp_path, broken_at(0.002), broken_at(0.004), broken_at(0.008))
     assert found.lr == pytest.approx(0.004, rel=0.05)
     assert (found.low, found.high) == pytest.approx((0.002, 0.008), rel=0.05)
@@ -33,13 +36,51 @@ def test_the_break_is_the_median_of_the_seeds(tmp_path):
 def test_half_of_the_ramps_without_a_break_leave_none(tmp_path):
     _, found = result_of(tmp_path, broken_at(0.004), broken_at(1.0))
     assert (found.lr, found.num_broken) == (None, 1)
-    assert rates_to_try(found, 4) == [0.00078, 0.0031, 0.013, 0.05]
+    assert found.fall_lr is not None
+    assert rates_to_try(found, 4)[0] == found.fall_lr
+
+
+def small_csv(strategy, *, rises=True):
+    """A ramp on 300 easy rows: guessing up to lr 0.0003, a low and noisy loss, and above lr 0.003 a rise to guessing.
+
+    Where it has stopped falling, a third of the updates raise the loss of their own batch.
+    """
+    rng, lr = np.random.default_rng(strategy["seed"]), 0.1 * 1e-4 ** (1 - np.arange(T) / (T - 1))
+    fallen = np.where(lr < 3e-4, LN2, 0.12 + (LN2 - 0.12) * np.exp(-12 * np.log(np.maximum(lr, 3e-4) / 3e-4)))
+    climb = np.clip(np.log(lr / 0.003) / np.log(2.5), 0, 1) * (LN2 - 0.12) * rises
+    noise = 0.06 * rng.standard_normal(T) * (lr > 3e-4)
+    return Outcome(loss=fallen + climb + noise, overshoot=(lr > 4e-4) & (rng.random(T) < 0.35))
+
+
+def test_a_ramp_breaks_where_its_loss_rises_and_not_where_it_stops_falling(tmp_path):
+    """The loss is low from lr 0.0004 to 0.003. Overshoots above 0.0004 used to be taken for the break."""
+    _, found = result_of(tmp_path, *[small_csv] * 4)
+    assert 0.003 <= found.lr <= 0.006
+    assert found.low >= 0.003
+    assert found.fall_lr == pytest.approx(3e-4, rel=0.25)
+    assert not found.early
+    assert min(rates_to_try(found, 4)) >= found.fall_lr
+
+
+def test_a_ramp_that_stays_low_has_no_break_and_its_rates_rise_from_where_it_falls(tmp_path):
+    _, found = result_of(tmp_path, *[partial(small_csv, rises=False)] * 4)
+    assert (found.lr, found.num_broken, found.learned) == (None, 0, True)
+    rates = rates_to_try(found, 4)
+    assert rates[0] == found.fall_lr
+    assert [high / low for low, high in pairwise(rates)] == pytest.approx([4, 4, 4], rel=0.1)
+    assert rates[-1] < 0.1
+
+
+def test_a_ramp_that_shows_nothing_leaves_rates_over_its_whole_range():
+    """Four rates inside 1e-4 to 0.1: a fifth of three decades apart, 10 ** 0.6."""
+    found = RampResult(None, None, None, None, 1e-4, 0.1, 60, False, False, ())
+    assert rates_to_try(found, 4) == [0.0004, 0.0016, 0.0063, 0.025]
 
 
 def test_a_ramp_that_diverges_breaks_at_its_last_rate(tmp_path):
     def diverging(strategy):
         fall = ramp(strategy, 1.0).loss[:120]
-        return Outcome("diverged", True, np.append(fall, np.nan), overshoot=np.zeros(121))
+        return Outcome("diverged", True, np.append(fall, np.nan))
 
     sweep, found = result_of(tmp_path, diverging)
     (trace,) = sweep.traces.values()
@@ -48,11 +89,11 @@ def test_a_ramp_that_diverges_breaks_at_its_last_rate(tmp_path):
 
 def test_a_break_at_once_is_early_and_one_before_learning_is_unsure(tmp_path):
     def at_once(_):
-        return Outcome("diverged", True, np.array([LN2, 2.0, np.nan]), overshoot=np.ones(3))
+        return Outcome("diverged", True, np.array([LN2, 2.0, np.nan]))
 
     def stuck(_):
         loss = np.where(np.arange(T) < 150, LN2, 3.0) + 0.001 * np.random.default_rng(0).standard_normal(T)
-        return Outcome(loss=loss, overshoot=np.zeros(T))
+        return Outcome(loss=loss)
 
     _, found = result_of(tmp_path / "once", at_once)
     assert found.early
@@ -78,5 +119,5 @@ def test_curves_have_the_median_loss_of_each_part(tmp_path):
 
 
 def test_a_given_rate_is_tried_once():
-    found = RampResult(0.008, 0.008, 0.008, 1e-4, 0.1, T, False, True, ())
+    found = RampResult(0.008, 0.008, 0.008, None, 1e-4, 0.1, T, False, True, ())
     assert rates_to_try(found, 4, 0.002) == [0.001, 0.002, 0.004, 0.008]

@@ -40,3 +40,27 @@ def test_before_the_confirmation_the_best_of_the_grid(decided):
     found = read_findings(decided)
     use = used(replace(found, confirmation=None))
     assert (use.lr, use.start, use.seeds) == (found.choice.lr, found.choice.start, 3)
+
+
+def before(sweep, difference, failed_with=0):
+    """Before the confirmation, the chosen start is without warmup, and the warmup is worse by `difference`."""
+    found = read_findings(sweep)
+    lr, seeds = found.choice.lr, [0.3, 0.31, 0.32]
+    values = {"without": seeds, "with": [value + one for value, one in zip(seeds, difference, strict=True)]}
+    rows = [
+        replace(row, values=dict(enumerate(values[row.start])), failed=wilson(failed_with * (row.start == "with"), 3))
+        for row in found.grid
+        if row.lr == lr
+    ]
+    return used(replace(found, confirmation=None, grid=tuple(rows), choice=replace(found.choice, start="without")))
+
+
+def test_before_the_confirmation_the_warmup_is_kept_unless_the_seeds_speak_against_it(decided):
+    assert before(decided, [0.1, -0.05, 0.05]).start == "with"
+    assert before(decided, [0.1, 0.11, 0.1]).start == "without"
+    assert before(decided, [0.1, -0.05, 0.05], failed_with=1).start == "without"
+
+
+def test_the_warmup_of_shortened_runs_is_that_of_a_whole_run(shortened):
+    use = used(read_findings(shortened))
+    assert (use.start, use.run_warmup_steps, use.warmup_steps) == ("with", 6, 12)

@@ -1,3 +1,4 @@
+from .choice import Choice as Choice
 from .findings import Findings as Findings
 from .findings import compared_part as compared_part
 from .findings import read_findings as read_findings
@@ -10,5 +11,5 @@ from .record import StageKind as StageKind
 from .record import StoredPlan as StoredPlan
 from .record import read_plan as read_plan
 from .section import recommend_section as recommend_section
-from .sentences import duration as duration
-from .sentences import ramp_sentence as ramp_sentence
+from .stage_sentences import duration as duration
+from .stage_sentences import ramp_sentence as ramp_sentence

@@ -13,8 +13,10 @@ from warmup_lab.comparison.recommend.use import Use, used
 from warmup_lab.metrics import title_and_unit
 
 _BUDGET = "compare.budget_minutes"
+_LENGTHS = ("epochs", "max_steps")
 _SET_HERE = (
     "seed", "save_model", "optimizer.lr", "warmup_ratio", "warmup_steps", "warmup_epochs", "experiment", "study",
+    "compare.",
 )  # fmt: skip
 
 
@@ -45,15 +47,16 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
 
 
 def _warmup(found: Findings, use: Use, sweep: Sweep) -> dict[str, Any]:
-    strategy = _job_of(found, sweep, use)["strategy"]
-    percent = 100 * use.warmup_steps / strategy["total_steps"]
-    return {"steps": use.warmup_steps, "percent": percent, "name": strategy["scheduler"]}
+    percent = 100 * use.warmup_steps / found.total_updates
+    name = _job_of(found, sweep, use)["strategy"]["scheduler"]
+    return {"steps": use.warmup_steps, "percent": percent, "name": name}
 
 
 def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
     """A job of the arm. Its name would not do, because a name shows what differs among some of the runs."""
-    trained = found.plan.run_ids("grid") | found.plan.run_ids("confirm")
-    own = use.lr, use.warmup_steps
+    trained = found.plan.run_ids("confirm") if found.confirmation and found.confirmation.judged else set()
+    trained = trained or found.plan.run_ids("grid")
+    own = use.lr, use.run_warmup_steps
     return next(
         job
         for job in sweep.jobs
@@ -65,8 +68,8 @@ def next_command(found: Findings, sweep: Sweep, use: Use | None) -> str | None:
     """What is missing (the rest of an interruption, longer runs, a larger budget), or else the training itself."""
     if found.interrupted:
         return sweep.command
-    if found.needs_longer_runs and found.ramp is not None:
-        return _with(sweep.command, f"max_steps={found.ramp.updates}", without=("epochs", "max_steps"))
+    if found.advised_updates is not None:
+        return _with(sweep.command, f"max_steps={found.advised_updates}", without=_LENGTHS)
     if found.plan.needed_minutes is not None:
         return _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
     return train_command(found, sweep, use) if use else None
@@ -74,15 +77,20 @@ def next_command(found: Findings, sweep: Sweep, use: Use | None) -> str | None:
 
 def _with(command: str, word: str, *, without: Sequence[str]) -> str:
     """The command with one more word, and without these keys."""
-    words = [one for one in shlex.split(command) if one.partition("=")[0] not in without]
+    words = [one for one in shlex.split(command) if _key(one) not in without]
     return shlex.join([*words, word])
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+").partition("=")[0]
 
 
 def train_command(found: Findings, sweep: Sweep, use: Use) -> str:
     """One training with the recommended lr and warmup that keeps its model."""
     words = shlex.split(sweep.command)
     program = words[: next((place for place, word in enumerate(words) if word == "-m" or "=" in word), len(words))]
-    overrides = _job_of(found, sweep, use)["overrides"]
-    settings = [text for text in overrides if text.lstrip("+").partition("=")[0] not in _SET_HERE]
+    overrides = [text for text in _job_of(found, sweep, use)["overrides"] if _key(text) not in _LENGTHS]
+    length = [text for text in words if _key(text) in _LENGTHS]
+    settings = [text for text in [*overrides, *length] if not _key(text).startswith(_SET_HERE)]
     chosen = [f"optimizer.lr={use.lr:g}", f"warmup_steps={use.warmup_steps}", "save_model=true"]
     return shlex.join([*program, *settings, *chosen])

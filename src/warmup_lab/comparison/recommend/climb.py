@@ -1,4 +1,4 @@
-"""The lr at which the loss of a ramp climbs back towards guessing: for ramps too short for finer tests."""
+"""Where the loss of a ramp falls, and where it climbs back towards guessing."""
 
 from __future__ import annotations
 
@@ -41,11 +41,9 @@ def climb_lr(loss: Floats, lr: Floats, guess_loss: float) -> float | None:
         lr: (T,).
         guess_loss: H, the loss of guessing, nats.
     """
-    size = int(np.isfinite(loss).cumprod().sum())
-    window = max(_MIN_WINDOW, size // _WINDOW_SHARE)
-    if size < 3 * window + 2 * _BLOCK:
+    smoothed, window = _running_median(loss)
+    if not smoothed.size:
         return None
-    smoothed = np.median(sliding_window_view(loss[:size], window), axis=1)
     lowest = int(smoothed.argmin())
     half = (guess_loss - float(smoothed[lowest])) / 2
     noise = 1.25 * _noise_of_means(loss[: max(lowest + window, 3 * _BLOCK)]) * math.sqrt(_BLOCK / window)
@@ -57,6 +55,28 @@ def climb_lr(loss: Floats, lr: Floats, guess_loss: float) -> float | None:
         return None
     below = np.flatnonzero(after[: reached[0]] < smoothed[lowest] + half / 2)
     return float(lr[lowest + int(below[-1]) + window - 1])
+
+
+def fall_lr(loss: Floats, lr: Floats, guess_loss: float) -> float | None:
+    """The lr at which the smoothed loss is first half-way down from guessing to its lowest point.
+
+    The running median is that of `climb_lr`, and the lr that of the middle of its window. None if it did not fall below
+    0.8 H. Arguments as in `climb_lr`.
+    """
+    smoothed, window = _running_median(loss)
+    if not smoothed.size or smoothed.min() >= _DEPTH * guess_loss:
+        return None
+    half = (guess_loss + float(smoothed.min())) / 2
+    return float(lr[int(np.flatnonzero(smoothed <= half)[0]) + window // 2])
+
+
+def _running_median(loss: Floats) -> tuple[Floats, int]:
+    """The medians of w = max(5, T / 20) losses up to the first that is not finite, and w; empty if these are few."""
+    size = int(np.isfinite(loss).cumprod().sum())
+    window = max(_MIN_WINDOW, size // _WINDOW_SHARE)
+    if size < 3 * window + 2 * _BLOCK:
+        return np.zeros(0), window
+    return np.median(sliding_window_view(loss[:size], window), axis=1), window
 
 
 def _noise_of_means(loss: Floats) -> float:

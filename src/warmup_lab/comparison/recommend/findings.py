@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import pandas as pd
+
 from warmup_lab.comparison import (
     Question,
     Sweep,
@@ -16,6 +19,7 @@ from warmup_lab.comparison import (
 )
 from warmup_lab.comparison.recommend.choice import Choice, GridRow, choose, choosing_metric, grid_rows
 from warmup_lab.comparison.recommend.confirmation import Confirmation, confirm
+from warmup_lab.comparison.recommend.failures import Failure, advised_updates, failure_counts, lacks_updates
 from warmup_lab.comparison.recommend.ramp import RampResult, ramp_result
 from warmup_lab.comparison.recommend.record import KINDS, StageKind, StoredPlan, plan_of_jobs
 
@@ -37,12 +41,28 @@ class Findings:
     num_missing: dict[StageKind, int]
     """Runs that have left no result, by stage."""
 
+    failures: dict[Failure, int]
+    """Why runs failed: those of the whole grid if most failed at every rate, otherwise those at the chosen
+    rate, or of the confirmation once it was judged."""
+
     @property
-    def needs_longer_runs(self) -> bool:
-        """Whether all runs failed that were shorter than a ramp which learned."""
-        ramp, grids = self.ramp, self.plan.of_kind("grid")
-        failed = self.choice is not None and self.choice.all_failed
-        return failed and ramp is not None and ramp.learned and grids[0].updates < ramp.updates
+    def advised_updates(self) -> int | None:
+        """Updates to try where most runs failed because they learned too little; None elsewhere.
+
+        Where the budget has shortened the runs, a larger budget comes first.
+        """
+        choice, confirmation = self.choice, self.confirmation
+        if choice is None or self.plan.is_shortened or not lacks_updates(self.failures):
+            return None
+        if not choice.all_failed and (confirmation is None or confirmation.effect != "both_fail"):
+            return None
+        ramp = self.ramp
+        return advised_updates(self.total_updates, ramp.updates if ramp is not None and ramp.learned else None)
+
+    @property
+    def total_updates(self) -> int:
+        """Updates of a whole run. Before any is planned, those of a ramp."""
+        return self.plan.full_updates or self.plan.run_updates or self.plan.stages[-1].updates
 
     @property
     def interrupted(self) -> bool:
@@ -58,16 +78,28 @@ def read_findings(sweep: Sweep) -> Findings | None:
     ramps, grid = plan.of_kind("ramp"), _part(sweep, plan.run_ids("grid")).runs
     metric = choosing_metric(question.metric, grid)
     rows = grid_rows(grid[~grid["run_id"].isin(missing)], metric) if metric in grid else []
+    choice = choose(rows, metric, question.margin if metric == question.metric else None)
+    confirmation = _confirmation(sweep, missing) if plan.run_ids("confirm") else None
+    is_confirmed = confirmation is not None and confirmation.judged > 0
+    own = _part(sweep, plan.run_ids("confirm")).runs if is_confirmed else _chosen(grid, choice)
     return Findings(
         plan=plan,
         question=question,
         ramp=ramp_result(sweep, plan.run_ids("ramp"), ramps[0].lrs[0]) if ramps else None,
         grid=tuple(rows),
-        choice=choose(rows, metric),
-        confirmation=_confirmation(sweep, missing) if plan.run_ids("confirm") else None,
+        choice=choice,
+        confirmation=confirmation,
         guess_loss=None if grid["guess_loss"].isna().all() else float(grid["guess_loss"].median()),
         num_missing={kind: len(missing & plan.run_ids(kind)) for kind in KINDS},
+        failures=failure_counts(own, sweep),
     )
+
+
+def _chosen(grid: pd.DataFrame, choice: Choice | None) -> pd.DataFrame:
+    """The runs of the grid that the recommendation rests on; all of them if there is none."""
+    if choice is None or choice.all_failed:
+        return grid
+    return grid[np.isclose(grid["lr"], choice.lr)]
 
 
 def _confirmation(sweep: Sweep, missing: set[str]) -> Confirmation | None:

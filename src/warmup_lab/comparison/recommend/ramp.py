@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Sweep, Trace, log_median
-from warmup_lab.comparison.lr_jitter import MIN_PROBES, find_onset, round_to_digits
-from warmup_lab.comparison.recommend.climb import climb_lr
+from warmup_lab.comparison.lr_jitter import round_to_digits
+from warmup_lab.comparison.recommend.climb import climb_lr, fall_lr
 from warmup_lab.runs import is_finished
 from warmup_lab.system import JsonRecord
 
 STEP = 2.0
 """Factor between two rates."""
 WIDE_STEP = 4.0
-"""The same if the ramps did not show where the loss breaks."""
+"""The same if the ramps did not show well where the loss breaks."""
 _EARLY = 0.25
 """A break within this first share of a ramp is unsure, because too few calm updates come before it."""
 _LEARNED = 0.95
@@ -31,20 +31,15 @@ class SeedRamp(JsonRecord):
     """One ramp."""
 
     seed: int
-    jitter_lr: float | None
-    """Where updates start to raise the loss on their own batch more often (`lr_jitter.find_onset`)."""
     break_lr: float | None
-    """Where the smoothed loss had risen by more than its noise, or climbed half-way back to guessing (`climb_lr`), or
-    where the loss was no longer finite."""
+    """Where the smoothed loss had risen by more than its noise (`onset_lr`), or climbed half-way back to guessing
+    (`climb_lr`), or where the loss was no longer finite, whichever comes first; None if the loss broke nowhere."""
+    fall_lr: float | None = None
+    """Where the smoothed loss was half-way down from guessing to its lowest point."""
     early: bool = False
-    """Whether that was in the first quarter of the ramp."""
+    """Whether the loss broke in the first quarter of the ramp."""
     learned: bool = True
     """Whether the loss had fallen before. The loss of a ramp that learned nothing breaks late."""
-
-    @property
-    def limit(self) -> float | None:
-        """The smaller of the two; None if the loss broke nowhere."""
-        return min((lr for lr in (self.jitter_lr, self.break_lr) if lr is not None), default=None)
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,13 @@ class RampResult(JsonRecord):
     """Where the loss breaks, over the seeds."""
 
     lr: float | None
-    """Median of the seeds' limits on a logarithmic scale, two digits; None if half of the ramps or more have none."""
+    """Where the loss breaks: median of the seeds on a logarithmic scale, two digits; None if half of them or more do
+    not break."""
     low: float | None
     high: float | None
-    """Smallest and largest limit of the seeds that have one."""
+    """Smallest and largest of the seeds that break."""
+    fall_lr: float | None
+    """Where the loss falls: median of the seeds, two digits; None if half of them or more do not fall."""
     start_lr: float
     end_lr: float
     """First and last rate of the ramps."""
@@ -69,7 +67,7 @@ class RampResult(JsonRecord):
 
     @property
     def num_broken(self) -> int:
-        return sum(seed.limit is not None for seed in self.seeds)
+        return sum(seed.break_lr is not None for seed in self.seeds)
 
 
 def ramp_result(sweep: Sweep, run_ids: set[str], end_lr: float) -> RampResult | None:
@@ -79,12 +77,13 @@ def ramp_result(sweep: Sweep, run_ids: set[str], end_lr: float) -> RampResult | 
     if runs.empty:
         return None
     seeds = tuple(_seed_ramp(run, sweep.traces[run["run_id"]]) for _, run in runs.iterrows())
-    limits = [seed.limit for seed in seeds]
-    found, median = sorted(limit for limit in limits if limit is not None), log_median(limits)
+    breaks, falls = ([getattr(seed, name) for seed in seeds] for name in ("break_lr", "fall_lr"))
+    found = sorted(lr for lr in breaks if lr is not None)
     return RampResult(
-        lr=None if median is None else round_to_digits(median),
+        lr=_rounded_median(breaks),
         low=found[0] if found else None,
         high=found[-1] if found else None,
+        fall_lr=_rounded_median(falls),
         start_lr=min(float(sweep.traces[run]["lr"][0]) for run in runs["run_id"]),
         end_lr=end_lr,
         updates=int(runs["total_steps"].iloc[0]),
@@ -94,19 +93,25 @@ def ramp_result(sweep: Sweep, run_ids: set[str], end_lr: float) -> RampResult | 
     )
 
 
+def _rounded_median(lrs: Sequence[float | None]) -> float | None:
+    median = log_median(lrs)
+    return None if median is None else round_to_digits(median)
+
+
 def _seed_ramp(run: pd.Series, trace: Trace) -> SeedRamp:
-    lr, total = trace["lr"], int(run["total_steps"])
+    loss, lr, total = trace["loss"], trace["lr"], int(run["total_steps"])
     guess_loss, onset = float(run["guess_loss"]), run.get("whole/onset_lr")
     last_lr = float(lr[-1]) if run["status"] == "diverged" else None
-    breaks = [float(onset) if pd.notna(onset) else None, climb_lr(trace["loss"], lr, guess_loss), last_lr]
+    breaks = [float(onset) if pd.notna(onset) else None, climb_lr(loss, lr, guess_loss), last_lr]
     break_lr = min((found for found in breaks if found is not None), default=None)
-    jitter_lr = None
-    if "overshoot" in trace and total >= MIN_PROBES:
-        jitter_lr = find_onset(trace["overshoot"], lr, total_steps=total).lr
-    ramp = SeedRamp(int(run["seed"]), jitter_lr, break_lr)
-    calm = len(lr) if ramp.limit is None else int(np.sum(lr < ramp.limit))
-    is_early = ramp.limit is not None and calm < _EARLY * total
-    return replace(ramp, early=is_early, learned=_has_learned(trace["loss"][:calm], guess_loss))
+    calm = len(lr) if break_lr is None else int(np.sum(lr < break_lr))
+    return SeedRamp(
+        seed=int(run["seed"]),
+        break_lr=break_lr,
+        fall_lr=fall_lr(loss, lr, guess_loss),
+        early=break_lr is not None and calm < _EARLY * total,
+        learned=_has_learned(loss[:calm], guess_loss),
+    )
 
 
 def _has_learned(loss: np.ndarray, guess_loss: float) -> bool:
@@ -117,23 +122,29 @@ def _has_learned(loss: np.ndarray, guess_loss: float) -> bool:
 
 
 def rates_to_try(ramp: RampResult, count: int, given: float | None = None) -> list[float]:
-    """`count` rates, rising, two digits, the largest where the loss breaks; and the rate that the user gave.
+    """`count` rates, rising, two digits, as the ramps suggest; and the rate that the user gave.
 
-    Neighbours are a factor of 2 apart. Without a break, the largest is half of the end of the ramp. Then the factor is
-    4, as where the break is unsure: early in the ramp, or before anything was learned. With fewer than 4 rates, the
-    largest is left out.
+    - The loss breaks: the rates end there, or one step below with fewer than 4. A step is a factor of 2, or of 4 where
+      the break is unsure: early in the ramp, or before anything was learned.
+    - It falls and does not break: the rates rise from where it falls, a factor of 4 apart, up to the end of the ramp.
+    - It neither falls nor breaks: the rates are spread over the ramp.
 
-    >>> ramp = RampResult(0.0054, 0.005, 0.006, 1e-4, 0.1, 300, False, True, ())
+    >>> from dataclasses import replace
+    >>> ramp = RampResult(0.0054, 0.005, 0.006, 4e-4, 1e-4, 0.1, 300, False, True, ())
     >>> rates_to_try(ramp, 4), rates_to_try(ramp, 2, given=1e-3)
     ([0.00068, 0.0014, 0.0027, 0.0054], [0.001, 0.0014, 0.0027])
+    >>> rates_to_try(replace(ramp, lr=None), 4), rates_to_try(replace(ramp, lr=None, fall_lr=None), 2)
+    ([0.0004, 0.0016, 0.0064, 0.026], [0.001, 0.01])
     """
-    known = ramp.lr is not None and ramp.learned and not ramp.early
-    step = STEP if known else WIDE_STEP
-    top = ramp.lr if ramp.lr is not None else ramp.end_lr / 2
-    if count < 4:
-        top /= step
-    rates = {round_to_digits(top / step**power) for power in range(count)}
-    return sorted(rates | ({given} if given is not None else set()))
+    if ramp.lr is not None:
+        step = STEP if ramp.learned and not ramp.early else WIDE_STEP
+        top = ramp.lr if count >= 4 else ramp.lr / step
+        rates = [top / step**power for power in range(count)]
+    elif ramp.fall_lr is not None:
+        rates = [min(ramp.fall_lr * WIDE_STEP**power, ramp.end_lr) for power in range(count)]
+    else:
+        rates = np.geomspace(ramp.start_lr, ramp.end_lr, count + 2)[1:-1].tolist()
+    return sorted({round_to_digits(rate) for rate in rates} | ({given} if given is not None else set()))
 
 
 def rate_beyond(rates: Sequence[float], edge: str, step: float = STEP) -> float:

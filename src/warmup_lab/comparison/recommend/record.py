@@ -27,8 +27,6 @@ class Stage(JsonRecord):
     """Peak learning rates; the end of a ramp."""
     updates: int
     """Updates of each run."""
-    probed: bool = False
-    """Whether the overshoot probe is on."""
     run_ids: tuple[str, ...] = ()
     expected_seconds: float | None = None
     """Estimated before the stage."""
@@ -44,16 +42,32 @@ class StoredPlan(JsonRecord):
     """What was trained and asked. A plan of something else is not used."""
     budget_minutes: float | None
     stages: tuple[Stage, ...] = ()
+    full_updates: int | None = None
+    """Updates of a whole run. Those of the stages `grid` and `confirm` are shorter if the budget is small."""
+    full_warmup_steps: int | None = None
+    """Updates of its warmup."""
     run_seconds: float | None = None
-    """Estimated seconds of one run."""
+    """Estimated seconds of a whole run."""
     needed_minutes: int | None = None
     """Budget that the next part needs, if the sweep ended because it did not fit."""
     needed_for: Literal["recommendation", "more seeds"] | None = None
     """What that budget allows."""
+    needed_parts: str | None = None
+    """What that budget is made of, in words."""
 
     def of_kind(self, *kinds: StageKind) -> list[Stage]:
         """The stages of these kinds."""
         return [stage for stage in self.stages if stage.kind in kinds]
+
+    @property
+    def run_updates(self) -> int | None:
+        """Updates of the runs that choose the lr; None before they are planned."""
+        return next((stage.updates for stage in self.of_kind("grid")), None)
+
+    @property
+    def is_shortened(self) -> bool:
+        """Whether these are shorter than a whole run."""
+        return None not in (self.run_updates, self.full_updates) and self.run_updates != self.full_updates
 
     def run_ids(self, kind: StageKind) -> set[str]:
         """The runs of all stages of this kind."""
@@ -63,6 +77,10 @@ class StoredPlan(JsonRecord):
     def wall_seconds(self) -> float:
         """Seconds of all stages that have ended."""
         return sum(stage.wall_seconds or 0.0 for stage in self.stages)
+
+    def without_need(self) -> StoredPlan:
+        """The plan once the budget is enough."""
+        return replace(self, needed_minutes=None, needed_for=None, needed_parts=None)
 
     def write(self, directory: Path) -> None:
         write_json(directory / FILE_NAME, {"schema": 1, **self.to_dict()})
@@ -90,4 +108,5 @@ def plan_of_jobs(directory: Path, jobs: Iterable[Mapping[str, Any]]) -> StoredPl
 
 def _stage(found: dict[str, Any]) -> Stage:
     lists = {key: tuple(found[key]) for key in ("seeds", "lrs", "run_ids")}
-    return Stage(**found | lists)
+    known = {key: value for key, value in found.items() if key != "probed"}  # ramps used to be probed
+    return Stage(**known | lists)

@@ -8,12 +8,8 @@ from warmup_lab.comparison import Sweep
 from warmup_lab.comparison.recommend.answer import recommendation
 from warmup_lab.comparison.recommend.findings import Findings, read_findings
 from warmup_lab.comparison.recommend.ramp import ramp_curves
-from warmup_lab.comparison.recommend.sentences import (
-    budget_sentence,
-    grid_sentence,
-    headline,
-    ramp_sentence,
-)
+from warmup_lab.comparison.recommend.sentences import headline
+from warmup_lab.comparison.recommend.stage_sentences import budget_sentence, grid_sentence, ramp_sentence
 from warmup_lab.comparison.recommend.use import used
 from warmup_lab.metrics import title_and_unit
 from warmup_lab.system import to_json

@@ -1,19 +1,28 @@
-"""The wording of a recommendation: the answer, what is open, and what each stage found."""
+"""The wording of a recommendation: the answer and what is open. `stage_sentences` words what each stage found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from warmup_lab.comparison import Interval, Rate, count, p_text, percent_text
-from warmup_lab.comparison.recommend.choice import Choice, GridRow
+from warmup_lab.comparison.recommend.choice import Choice
 from warmup_lab.comparison.recommend.confirmation import Confirmation
+from warmup_lab.comparison.recommend.failures import lacks_updates
 from warmup_lab.comparison.recommend.findings import Findings
-from warmup_lab.comparison.recommend.ramp import RampResult, rates_to_try
+from warmup_lab.comparison.recommend.ramp import rates_to_try
+from warmup_lab.comparison.recommend.stage_sentences import (
+    choosing_seeds,
+    duration,
+    listed,
+    needed_sentence,
+    num_choosing,
+    ramp_sentence,
+)
 from warmup_lab.comparison.recommend.use import Use
 from warmup_lab.metrics import title_and_unit
 
 MIN_CHOOSING = 3
 """With fewer seeds, the best of a few rates may be chance."""
+_SHORT_WARMUP = 0.12
+"""Largest share of the updates that is called a common length: 10 % of a few updates rounds up to 11 %."""
 
 # --- the answer
 
@@ -25,24 +34,41 @@ def headline(found: Findings, use: Use | None) -> str:
     confirmation, text = found.confirmation, _use_text(found, use)
     if confirmation is None or not confirmation.judged:
         return f"So far, not confirmed: {text}."
-    other = _warmup_words(confirmation.sides["with"].warmup_steps, _total(found))
+    other = f"a warmup of {_percent(found, confirmation.sides['with'].warmup_steps)}"
     effects = {
-        "needed": ", which is better than none",
-        "harmful": f", which is better than {other}",
-        "same": f": {other} is as good, not better",
-        "undecided": f". {other.capitalize()} was not shown to matter",
+        "needed": ", which is better than none.",
+        "harmful": f", which is better than {other}.",
+        "same": f": {other} is as good, not better.",
+        "undecided": f". {_why_undecided(found, use)}",
     }
-    return f"Use {text}{effects[confirmation.effect]}."
+    return f"Use {text}{effects[confirmation.effect]}"
+
+
+def _why_undecided(found: Findings, use: Use) -> str:
+    """Why this start was taken where the runs do not decide; the rule is that of `use.used`."""
+    assert found.confirmation is not None
+    with_, without = (found.confirmation.sides[start].failed for start in ("with", "without"))
+    if with_.count != without.count:
+        fewer, more = sorted((with_, without), key=lambda rate: rate.count)
+        other = "without" if use.start == "with" else "with"
+        return (
+            f"Fewer runs failed than {other} it ({fewer.count} against {more.count} of {more.total}), maybe by chance."
+        )
+    return f"The warmup was not shown to matter; it is kept because {_why_kept(found, use)}."
+
+
+def _why_kept(found: Findings, use: Use) -> str:
+    is_short = use.warmup_steps <= _SHORT_WARMUP * found.total_updates
+    return f"{'a short warmup is common' if is_short else 'this length was asked for'} and takes no extra updates"
 
 
 def answer_sentence(found: Findings, use: Use | None) -> str:
     """The numbers behind the headline."""
     if found.choice is None or use is None:
-        return _no_answer(found)
+        return _why_no_answer(found)
     confirmation, title = found.confirmation, title_and_unit(found.question.metric)[0]
     if confirmation is None or not confirmation.judged:
-        text = f"{_use_text(found, use)} is {_best_of(found, found.choice)}.{_so_far(found, confirmation)}"
-        return text[:1].upper() + text[1:]
+        return f"This lr is {_best_of(found, found.choice)}.{_so_far(found, confirmation)}"
     seeds = f"at {count(confirmation.judged, 'seed')} that took no part in the choice of the lr"
     is_shown = confirmation.p_value is not None and confirmation.effect in ("needed", "harmful")
     p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
@@ -52,30 +78,38 @@ def answer_sentence(found: Findings, use: Use | None) -> str:
 
 
 def _no_answer(found: Findings) -> str:
-    if found.confirmation is not None and found.confirmation.effect == "both_fail":
-        return (
-            f"No lr can be recommended: at lr {found.confirmation.lr:.3g}, the best of the rates tried, most runs of "
-            "the confirmation failed to learn, with and without warmup."
-        )
-    if found.choice is not None:
-        advice = "The runs may be too short (raise epochs or max_steps), or the data too hard."
-        if found.ramp is not None and found.needs_longer_runs:
-            advice = f"Ramps of {found.ramp.updates} updates did learn, so train longer than {_total(found)} updates."
-        return (
-            "No lr can be recommended: most runs failed to learn at every lr that was tried "
-            f"({_listed(found.choice.lrs)}). {advice}"
-        )
-    if found.ramp is None:
+    if found.choice is None:
+        if found.ramp is not None:
+            return "So far only the ramp is known, and no lr was tried."
         if found.plan.needed_minutes is None or found.plan.run_seconds is None:
             return "So far nothing is known: no ramp has finished."
-        run, minutes = duration(found.plan.run_seconds), found.plan.needed_minutes
-        return (
-            f"The budget is too small for a ramp: one run takes {run}, and a recommendation needs about {minutes} min."
-        )
-    text = f"So far only the ramp is known, and no lr was tried: {ramp_sentence(found.ramp)}"
-    if found.ramp.lr is None and not found.ramp.learned:
-        return text
-    return f"{text} Rates worth trying: {_listed(rates_to_try(found.ramp, 3))}."
+        return f"The budget is too small for a ramp: one run takes {duration(found.plan.run_seconds)}."
+    longer = f": {found.total_updates} updates are too few" if found.advised_updates else ""
+    if not found.choice.all_failed and found.confirmation is not None:
+        where = f"at lr {found.confirmation.lr:.3g}, the best of the rates tried"
+        return f"No lr can be recommended{longer}. Most runs of the confirmation failed to learn {where}."
+    rates = f"from {found.choice.lrs[0]:.3g} to {found.choice.lrs[-1]:.3g}"
+    return f"No lr can be recommended{longer}. Most runs failed to learn at every lr that was tried, {rates}."
+
+
+def _why_no_answer(found: Findings) -> str:
+    """What is known where no lr can be recommended, and what to do."""
+    if found.choice is None:
+        if found.ramp is None:
+            return needed_sentence(found) or "The same command continues."
+        rates = f"Rates worth trying: {listed(rates_to_try(found.ramp, 3))}."
+        return f"{ramp_sentence(found.ramp)} {rates}"
+    num_failed = sum(found.failures.values())
+    if not lacks_updates(found.failures):
+        unstable = f"{found.failures['unstable']} of {count(num_failed, 'failed run')} became unstable"
+        return f"{unstable}: the rates are too large, or the data too hard. A smaller optimizer.lr=... is tried too."
+    text = f"{num_failed - found.failures['unstable']} of {count(num_failed, 'failed run')} learned too little"
+    if found.plan.is_shortened:
+        updates = f"{found.plan.run_updates} of {found.total_updates} updates"
+        return f"{text}. The budget allowed only {updates}. {needed_sentence(found)}".rstrip()
+    ramp = found.ramp
+    learned = f"; ramps of {ramp.updates} updates did learn" if ramp is not None and ramp.learned else ""
+    return f"{text} rather than become unstable{learned}. Train longer: max_steps={found.advised_updates}."
 
 
 def _so_far(found: Findings, confirmation: Confirmation | None) -> str:
@@ -95,15 +129,7 @@ def _use_text(found: Findings, use: Use) -> str:
 
 
 def _percent(found: Findings, steps: int) -> str:
-    return percent_text(100 * steps / _total(found))
-
-
-def _warmup_words(steps: int, total: int) -> str:
-    return f"a warmup of {percent_text(100 * steps / total)}"
-
-
-def _total(found: Findings) -> int:
-    return found.plan.of_kind("grid")[0].updates
+    return percent_text(100 * steps / found.total_updates)
 
 
 def _contrast(confirmation: Confirmation, title: str) -> str:
@@ -136,8 +162,10 @@ def _failed(rate: Rate) -> str:
 
 
 def _best_of(found: Findings, choice: Choice) -> str:
-    row = next(row for row in found.grid if (row.lr, row.start) == (choice.lr, choice.start))
-    return f"the best of {count(len(choice.lrs), 'lr')} at {count(len(row.values), 'seed')}"
+    rates = f"the best of {count(len(choice.lrs), 'lr')}" if len(choice.lrs) > 1 else "the only lr that was tried"
+    rows = [row for row in found.grid if row.lr == choice.lr and row.mean is not None]
+    means = " and ".join(f"{row.mean:.3g} {row.start}" for row in rows)
+    return f"{rates} at {choosing_seeds(found)}: mean {title_and_unit(choice.metric)[0]} {means} warmup"
 
 
 # --- what is open
@@ -150,8 +178,16 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
         text.append(f"Interrupted: {count(sum(found.num_missing.values()), 'run')} left no result yet.")
     if choice is None or use is None:
         return text
+    if found.plan.is_shortened:
+        updates = f"{found.plan.run_updates} of {found.total_updates} updates"
+        text.append(
+            f"The lr was chosen on runs of {updates}, to fit the budget. Short runs say less: the best lr of a longer "
+            "run is often smaller."
+        )
     if confirmation is None or not confirmation.judged:
         text.append("The seeds that chose the lr favour it; no other seeds have confirmed it.")
+        kept = f" It is kept because {_why_kept(found, use)}." if use.warmup_steps else ""
+        text.append(f"Whether a warmup matters was not tested.{kept}")
     elif confirmation.effect == "undecided":
         text.append(_undecided(found, confirmation))
     if choice.metric == "eval_loss" and use.mean and found.guess_loss and use.mean > found.guess_loss:
@@ -159,19 +195,43 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
             f"The evaluation loss is above that of guessing ({found.guess_loss:.2g}): the runs overfit, or learn "
             "nothing that carries over. Judge by accuracy (compare.metric=eval_accuracy), or train shorter."
         )
+    text += [*_open_choice(found, choice), *_failure_sentences(found, use)]
+    if not use.failed.count and confirmation is not None and confirmation.judged:
+        text.append(f"Rare failures: none of {use.failed.total} runs failed, which excludes rates above "
+                    f"{100 * (use.failed.high or 0):.0f} %.")  # fmt: skip
+    return text
+
+
+def _open_choice(found: Findings, choice: Choice) -> list[str]:
+    """Why another rate may be better."""
+    text, seeds = [], choosing_seeds(found)
     if choice.edge:
         other = "smaller" if choice.edge == "smallest" else "larger"
         text.append(f"lr {choice.lr:.3g} is the {choice.edge} that was tried: a {other} one may be better.")
     if choice.alike:
-        text.append(f"The choice of lr: {_listed(choice.alike)} did about as well on the seeds that chose.")
-    if len(choice.lrs) > 1 and _num_choosing(found) < MIN_CHOOSING:
-        text.append(f"The choice of lr: it rests on {count(_num_choosing(found), 'seed')}, so it may be chance.")
-    if use.failed.count:
-        text.append(f"{use.failed.count} of {use.failed.total} runs failed to learn even with this choice.")
-    elif confirmation is not None and confirmation.judged:
-        text.append(f"Rare failures: none of {use.failed.total} runs failed, which excludes rates above "
-                    f"{100 * (use.failed.high or 0):.0f} %.")  # fmt: skip
+        rates = _with_means(found, choice, choice.alike)
+        text.append(f"The choice of lr: {rates} scored within the margin of {found.question.margin:g} of it.")
+    if choice.not_told_apart:
+        rates = _with_means(found, choice, choice.not_told_apart)
+        text.append(f"The choice of lr: {seeds} do not tell it apart from {rates}.")
+    if len(choice.lrs) > 1 and num_choosing(found) < MIN_CHOOSING:
+        text.append(f"The choice of lr: it rests on {seeds}, so it may be chance.")
     return text
+
+
+def _with_means(found: Findings, choice: Choice, lrs: tuple[float, ...]) -> str:
+    """`0.001 (0.31 against 0.3)`: the means at these rates and at the chosen one."""
+    means = {row.lr: row.mean for row in found.grid if row.start == choice.start}
+    return ", ".join(f"{lr:.3g} (mean {means[lr]:.3g} against {means[choice.lr]:.3g})" for lr in lrs)
+
+
+def _failure_sentences(found: Findings, use: Use) -> list[str]:
+    if not use.failed.count:
+        return []
+    why = "They became unstable: a smaller lr or a longer warmup may help."
+    if lacks_updates(found.failures):
+        why = "They learned too little: more updates may help (max_steps or epochs), rather than a smaller lr."
+    return [f"{use.failed.count} of {use.failed.total} runs failed to learn even with this choice. {why}"]
 
 
 def _undecided(found: Findings, confirmation: Confirmation) -> str:
@@ -184,81 +244,3 @@ def _undecided(found: Findings, confirmation: Confirmation) -> str:
             "difference that does not matter."
         )
     return text
-
-
-# --- the stages
-
-
-def ramp_sentence(ramp: RampResult) -> str:
-    """Where the loss breaks on the ramps."""
-    span = f"lr {ramp.start_lr:.2g} to {ramp.end_lr:.2g}"
-    ramps = f"{count(len(ramp.seeds), 'ramp')} of {ramp.updates} updates from {span}"
-    if ramp.lr is None:
-        if not ramp.learned:
-            return (
-                f"{ramps[:1].upper()}{ramps[1:]} show nothing: the loss neither fell nor broke, so they were too short."
-            )
-        return f"The loss did not break on {ramps} ({ramp.num_broken} broke), so larger rates may work."
-    assert ramp.low is not None
-    assert ramp.high is not None
-    spread = f" ({ramp.low:.2g} to {ramp.high:.2g})" if ramp.low != ramp.high else ""
-    doubt = ""
-    if ramp.early:
-        doubt = " That is in the first quarter of the ramp, so the break may lie lower."
-    elif not ramp.learned:
-        doubt = " Nothing had been learned by then, so the break may lie lower."
-    return f"The loss breaks at lr {ramp.lr:.2g}{spread} on {ramps}.{doubt}"
-
-
-def grid_sentence(found: Findings) -> str:
-    """Which rates were tried, and what was best."""
-    choice = found.choice
-    assert choice is not None
-    title = title_and_unit(choice.metric)[0]
-    cells = {(row.lr, row.start): _cell(row) for row in found.grid}
-    parts = [f"lr {lr:.2g}: {cells.get((lr, 'without'), '-')} / {cells.get((lr, 'with'), '-')}" for lr in choice.lrs]
-    return f"Mean {title} without / with warmup at {count(_num_choosing(found), 'seed')}: {'; '.join(parts)}."
-
-
-def _cell(row: GridRow) -> str:
-    if row.mean is None:
-        return "-"
-    failed = f" ({row.failed.count} of {row.failed.total} failed)" if row.failed.count else ""
-    return f"{row.mean:.3g}{failed}"
-
-
-def _num_choosing(found: Findings) -> int:
-    return max((len(row.values) for row in found.grid), default=0)
-
-
-def budget_sentence(found: Findings) -> str:
-    """How long it took and what more needs; empty without a measured time."""
-    plan = found.plan
-    if plan.run_seconds is None:
-        return ""
-    text = f"One run takes about {duration(plan.run_seconds)}; the stages took {duration(plan.wall_seconds)}"
-    if plan.budget_minutes is not None:
-        text += f" of compare.budget_minutes={plan.budget_minutes:g}"
-    if plan.needed_minutes is not None:
-        what = "a recommendation" if plan.needed_for == "recommendation" else "the next look"
-        text += f"; {what} needs about {plan.needed_minutes} min in all: compare.budget_minutes={plan.needed_minutes}"
-    return f"{text}."
-
-
-def duration(seconds: float) -> str:
-    """One unit, about two digits.
-
-    >>> duration(0.0123), duration(0.42), duration(42), duration(720), duration(8000)
-    ('12 ms', '0.4 s', '42 s', '12 min', '2.2 h')
-    """
-    if seconds < 0.1:
-        return f"{1000 * seconds:.2g} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _listed(lrs: Sequence[float]) -> str:
-    return ", ".join(f"{lr:.3g}" for lr in lrs)
