@@ -26,7 +26,7 @@ def test_titles_say_what_is_seen():
     assert seen_grid(SECTION) == "Best at lr 0.001 with warmup: 0.2"
     assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"
     assert seen_ramp(SECTION) == "The loss breaks at lr 0.004"
-    assert seen_ramp({"ramp": {"lr": None}}) == "The loss did not break on the ramps"
+    assert seen_ramp({"ramp": {"lr": None}}) == "No break is visible on the ramps"
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,12 @@ def test_a_broken_ramp_does_not_hide_the_fall_before_it():
     """The axis ends as far above the first loss as the lowest loss, or a tenth, lies below it."""
     ((_, ramps),) = recommend_figure(SECTION).rows
     assert ramps.spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == pytest.approx([0.63, 0.77])
+
+
+def test_the_caption_names_only_what_is_drawn():
+    assert "First chart" in recommend_figure(SECTION).note
+    assert "Dashed" in recommend_figure(SECTION).note
+    unbroken = recommend_figure(SECTION | {"ramp": {"lr": None}, "choice": None, "grid": []}).note
+    assert "First chart" not in unbroken
+    assert "Dashed" not in unbroken
+    assert recommend_figure(None).note == ""

@@ -50,7 +50,7 @@ def seen_grid(section: Row) -> str:
 def seen_ramp(section: Row) -> str:
     """Where the loss breaks."""
     lr = section["ramp"]["lr"]
-    return "The loss did not break on the ramps" if lr is None else f"The loss breaks at lr {lr:.2g}"
+    return "No break is visible on the ramps" if lr is None else f"The loss breaks at lr {lr:.2g}"
 
 
 # --- drawing
@@ -65,12 +65,24 @@ def recommend_figure(section: Row | None) -> Figure:
         cells.append(Cell(seen_grid(section), _grid_chart(section), what))
     if section is not None and section["ramp"]:
         cells.append(Cell(seen_ramp(section), _ramp_chart(section), "Training loss along the ramps"))
-    note = (
-        "First chart: dots are single runs on the seeds that chose the lr, lines their means; a failed run counts as "
-        "guessing. Dashed: the lr at which the loss breaks on the ramps, the median over their seeds."
-    )
     lines = list(_LINES.values()) if section is not None and section["choice"] else []
+    note = _note(section) if section is not None else ""
     return Figure("recommend", "Which learning rate", note, [cells] if cells else [], lines)
+
+
+def _note(section: Row) -> str:
+    """Says only what is drawn."""
+    text = []
+    if section["choice"]:
+        text.append(
+            "First chart: dots are single runs on the seeds that chose the lr, lines their means; a failed run counts "
+            "as guessing."
+        )
+    if section["ramp"]:
+        text.append("Ramps: the lr grows at every update; a line is one seed.")
+    if _breaks(section):
+        text.append("Dashed: the lr at which the loss breaks, that is rises again; the median over the seeds.")
+    return " ".join(text)
 
 
 def _grid_chart(section: Row) -> alt.LayerChart:
@@ -119,15 +131,20 @@ def _break_marks(section: Row, x: alt.X) -> list[AnyChart]:
     breaks = _breaks(section)
     if not breaks:
         return []
-    base = _chart_of([{"lr": breaks[0], "text": f"breaks at {breaks[0]:g}"}]).encode(x=x)
-    text = base.mark_text(color=ACCENT, align="right", dx=-5, fontSize=12, fontWeight=600)
+    base = _chart_of([{"lr": breaks[0], "text": "break"}]).encode(x=x)
+    text = base.mark_text(color=ACCENT, align="right", baseline="top", dx=-5, fontSize=12, fontWeight=600)
     rule = base.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[5, 3])
-    return [rule, text.encode(text="text:N", y=alt.value(HEIGHT / 2))]
+    return [rule, text.encode(text="text:N", y=alt.value(8))]
 
 
 def _lr_axis(lrs: list[float], **more: Any) -> alt.X:
     scale = alt.Scale(type="log", domain=[min(lrs) / 1.2, max(lrs) * 1.2], nice=False, clamp=True)
-    return alt.X("lr:Q", title="learning rate", scale=scale, axis=number_axis(grid=False, **more))
+    return alt.X(
+        "lr:Q",
+        title="learning rate",
+        scale=scale,
+        axis=number_axis(grid=False, labelOverlap="greedy", labelSeparation=6, **more),
+    )
 
 
 def _chart_of(rows: list[Row]) -> alt.Chart:
