@@ -30,8 +30,9 @@ class StackedConfig:
     """Keys of `hydra.launcher` for `hydra/launcher=stacked`."""
 
     _target_: str = "hydra_plugins.warmup_lab_launcher.StackedLauncher"
+    # Dotted name of a `warmup_lab.sweeps.launchers.GroupJobs` function, which decides which jobs are trained together.
+    # For Hydra programs of other packages. It has no docstring, so that files and the command line cannot set it.
     batch: str = "warmup_lab.sweeps.launchers.stackable_groups"
-    """Dotted name of a `warmup_lab.sweeps.launchers.GroupJobs` function: it decides which jobs are trained together."""
 
 
 @dataclass

@@ -30,8 +30,48 @@ def test_a_wrong_value_of_a_flag_is_a_plain_error():
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config-path", "/tmp"], "--config-path: the main configuration is always that of warmup-lab"),
+        (["--config-name=other"], "--config-name: the main configuration is always that of warmup-lab"),
+        (["-cn", "other"], "--config-name: the main configuration is always that of warmup-lab"),
+        (["--experimental-rerun", "config.pickle"], "--experimental-rerun: unpickles a file, which can run code"),
+        (["seed=1", "--experimental=config.pickle"], "--experimental-rerun: unpickles a file, which can run code"),
+    ],
+)
+def test_flags_that_could_run_code_are_refused(words, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_words(words)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hydra.callbacks.x._target_=os.mkdir",
+        "+hydra.callbacks.x._target_=os.mkdir",
+        "+hydra.callbacks={x:{_target_:os.mkdir}}",
+        "hydra.callbacks=[{a:[{_target_:os.mkdir}]}]",
+        "model={_target_:os.mkdir},{a:1}",
+        "hydra.launcher._target_=x",
+    ],
+)
+def test_targets_are_refused_on_the_command_line_too(word):
+    with pytest.raises(ConfigError) as error:
+        refuse_mistakes([word])
+    assert str(error.value) == f"{word}: _target_ names code to run, and cannot be set"
+
+
+def test_the_function_that_groups_jobs_cannot_be_set():
+    with pytest.raises(
+        ConfigError, match=r"hydra.launcher.batch=os.mkdir: names a function to call, and cannot be set"
+    ):
+        refuse_mistakes(["hydra.launcher.batch=os.mkdir"])
+
+
+@pytest.mark.parametrize(
     "words",
     [
+        ["study=my_target_x", "task.id=a_target_", "study={a:_target_}", "hydra.job.env_set.A=${oc.env:HOME}"],
         ["seed=1", "optimizer.lr=1e-3", "scheduler=cosine", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
         ["~optimizer.eps", "+lr=1", "seed=0,1", "tracking.entity=", "task@task2=sst2", "compare.looks=[6,12]"],
         [],

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from warmup_lab.cli.compose import register_experiments
+from warmup_lab.cli.config_files import checked_config_files
 from warmup_lab.cli.locations import experiment_folders
 
 FLAGS = ("-sc", "--shell-completion")
@@ -69,7 +70,7 @@ def answer(entry: Callable[[], Any]) -> int:
         os.environ["COMP_LINE"] = " ".join(["train.py", *["-m"] * parsed.multirun, *overrides, asked])
         sys.argv[1:] += ["--config-dir", parsed.config_dir] if parsed.config_dir else []
         register_experiments(*experiment_folders())
-        with contextlib.redirect_stdout(output):
+        with contextlib.redirect_stdout(output), checked_config_files():
             entry()
     print(output.getvalue().replace(f"{key}=", f"{values},") if values else output.getvalue(), end="")
     return 0

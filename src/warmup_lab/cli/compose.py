@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
+from warmup_lab.cli.config_files import checked_config_files
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.locations import conf_folder, experiment_folders
 from warmup_lab.cli.mistakes import refuse_mistakes
@@ -95,7 +96,7 @@ def compose_plan(overrides: list[str], config_dir: Path | None = None) -> Plan:
 
     require(not config_dir or config_dir.is_dir(), f"--config-dir {config_dir}: no such folder")
     register_experiments(*experiment_folders())
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+    with checked_config_files(), initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
             refuse_mistakes(overrides)
             search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.cli.completion import answer, is_query
 from warmup_lab.cli.compose import default_sweeper, lower_case_choices, plan_of, register_experiments
+from warmup_lab.cli.config_files import checked_config_files
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.help import register_help
 from warmup_lab.cli.locations import experiment_folders
@@ -41,7 +42,7 @@ def main(entry: Callable[[], Any]) -> int:
     _errors.clear()
     words = sys.argv[1:]
     try:
-        with default_sweeper("grid"):
+        with default_sweeper("grid"), checked_config_files():
             line = parse_words(words)
             refuse_mistakes(line.overrides)
             sys.argv[1:] = [*line.flags, *lower_case_choices(line.overrides)]

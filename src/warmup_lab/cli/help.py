@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from warmup_lab.cli.key_docs import field_docs, group_docs
+from warmup_lab.cli.key_docs import field_docs, group_docs, hydra_docs, stored_node, stored_options
 from warmup_lab.cli.keys import known_keys, option_values, parents
 from warmup_lab.config import GROUPS, section_schema
 from warmup_lab.system import train_program
@@ -45,8 +45,6 @@ _ROOT = {
 }
 """Title -> keys of the root. Those that are not listed here are in the section on comparisons."""
 _SWEEPS = ("hydra/sweeper", "hydra/launcher")
-_JOBLIB = {"n_jobs": "Number of processes, -1 for one a core."}
-"""Keys of joblib's launcher, whose dataclass has no docstrings. Its other keys are those of `joblib.Parallel`."""
 
 
 def help_text(config: DictConfig) -> str:
@@ -117,35 +115,25 @@ def _comparison_keys(values: Mapping[str, Any], choices: Mapping[str, str]) -> l
     others = [key for key in values if key in known_keys("") - listed and not isinstance(values[key], dict)]
     lines = _plain_keys("", (key for key in others if key != "experiment"), values)
     lines += _plain_keys("compare", values["compare"], values["compare"])
-    lines += _entry("experiment", choices.get("experiment"), [_one_of(_stored("experiment"))])
+    lines += _entry("experiment", choices.get("experiment"), [_one_of(stored_options("experiment"))])
     return lines + [line for group in _SWEEPS for line in _hydra_keys(group, choices)]
 
 
 def _hydra_keys(group: str, choices: Mapping[str, str]) -> list[str]:
     """The options of a group of Hydra, and the keys of those that document them."""
-    nodes = _stored(group)
+    docs = hydra_docs(group)
+    nodes = {option: stored_node(group, option) for option in docs}
     texts: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
-    for option, node in nodes.items():
-        docs = _JOBLIB if option == "joblib" else field_docs(OmegaConf.get_type(node))  # type: ignore[arg-type]
-        for key in (key for key in node if key in docs and key != "params"):  # the command line takes their place
-            texts.setdefault(key, []).append(f"{docs[key]} ({option})")
-            values.setdefault(key, node[key])
+    for option, keys in docs.items():
+        for key in (key for key in nodes[option] if key in keys and key != "params"):  # typed without a prefix
+            texts.setdefault(key, []).append(f"{keys[key]} ({option})")
+            values.setdefault(key, nodes[option][key])
     choice = choices.get(group)
     lines = _entry(group, choice if choice in nodes else "grid", [_one_of(nodes)])
     return lines + [
         line for key in texts for line in _entry(f"{group.replace('/', '.')}.{key}", values[key], texts[key])
     ]
-
-
-def _stored(group: str) -> dict[str, Any]:
-    """Option -> node, of a group that is registered from Python. Hydra's own sweeper and old names are left out."""
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
-    hidden = ("packed", "basic") if group == "hydra/sweeper" else ("packed",)
-    names = [name.removesuffix(".yaml") for name in store.list(group)]
-    return {name: store.load(f"{group}/{name}.yaml").node for name in sorted(names) if name not in hidden}
 
 
 # ---------------------------------------------------------------------------------------------------------- layout

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from warmup_lab.cli.keys import option_values
 from warmup_lab.config import section_schema
@@ -20,6 +23,9 @@ from warmup_lab.schedules import SCHEDULES
 
 _DEFAULT = re.compile(r" Default: (\([^)]*\)|[-\d.e]+\d|\d|True|False)(, as in BERT|; torch's is 0)?\.$")
 """A default value at the end of an entry. Defaults in words, which explain a null, stay."""
+
+_JOBLIB = {"n_jobs": "Number of processes, -1 for one a core."}
+"""Keys of joblib's launcher, whose dataclass has no docstrings. Its other keys are those of `joblib.Parallel`."""
 
 
 def group_docs(group: str) -> dict[str, dict[str, list[str]]]:
@@ -31,6 +37,31 @@ def group_docs(group: str) -> dict[str, dict[str, list[str]]]:
         for key in values:
             found.setdefault(key, {}).setdefault(docs[key], []).append(option)
     return found
+
+
+def hydra_docs(group: str) -> dict[str, dict[str, str]]:
+    """Option of `hydra/sweeper` or `hydra/launcher` -> key -> what it means, for the keys that have a docstring."""
+    found = {}
+    for option in stored_options(group):
+        schema = OmegaConf.get_type(stored_node(group, option))
+        found[option] = _JOBLIB if option == "joblib" else field_docs(schema)  # type: ignore[arg-type]
+    return found
+
+
+def stored_options(group: str) -> list[str]:
+    """The options of a group that is registered from Python. Hydra's own sweeper and old names are left out."""
+    from hydra.core.config_store import ConfigStore
+
+    hidden = ("packed", "basic") if group == "hydra/sweeper" else ("packed",)
+    names = sorted(name.removesuffix(".yaml") for name in ConfigStore.instance().list(group))
+    return [name for name in names if name not in hidden]
+
+
+def stored_node(group: str, option: str) -> Any:
+    """The configuration of such an option."""
+    from hydra.core.config_store import ConfigStore
+
+    return ConfigStore.instance().load(f"{group}/{option}.yaml").node
 
 
 @cache

@@ -6,14 +6,21 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from warmup_lab.cli.keys import keys_named, known_keys, option_values
 from warmup_lab.cli.locations import experiment_folders
-from warmup_lab.config import GROUPS, ConfigError, advice, share_of_percent
+from warmup_lab.config import GROUPS, ConfigError, advice, require, share_of_percent
 from warmup_lab.system import train_program
 
 _DATA_FILE = re.compile(r".+\.(csv|tsv|jsonl?|parquet)", re.IGNORECASE)
+
+_REFUSED_FLAGS = {
+    "config_path": "the main configuration is always that of warmup-lab; --config-dir FOLDER adds options to it",
+    "config_name": "the main configuration is always that of warmup-lab; type experiment=NAME",
+    "experimental_rerun": "unpickles a file, which can run code; type the command of the run again",
+}
+"""Flags of Hydra that cannot be used, and what to do instead."""
 
 
 def command(words: Sequence[str]) -> str:
@@ -42,6 +49,8 @@ def parse_words(words: Sequence[str]) -> CommandLine:
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]  # argparse prints its usage and exits
     parsed, unknown = parser.parse_known_args([word for word in words if word != "--version"])
+    for flag, reason in _REFUSED_FLAGS.items():
+        require(getattr(parsed, flag) is None, f"--{flag.replace('_', '-')}: {reason}")
     known_here = [*parsed.overrides, *(word for word in unknown if not word.startswith("-"))]
     flags: list[str] = []
     overrides: list[str] = []
@@ -77,6 +86,10 @@ def _take_mistake(words: list[str]) -> str | None:
     if "=" not in word:
         return None if word.startswith("~") else _without_equals(word, words)
     key, _, value = word.partition("=")
+    if key.lstrip("+~") == "hydra.launcher.batch":
+        return f"{word}: names a function to call, and cannot be set"
+    if "_target_" in word and _names_code(word):
+        return f"{word}: _target_ names code to run, and cannot be set"
     if word.startswith("+"):  # it adds a key, which `resolve` checks, or a choice that the defaults have already
         plain = word.lstrip("+")
         return f"{word}: type {plain}" if key.lstrip("+") in (*GROUPS, "experiment") else None
@@ -93,6 +106,26 @@ def _take_mistake(words: list[str]) -> str | None:
         return f"{word}: a share is a plain number; type warmup_ratio={share}"
     instead = advice(key, value)
     return f"unknown key {key}; {instead}" if instead else None
+
+
+def _names_code(word: str) -> bool:
+    """Whether the key of an override, or of a mapping in its value, is `_target_`."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import ChoiceSweep
+    from hydra.errors import HydraException
+
+    def has_target(value: Any) -> bool:
+        if isinstance(value, dict):
+            return any(str(key) == "_target_" or has_target(entry) for key, entry in value.items())
+        return isinstance(value, list) and any(map(has_target, value))
+
+    if "_target_" in word.partition("=")[0].split("."):
+        return True
+    try:
+        value = OverridesParser.create().parse_override(word).value()
+    except HydraException:  # Hydra explains it
+        return False
+    return has_target(value.list if isinstance(value, ChoiceSweep) else value)
 
 
 def _no_choice(word: str, group: str) -> str:
