@@ -26,7 +26,8 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 	@$(BIN)/python train.py $(ARGS)
 
 test: install ## the tests; make test ARGS="-k schedules"
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@# one thread a worker, because several are slower on tiny tensors; tests/conftest.py sets the order of the files
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"
 	@$(BIN)/python train.py -m experiment=recommend hydra/launcher=fastest $(ARGS)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
-from program import SMALL, SMALL_MODEL, start_train_py, train_py, train_py_here, wait_for_files
+from joblib.externals.loky import get_reusable_executor
+from program import SMALL, SMALL_MODEL, start_train_py, train_py_here, wait_for_files
 
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.runs.trace import StepTable
@@ -28,9 +29,9 @@ def table(folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """The grid, trained with Hydra's basic launcher in a process of its own. Tests leave this folder as it is."""
+    """The grid, trained with Hydra's basic launcher in this process. Tests leave this folder as it is."""
     folder = tmp_path_factory.mktemp("basic")
-    done = train_py(*GRID, cwd=folder)
+    done = train_py_here(*GRID, cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "stderr").write_text(done.stderr)
     return folder
@@ -78,6 +79,7 @@ def test_the_same_command_again_trains_nothing_and_rebuilds_the_report(copied, t
 
 
 @pytest.mark.trains
+@pytest.mark.usefixtures("without_pictures")
 def test_joblib_gives_the_same_table_even_after_kill_9_of_its_processes(trained, tmp_path):
     """The other runs are trained by `fastest`, joblib again on several cores: bit for bit as by the basic launcher."""
     command = (*GRID, "checkpoint_every=3")
@@ -87,7 +89,8 @@ def test_joblib_gives_the_same_table_even_after_kill_9_of_its_processes(trained,
     process.communicate()
     num_finished = len(list(tmp_path.glob("runs/try/*/result.json")))
     assert 2 <= num_finished < 8
-    done = train_py(*command, "hydra/launcher=fastest", cwd=tmp_path)
+    done = train_py_here(*command, "hydra/launcher=fastest", cwd=tmp_path)
+    get_reusable_executor().shutdown(wait=True)  # joblib would keep its workers for the next sweep
     assert done.returncode == 0, done.stderr
     assert "fastest on this machine: hydra/launcher=" in done.stderr
     assert f"{num_finished} finished already, {8 - num_finished} to train" in done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from program import SMALL, SMALL_MODEL, TRAIN, python, run, start_train_py, wait_for_files
+from small_runs import stopping_line
 
 from warmup_lab.runs.trace import StepTable
 from warmup_lab.schedules.registry import SCHEDULES
@@ -49,13 +50,13 @@ def test_one_run_from_any_folder_and_the_same_command_again(train_py, train_py_h
 
 @pytest.mark.trains
 def test_kill_9_and_the_same_command_give_the_files_of_an_uninterrupted_run(train_py_here, tmp_path):
-    command = (*SMALL, *SMALL_MODEL, "epochs=80", "checkpoint_every=7", "eval_every=200")
+    command = (*SMALL, *SMALL_MODEL, "epochs=50", "checkpoint_every=7", "eval_every=200")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
     assert train_py_here(*command, cwd=whole).returncode == 0
     process = start_train_py(*command, cwd=killed)
-    (state,) = wait_for_files(killed, "runs/single/*/checkpoint/state.pt", process)
+    state, *_ = wait_for_files(killed, "runs/single/*/checkpoint/state*.pt", process)
     process.kill()
     process.communicate()
     assert not (state.parents[1] / "result.json").exists(), "finished before it could be killed"
@@ -67,15 +68,25 @@ def test_kill_9_and_the_same_command_give_the_files_of_an_uninterrupted_run(trai
 
 
 @pytest.mark.trains
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_continue(tmp_path, number):
+def test_sigterm_saves_and_says_how_to_continue(tmp_path):
     process = start_train_py(*SMALL, *SMALL_MODEL, "epochs=2000", "checkpoint_every=5", cwd=tmp_path)
-    wait_for_files(tmp_path, "runs/single/*/checkpoint/state.pt", process)
-    process.send_signal(number)
+    wait_for_files(tmp_path, "runs/single/*/checkpoint/state*.pt", process)
+    process.terminate()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
+    assert process.returncode == 128 + signal.SIGTERM
     assert "of 10000; the same command resumes there" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.trains
+def test_ctrl_c_saves_and_says_how_to_continue(train_py_here, tmp_path, monkeypatch):
+    """In this process. tests/training/test_console.py types Ctrl-C on a terminal."""
+    monkeypatch.setattr("warmup_lab.training.loop.ProgressLine", stopping_line(7))
+    done = train_py_here(*SMALL, *SMALL_MODEL, "epochs=2000")
+    assert done.returncode == 128 + signal.SIGINT
+    assert "of 10000; the same command resumes there" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("runs/single/*/checkpoint/state*.pt"))
 
 
 @pytest.mark.trains
@@ -225,8 +236,8 @@ def test_help_and_cfg_need_no_torch(flags):
         assert group in text
 
 
-def test_help_lists_groups_keys_and_examples(train_py):
-    text = train_py("--help").stdout
+def test_help_lists_groups_keys_and_examples(train_py_here):
+    text = train_py_here("--help").stdout
     assert text.count("  python train.py ") == 4
     words = " ".join(text.split())
     schedulers = words.partition(" scheduler=warmuplinear One of ")[2].partition(".")[0]

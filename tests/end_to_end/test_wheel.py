@@ -68,14 +68,7 @@ def test_the_package_that_runs_is_that_of_the_wheel(installed, tmp_path):
     assert str(ROOT / "src") not in done.stdout.split()
 
 
-@pytest.mark.trains
-def test_one_run_in_an_empty_folder(installed, tmp_path):
-    done = installed.start("warmup-lab", "train", "scheduler=warmupcosine", "warmup_ratio=0.1", *OPTIONS, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (path,) = tmp_path.glob("runs/single/*/result.json")
-    assert json.loads(path.read_text())["strategy"]["warmup_steps"] == 1
-
-
+# A single run of the wheel is in .ci/run, with the dependencies that the wheel itself asks for.
 @pytest.mark.trains
 def test_a_multirun_in_a_worker_process_with_an_experiment_of_the_working_directory(installed, tmp_path):
     (tmp_path / "experiments" / "mine").mkdir(parents=True)

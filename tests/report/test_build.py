@@ -108,6 +108,7 @@ def test_paired_metrics_use_the_reference_run_of_the_same_seed(folder, table):
     assert (table.loc[table["arm"] == W12, "excess"] == 0).all()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_paired_metrics_are_missing_unless_both_runs_learned(tmp_path):
     def outcome(strategy):
         reference_fails = strategy["warmup_steps"] == 12 and strategy["seed"] == 1
@@ -126,6 +127,7 @@ def test_comparison_json_is_the_returned_comparison(folder, comparison):
     assert read_strict_json((folder / "comparison.json").read_text()) == comparison
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_second_report_differs_only_in_times(tmp_path):
     folder, again = make_sweep(tmp_path / "first" / "study", lrs=(1e-3,), seeds=3), tmp_path / "second" / "study"
     comparison = report_sweep(folder)
@@ -155,12 +157,13 @@ def test_every_figure_is_saved_as_png_and_svg(folder, comparison):  # noqa: ARG0
         assert len(root.findall(".//{http://www.w3.org/2000/svg}path")) > 20
 
 
-def test_figures_that_no_longer_apply_are_deleted(tmp_path):
+def test_figures_that_no_longer_apply_are_deleted(tmp_path, request):
     folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), seeds=1, ratios=(0.0, 0.1))
     report_sweep(folder)
     assert (folder / "figures" / "learning_rate.png").exists()
     (folder / "figures" / "mine.png").write_bytes(b"kept")
     make_sweep(folder, **ONE_LINE, seeds=1, ratios=(0.0, 0.1))
+    request.getfixturevalue("without_pictures")  # those that still apply are there
     report_sweep(folder)
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         "mine",
@@ -201,7 +204,9 @@ def test_figures_that_no_longer_apply_are_deleted(tmp_path):
         ),
     ],
 )
-def test_sweep_without_evidence_gets_no_verdict(arguments, tmp_path, capsys):
+def test_sweep_without_evidence_gets_no_verdict(arguments, tmp_path, capsys, request):
+    if not {"one run", "huge", "one update"} & {request.node.callspec.id}:  # pictures of these are enough
+        request.getfixturevalue("without_pictures")
     found = report_sweep(make_sweep(tmp_path / "study", **arguments))
     values = {arm["verdict"]["value"] for arm in found["arms"]}
     assert values <= {"reference", "no_reference", "inconclusive", "both_fail", "preliminary"}
@@ -211,6 +216,7 @@ def test_sweep_without_evidence_gets_no_verdict(arguments, tmp_path, capsys):
     read_strict_json((tmp_path / "study" / "comparison.json").read_text())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_runs_that_did_not_finish_are_named_with_the_reason(tmp_path, capsys):
     def outcome(strategy):
         broken = strategy["warmup_steps"] == 3 and strategy["seed"] == 2
@@ -253,6 +259,7 @@ def test_unknown_metric_or_reference_is_an_error_with_a_suggestion(compare, mess
         ("eval_accuracy", "eval_accuracy"),
     ],
 )
+@pytest.mark.usefixtures("without_pictures")
 def test_any_metric_can_be_the_primary_one(metric, column, tmp_path):
     found = report_sweep(make_sweep(tmp_path / "study", **ONE_LINE, compare={"metric": metric, "margin": None}))
     assert found["primary"]["metric"] == column
@@ -267,6 +274,7 @@ def test_any_metric_can_be_the_primary_one(metric, column, tmp_path):
     assert (trend["z"] > 0) == (metric == "eval_accuracy")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_reference_can_be_stated_by_its_short_name(tmp_path):
     found = report_sweep(make_sweep(tmp_path / "study", lrs=(1e-3,), compare={"reference": "warmuplinear-w0"}))
     assert found["primary"]["reference"] == "warmuplinear-w0 (0 %)"

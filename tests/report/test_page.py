@@ -90,6 +90,7 @@ def test_every_number_of_the_charts_is_in_comparison_json(comparison, folder):
     assert set(drawn) <= numbers
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_arm_of_which_no_run_learned_is_a_cross(tmp_path):
     def outcome(strategy):
         never = strategy["warmup_steps"] == 0
@@ -178,6 +179,7 @@ def test_table_of_arms_counts_all_seeds_first(comparison, page):
     assert comparison["oscillation"][0]["title"] in page.partition("Exploratory, not the primary metric: ")[2][:80]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_interval_of_two_runs_is_not_shown(tmp_path):
     folder = make_sweep(tmp_path / "study", **ONE_LINE, ratios=(0.0, 0.1), seeds=2)
     found = report_sweep(folder)
@@ -188,6 +190,7 @@ def test_interval_of_two_runs_is_not_shown(tmp_path):
     assert len(re.findall("<small>", table)) == 2, "only the failure rates, which are Wilson intervals"
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_page_of_a_rank_metric_has_no_means_over_all_seeds(tmp_path):
     folder = make_sweep(tmp_path / "study", **ONE_LINE, compare={"metric": "roughness", "margin": None})
     report_sweep(folder)
@@ -200,6 +203,7 @@ def test_every_chart_has_a_place(folder, page):
     assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_page_of_ramps_has_no_figures_over_the_warmup(tmp_path):
     def ramp(strategy):
         return Outcome(loss=learning_curve(strategy), overshoot=np.arange(200) >= 150)
@@ -216,6 +220,7 @@ def test_page_of_ramps_has_no_figures_over_the_warmup(tmp_path):
     assert [name for name in read_specs(tmp_path / "study") if page.count(f'id="{name}"') != 1] == []
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_text_of_users_cannot_become_markup(tmp_path):
     evil = "task.train_file=<img src=x onerror=alert(1)>.tsv</script>"
     failing = Outcome("error", error="ValueError: <b>bold</b> & broken")

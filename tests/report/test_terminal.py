@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from fake_arms import failures, make_arm, metric
-from program import run
+from program import run, run_here
 
 from warmup_lab.report.terminal import (
     closing_lines,
@@ -217,8 +217,9 @@ def test_at_most_five_runs_that_did_not_finish_are_named():
     assert lines[-2:] == ["  id4 (a, seed 4): MemoryError", "  2 more in the report"]
 
 
-def test_command_rebuilds_a_report(folder, comparison):
-    done = run([*REPORT, str(folder)])
+@pytest.mark.usefixtures("without_pictures")
+def test_command_rebuilds_a_report(folder, comparison, tmp_path):
+    done = run_here([*REPORT[1:], str(folder)], cwd=tmp_path)
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0].split()[:3] == ["arm", "failed", "eval_loss"]
