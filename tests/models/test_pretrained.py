@@ -145,9 +145,10 @@ def test_pickled_weights_are_refused_with_a_command_to_convert_them(copied_folde
     ("name", "content", "message"),
     [
         ("model.safetensors", b"cut off", "gives no text classifier: SafetensorError"),
-        ("config.json", b"{", "gives no text classifier: .*valid JSON"),
+        ("config.json", b"{", ": config.json is not valid JSON"),
         ("config.json", b'{"model_type": "unheard-of"}', "gives no text classifier: .*unheard-of"),
-        ("config.json", b'{"model_type": "clip"}', "gives no text classifier: .*CLIPConfig"),
+        ("config.json", b'{"model_type": "clip"}', "gives no text classifier: .*clip"),
+        ("config.json", b'{"model_type": "mra"}', "gives no text classifier: .*mra"),
         ("config.json", b'{"model_type": "bert", "hidden_size": "wide"}', "gives no text classifier: .*hidden_size"),
         ("config.json", b'{"model_type": "x", "auto_map": {"AutoConfig": "code.X"}}', "gives no text .*custom code"),
     ],
@@ -159,14 +160,85 @@ def test_a_damaged_folder_is_refused(copied_folder, name, content, message):
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def change_config(folder: Path, **keys: object) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, **keys}))
+
+
+@pytest.fixture
+def asked_for_kernels(monkeypatch) -> list[str]:
+    """As if the package kernels were installed. Records the kernels that transformers asks the hub for."""
+    asked: list[str] = []
+
+    def get_kernel(name: str, **_: object) -> None:
+        asked.append(name)
+        raise ImportError("no network")
+
+    for module in ("modeling_utils", "integrations.hub_kernels"):
+        monkeypatch.setattr(f"transformers.{module}.is_kernels_available", lambda: True)
+    monkeypatch.setattr("transformers.integrations.hub_kernels.get_kernel", get_kernel)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("attn_implementation", "kernels-community/flash-attn2", "names code on the hub"),
+        ("_attn_implementation", "kernels-community/flash-attn2", "names code on the hub"),
+        ("attn_implementation", "flash_attention_2", None),
+    ],
+)
+def test_no_kernel_is_asked_for(copied_folder, asked_for_kernels, key, value, message):
+    change_config(copied_folder, **{key: value})
+    with pytest.raises((ImportError, ValueError)):  # the reproduction: transformers alone
+        BertModel.from_pretrained(copied_folder)
+    assert asked_for_kernels == ["kernels-community/flash-attn2"]
+    if message:
+        with pytest.raises(ConfigError, match=message):
+            pretrained(copied_folder)
+    else:
+        assert pretrained(copied_folder).config._attn_implementation == "sdpa"
+    assert len(asked_for_kernels) == 1
+
+
+def test_weights_in_several_files_are_loaded(copied_folder, bert_folder):
+    expected = pretrained(bert_folder)
+    (copied_folder / "model.safetensors").unlink()
+    BertModel.from_pretrained(bert_folder).save_pretrained(copied_folder, max_shard_size="2KB")
+    assert len(list(copied_folder.glob("model-*.safetensors"))) > 1
+    assert same_weights(pretrained(copied_folder), expected)
+
+
+def test_an_index_cannot_name_pickled_weights(copied_folder, monkeypatch):
+    weights = copied_folder / "model.safetensors"
+    names = dict.fromkeys(load_file(weights), "weights.bin")
+    torch.save(load_file(weights), copied_folder / "weights.bin")
+    weights.unlink()
+    (copied_folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    loaded = []
+    monkeypatch.setattr(torch, "load", lambda file, **_: loaded.append(str(file)) or {})
+    BertModel.from_pretrained(copied_folder, use_safetensors=True)  # the reproduction: transformers alone
+    assert loaded == [str(copied_folder / "weights.bin")]
+    with pytest.raises(ConfigError, match=r"names 'weights.bin': only safetensors files in the folder itself are read"):
+        pretrained_folder(PretrainedModel("pretrained", path=str(copied_folder)))
+    assert len(loaded) == 1
+
+
+def test_code_in_the_folder_is_not_run(copied_folder):
+    change_config(copied_folder, auto_map={"AutoConfig": "code.Config", "AutoModel": "code.Model"})
+    (copied_folder / "code.py").write_text("raise SystemExit('ran')")
+    model = pretrained(copied_folder)
+    assert type(model) is BertForSequenceClassification
+    assert not hasattr(model.config, "auto_map")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "first"),
     [("num_hidden_layers", 2, "encoder.layer.1."), ("vocab_size", 51, "embeddings.word_embeddings.weight")],
 )
 def test_weights_that_do_not_fit_the_configuration_are_refused(copied_folder, key, value, first):
     """Part of the encoder would be new. transformers only warns about that."""
-    settings = json.loads((copied_folder / "config.json").read_text())
-    (copied_folder / "config.json").write_text(json.dumps({**settings, key: value}))
+    change_config(copied_folder, **{key: value})
     with pytest.raises(ConfigError, match=f"the weights do not fit config.json, see {first}"):
         pretrained(copied_folder)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import socket
 import time
 from dataclasses import replace
 
@@ -73,6 +75,52 @@ def test_both_splits_can_be_parts_of_one(class_labels):
     corpus = load_corpus(replace(class_labels, train_split="train[:50%]", validation_split="train[75%:]"))
     assert corpus.train.texts == [("train 0",), ("train 1",)]
     assert corpus.validation.texts == [("train 3",)]
+
+
+@pytest.mark.usefixtures("hub_cache")
+@pytest.mark.parametrize(
+    "data_files",
+    [
+        "https://127.0.0.1:9/a.csv", "hf://datasets/owner/name/a.csv", "zip://a.csv::https://127.0.0.1:9/a.zip",
+        "../elsewhere.csv", "sub/../../elsewhere.csv", "/etc/passwd", "C:\\elsewhere.csv", "~/a.csv",
+        ["train.csv", "https://127.0.0.1:9/a.csv"], {"train": "https://127.0.0.1:9/a.csv"},
+        [{"split": "train", "path": ["train.csv", "../elsewhere.csv"]}],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+def test_a_folder_whose_description_names_other_files_is_refused(tmp_path, monkeypatch, name, data_files):
+    def refuse(*_args, **_options):
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    write(tmp_path / "set" / "train.csv", "text,label\na,good\nb,bad\n")
+    fence = "---\n" if name == "README.md" else ""
+    configs = {"configs": [{"config_name": "default", "data_files": data_files}]}
+    write(tmp_path / "set" / name, f"{fence}{json.dumps(configs)}\n{fence}")
+    with pytest.raises(ConfigError, match=rf"set/{name} names the data .*: only files of the folder itself are read"):
+        load_corpus(HubTask("hub", path=str(tmp_path / "set")))
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_a_folder_whose_description_names_its_own_files_is_read(tmp_path):
+    write(tmp_path / "set" / "parts" / "a.csv", "text,label\na,good\nb,bad\n")
+    data_files = [{"split": "train", "path": "parts/*.csv"}, {"split": "validation", "path": ["parts/a.csv"]}]
+    configs = {"configs": [{"config_name": "default", "data_files": data_files}]}
+    write(tmp_path / "set" / "README.md", f"---\n{json.dumps(configs)}\n---\nSee https://example.org.\n")
+    assert len(load_corpus(HubTask("hub", path=str(tmp_path / "set"))).train) == 2
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_a_label_that_the_library_would_open_is_refused(tmp_path):
+    from datasets import Dataset, Features, Image, Value
+
+    rows = {"text": ["a", "b"], "label": [{"path": "a.png", "bytes": b"no image"}] * 2}
+    (tmp_path / "set").mkdir()
+    for name in ("train", "validation"):
+        data = Dataset.from_dict(rows, features=Features({"text": Value("string"), "label": Image()}))
+        data.to_parquet(tmp_path / "set" / f"{name}.parquet")
+    with pytest.raises(ConfigError, match="column 'label' holds Image, not texts or labels"):
+        load_corpus(HubTask("hub", path=str(tmp_path / "set")))
 
 
 @pytest.mark.usefixtures("hub_cache")

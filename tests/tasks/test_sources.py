@@ -16,7 +16,7 @@ from task_files import ROWS, SMALL, SYNTHETIC, corpus_of, files_task, tsv, write
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.task_schema import FilesTask, HubTask
 from warmup_lab.tasks.batches import batch_indices
-from warmup_lab.tasks.sources import content_digest, load_corpus
+from warmup_lab.tasks.sources import load_corpus
 
 DATA = os.environ.get("WARMUP_LAB_DATA")  # read before conftest.py removes it
 needs_data = pytest.mark.skipif(DATA is None, reason="set WARMUP_LAB_DATA to a folder with sst2, rte and trec")
@@ -153,26 +153,6 @@ def test_a_corpus_is_read_again_only_if_its_file_changed(tmp_path):
 def test_an_unknown_kind_gets_a_suggestion():
     with pytest.raises(ConfigError, match=r"unknown task\.kind 'fils'; did you mean 'files'"):
         load_corpus(FilesTask("fils"))
-
-
-def test_content_digest_of_folders_files_and_hub_ids(tmp_path):
-    folder = tmp_path / "model"
-    write(folder / "config.json", "{}")
-    write(folder / "model.safetensors", "weights")
-    digest = content_digest(folder)
-    write(folder / "README.md", "words")
-    write(tmp_path / "copy" / "config.json", "{}")
-    write(tmp_path / "copy" / "model.safetensors", "weights")
-    assert content_digest(str(folder)) == content_digest(tmp_path / "copy") == digest
-    write(folder / "model.safetensors", "Weights, changed")
-    assert content_digest(folder) != digest
-    assert content_digest(folder / "config.json") != content_digest(folder / "model.safetensors")
-    assert content_digest("owner/name") == content_digest("owner/name") != content_digest("owner/name", "v1")
-    with pytest.raises(ConfigError, match="no such folder"):
-        content_digest("./nowhere")
-    (tmp_path / "bare").mkdir()
-    with pytest.raises(ConfigError, match="has no model or tokenizer file"):
-        content_digest(tmp_path / "bare")
 
 
 # --------------------------------------------------------------------------------------- WARMUP_LAB_DATA folders

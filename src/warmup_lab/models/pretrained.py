@@ -13,20 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from warmup_lab.config import ConfigError, PretrainedModel, require
 from warmup_lab.system import initial_weights
-from warmup_lab.tasks import hub_access, local_folder
+from warmup_lab.tasks import check_model, checked_model, hub_snapshot, local_folder
 
 log = logging.getLogger(__name__)
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_MODEL_TYPES = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.keys() - {"mra", "yoso"}
+"""Values of `model_type` with a text classifier. On a GPU, the two left out would download and run code of the hub."""
 
 
 def new_classifier(architecture: PreTrainedConfig, **options: Any) -> PreTrainedModel:
@@ -44,11 +46,11 @@ def pretrained_folder(config: PretrainedModel) -> Path:
     """The folder with `config.json` and safetensors weights. A hub id is first downloaded to the hub's cache.
 
     Raises:
-        ConfigError: there is no such folder or hub id, or one of the files is missing.
+        ConfigError: there is no such folder or hub id, a file is missing, or a file names code or files elsewhere.
     """
     folder = local_folder(str(config.path), "model.path")
     if folder is None:
-        folder = _download(str(config.path), config.revision)
+        folder = _download(config)
     elif config.revision is not None:
         raise ConfigError(
             f"model.revision={config.revision} is for hub ids, and model.path={config.path} is a folder: leave it out"
@@ -57,7 +59,18 @@ def pretrained_folder(config: PretrainedModel) -> Path:
         raise ConfigError(f"model.path={config.path}: no config.json in {folder}; save_pretrained writes one")
     if not any((folder / name).is_file() for name in _WEIGHTS):
         raise ConfigError(_no_safetensors(str(config.path), folder))
+    check_model(folder, f"model.path={config.path}", _MODEL_TYPES)
     return folder
+
+
+def _download(config: PretrainedModel) -> Path:
+    try:
+        return hub_snapshot(str(config.path), config.revision, weights=True)
+    except ConfigError as error:
+        raise ConfigError(
+            f"model.path={config.path}: there is no such folder; {error}.\nConnect to a network and check the id, "
+            "or set model.path=<local folder> with config.json, model.safetensors and the tokenizer"
+        ) from error
 
 
 def _no_safetensors(path: str, folder: Path) -> str:
@@ -75,21 +88,6 @@ def _no_safetensors(path: str, folder: Path) -> str:
     )
 
 
-def _download(path: str, revision: str | None) -> Path:
-    """The snapshot of a hub id, from the hub's local cache if the hub cannot be reached."""
-    files = ["config.json", "model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-    with hub_access() as online:
-        try:
-            return Path(snapshot_download(path, revision=revision, allow_patterns=files))
-        except Exception as error:  # the hub's client raises errors of several libraries
-            unreachable = "the Hugging Face hub cannot be reached, and its local cache does not have this model"
-            reason = f"the Hugging Face hub does not provide it ({_one_line(error)})" if online else unreachable
-            raise ConfigError(
-                f"model.path={path}: there is no such folder; {reason}.\nConnect to a network and check the id, "
-                "or set model.path=<local folder> with config.json, model.safetensors and the tokenizer"
-            ) from error
-
-
 # ---------------------------------------------------------------------------------------------------- loading
 
 
@@ -104,25 +102,25 @@ def load_pretrained(config: PretrainedModel, labels: dict[str, Any], seed: int) 
     Raises:
         ConfigError: the folder has no text classifier, or its weights do not fit its `config.json`.
     """
-    folder = pretrained_folder(config)
+    folder, where = pretrained_folder(config), f"model.path={config.path}"
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        with quiet_transformers(), initial_weights(seed):
-            architecture = AutoConfig.from_pretrained(folder, **local, **labels)
+        with quiet_transformers(), checked_model(folder, where, _MODEL_TYPES) as checked, initial_weights(seed):
+            architecture = AutoConfig.from_pretrained(checked, **local, **labels)
             if config.dropout is not None:
                 _set_dropout(architecture, config.dropout)
             model = new_classifier(architecture)
             encoder, report = AutoModel.from_pretrained(
-                folder, **local, config=architecture, dtype=torch.float32, use_safetensors=True,
+                checked, **local, config=architecture, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, output_loading_info=True,  # misfits are reported below, in plain words
             )  # fmt: skip
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
-        raise ConfigError(f"model.path={config.path} gives no text classifier: {_one_line(error)}") from error
+        raise ConfigError(f"{where} gives no text classifier: {_one_line(error)}") from error
     left = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
     # Encoders are often published without the pooler. It is then new, like the head.
     absent = [key for key in report["missing_keys"] if not key.startswith("pooler.")]
     misfits = sorted([*absent, *(key for key, *_ in report["mismatched_keys"]), *left])
-    require(not misfits, f"model.path={config.path}: the weights do not fit config.json, see {', '.join(misfits[:3])}")
+    require(not misfits, f"{where}: the weights do not fit config.json, see {', '.join(misfits[:3])}")
     _log_new_weights(folder, model, report, seed)
     return model
 

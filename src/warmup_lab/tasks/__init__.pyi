@@ -7,10 +7,12 @@ from .batches import collate as collate
 from .batches import iterate_batches as iterate_batches
 from .batches import label_entropy as label_entropy
 from .batches import majority_accuracy as majority_accuracy
-from .hub import hub_access as hub_access
+from .hub import hub_snapshot as hub_snapshot
 from .hub import local_folder as local_folder
 from .packing import collate_packed as collate_packed
+from .pretrained_files import check_model as check_model
+from .pretrained_files import checked_model as checked_model
+from .pretrained_files import content_digest as content_digest
 from .sources import Corpus as Corpus
-from .sources import content_digest as content_digest
 from .sources import load_corpus as load_corpus
 from .tokenizing import tokenize as tokenize

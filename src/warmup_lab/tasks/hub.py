@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
+
+import yaml
 
 from warmup_lab.config import ConfigError, HubTask, require
 from warmup_lab.system import reachable
@@ -48,6 +51,30 @@ def local_folder(path: str, key: str) -> Path | None:
     return None
 
 
+def hub_snapshot(path: str, revision: str | None, *, weights: bool = False) -> Path:
+    """The folder with configuration and tokenizer of a hub id, from the hub's local cache if it cannot be reached.
+
+    Args:
+        path: the hub id.
+        revision: branch, tag or commit; None is `main`.
+        weights: whether safetensors weights are needed too.
+
+    Raises:
+        ConfigError: the id cannot be downloaded; the message is the reason.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = ["*.json", "*.txt", "*.model", *(("model.safetensors", "model-*.safetensors") if weights else ())]
+    with hub_access() as online:
+        try:
+            return Path(snapshot_download(path, revision=revision, allow_patterns=patterns, ignore_patterns=["*/*"]))
+        except Exception as error:  # the hub's client raises errors of several libraries
+            unreachable = "the Hugging Face hub cannot be reached, and its local cache does not have this id"
+            shown = textwrap.shorten(f"{type(error).__name__}: {error}", 240, placeholder=" ...")
+            reason = f"the Hugging Face hub does not provide it ({shown})" if online else unreachable
+            raise ConfigError(reason) from error
+
+
 def read_splits(config: HubTask, alternative: str) -> tuple[Table, Table, tuple[str, ...] | None]:
     """Columns of the training and the validation split, and the label names if the data set has them.
 
@@ -66,6 +93,8 @@ def _load(config: HubTask, alternative: str) -> tuple[Any, Any]:
     from datasets import load_dataset
 
     folder = local_folder(str(config.path), "task.path")
+    if folder:
+        _refuse_other_files(folder)
     splits = [config.train_split, config.validation_split]
     with hub_access() as online:
         try:
@@ -75,6 +104,40 @@ def _load(config: HubTask, alternative: str) -> tuple[Any, Any]:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"{what}: {_reason(reason, bool(folder), online, alternative)}") from error
     return data[0], data[1]
+
+
+def _refuse_other_files(folder: Path) -> None:
+    """Raises `ConfigError` if the folder describes a data set that is on a server or elsewhere on this computer."""
+    from datasets import config
+    from huggingface_hub import DatasetCard
+
+    for name in (config.REPOCARD_FILENAME, config.REPOYAML_FILENAME):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            is_card = name == config.REPOCARD_FILENAME
+            described = DatasetCard.load(path).data.to_dict() if is_card else yaml.safe_load(path.read_text("utf-8"))
+        except Exception as error:  # of several libraries
+            raise ConfigError(f"{path}: cannot be read: {str(error).strip().splitlines()[0]}") from error
+        for file in _strings_at(described, ("data_files", "data_dir")):
+            outside = Path(file).is_absolute() or PureWindowsPath(file).drive or ".." in PureWindowsPath(file).parts
+            require(
+                not outside and ":" not in file and "~" not in file,
+                f"{path} names the data {file}: only files of the folder itself are read. Download it into the folder",
+            )
+
+
+def _strings_at(value: Any, keys: Sequence[str], *, below: bool = False) -> Iterator[str]:
+    """Every string at or below one of the keys."""
+    if isinstance(value, str) and below:
+        yield value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from _strings_at(entry, keys, below=below or key in keys)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _strings_at(entry, keys, below=below)
 
 
 def _reason(reason: str, is_folder: bool, online: bool, alternative: str) -> str:
@@ -100,6 +163,10 @@ def _columns(split: Any, config: HubTask, key: str) -> Table:
     features = split.features
     strings = [name for name in features if getattr(features[name], "dtype", "") in ("string", "large_string")]
     wanted = dict.fromkeys([*strings, *(config.text_columns or ()), config.label_column])
+    for name in (name for name in wanted if name in features):
+        kind = type(features[name]).__name__
+        # An image or a sound is a path or a URL, which would be opened.
+        require(kind in ("Value", "ClassLabel"), f"{where}: column {name!r} holds {kind}, not texts or labels")
     table: Table = {name: split[name][:] for name in wanted if name in features}
     names = getattr(features.get(config.label_column), "names", None)
     return _with_label_names(table, config.label_column, names, where) if names else table

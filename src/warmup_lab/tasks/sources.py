@@ -9,9 +9,9 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from warmup_lab.config import ConfigError, FilesTask, HubTask, SyntheticTask, TaskConfig, lookup, require
 from warmup_lab.system import label_noise_rng, limit_rng, sentences_rng, validation_split_rng
 from warmup_lab.tasks import synthetic
-from warmup_lab.tasks.hub import local_folder, read_splits
+from warmup_lab.tasks.hub import read_splits
+from warmup_lab.tasks.pretrained_files import FileStates, file_states
 from warmup_lab.tasks.table_files import Labelled, label_name, labelled, read_table, sorted_names, text_columns
 
 logger = logging.getLogger(__name__)
@@ -202,7 +203,6 @@ def _read_data_folder(config: HubTask, folder: Path) -> Corpus:
 
 # -------------------------------------------------------------------------------------------- loading and caching
 
-_States = tuple[tuple[str, int, int], ...]  # path, size and modification time of each file
 _LOADED: dict[Hashable, Corpus] = {}
 _NUM_KEPT = 8
 
@@ -223,19 +223,14 @@ def load_corpus(config: TaskConfig) -> Corpus:
     return _LOADED[key]
 
 
-def _state_of_files(config: TaskConfig) -> _States:
+def _state_of_files(config: TaskConfig) -> FileStates:
     paths: list[Path] = []
     if isinstance(config, FilesTask):
         paths = [Path(path).expanduser() for path in (config.train_file, config.validation_file) if path]
     elif isinstance(config, HubTask):
         folder = _data_folder(config) or (Path(config.path).expanduser() if config.path else None)
         paths = sorted(folder.rglob("*")) if folder and folder.is_dir() else []
-    return _states(paths)
-
-
-def _states(paths: Iterable[Path]) -> _States:
-    states = ((path.absolute(), path.stat()) for path in paths if path.is_file())
-    return tuple((str(path), state.st_size, state.st_mtime_ns) for path, state in states)
+    return file_states(paths)
 
 
 def _limited(corpus: Corpus, config: TaskConfig) -> Corpus:
@@ -249,35 +244,3 @@ def _limited(corpus: Corpus, config: TaskConfig) -> Corpus:
         "task.data_seed",
     )
     return replace(corpus, train=train)
-
-
-# ------------------------------------------------------------------------------- digests of models and tokenizers
-
-
-def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
-    """SHA-256 of a file, of a folder's model and tokenizer files (names and contents), or of a hub id and revision.
-
-    Raises:
-        ConfigError: there is no such file or folder, or the folder has no such file.
-    """
-    path = Path(path_or_id).expanduser()
-    if path.is_file():
-        return _files_digest(_states([path]))
-    folder = local_folder(str(path_or_id), "path")
-    if folder is None:
-        return hashlib.sha256(f"hub\0{path_or_id}\0{revision or ''}".encode()).hexdigest()
-    kept = [file for file in sorted(folder.iterdir()) if file.suffix in (".safetensors", ".json", ".txt", ".model")]
-    require(bool(kept), f"{folder} has no model or tokenizer file (safetensors, json, txt)")
-    return _files_digest(_states(kept))
-
-
-@cache
-def _files_digest(states: _States) -> str:
-    """Cached, because weights are large and a sweep asks once per cell."""
-    digest = hashlib.sha256()
-    for path, size, _ in states:
-        digest.update(f"{Path(path).name}\0{size}\0".encode())
-        with Path(path).open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from warmup_lab.config import ConfigError, ModelConfig, PretrainedModel, RandomModel, TaskConfig, require
 from warmup_lab.system import read_arrays, store, write_arrays
 from warmup_lab.tasks.batches import Examples, Task
-from warmup_lab.tasks.hub import hub_access, local_folder
-from warmup_lab.tasks.sources import Corpus, Split, content_digest
+from warmup_lab.tasks.hub import hub_snapshot, local_folder
+from warmup_lab.tasks.pretrained_files import checked_tokenizer, content_digest
+from warmup_lab.tasks.sources import Corpus, Split
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -145,18 +146,15 @@ def _load_tokenizer(path: str, revision: str | None, key: str) -> Any:
     from transformers import AutoTokenizer
 
     folder = local_folder(path, key)
-    with hub_access() as online:
-        try:
-            return AutoTokenizer.from_pretrained(
-                str(folder or path), revision=revision or "main", trust_remote_code=False
-            )
-        except Exception as error:  # what the library raises is neither documented nor stable
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            if folder is None and not online:
-                reason = "the Hugging Face hub cannot be reached, and its local cache does not have this tokenizer"
-            raise ConfigError(
-                f"{key}={path} gives no tokenizer: {reason}.\nSet it to a folder with a tokenizer"
-            ) from error
+    try:
+        with checked_tokenizer(folder or hub_snapshot(path, revision), f"{key}={path}") as checked:
+            tokenizer = AutoTokenizer.from_pretrained(checked, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # what the library raises is neither documented nor stable
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{key}={path} gives no tokenizer: {reason}.\nSet it to a folder with a tokenizer") from error
+    require(tokenizer.is_fast, f"{key}={path}: its tokenizer has no tokenizer.json; save_pretrained writes one")
+    tokenizer.init_kwargs.pop("auto_map", None)
+    return tokenizer
 
 
 # --------------------------------------------------------------------------------------- learning a vocabulary
