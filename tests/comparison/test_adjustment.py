@@ -48,10 +48,10 @@ def total_error(p: float, look: int) -> float:
 def test_before_the_first_look_nothing_is_judged(runs):
     found = compare(runs[runs["seed"] < 5], Question("eval_loss", margin=0.1, looks=LOOKS))
     verdict = found.verdict(COLD)
-    assert (verdict.value, verdict.reason) == ("inconclusive", "the first planned look is at 6 seeds")
+    assert (verdict.value, verdict.reason) == ("inconclusive", "the first test is planned at 6 seeds")
     assert (verdict.p_holm, verdict.p_failed_holm, verdict.test.num_pairs) == (None, None, 0)
     assert (found.trends, found.lr_lines, found.looks, found.look) == ((), (), LOOKS, 0)
-    assert found.headline == "Undecided: the first planned look is at 6 seeds."
+    assert found.headline == "Undecided: the first test is planned at 6 seeds."
     assert found.arms[0].num_runs == 5
 
 

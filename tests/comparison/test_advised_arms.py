@@ -36,10 +36,9 @@ def test_no_length_is_advised_without_a_trend():
 @pytest.mark.parametrize(
     ("changes", "kept", "basis"),
     [
-        ({"sqrt": -0.2, "cosine": 0.0}, ["sqrt"], "it is shown to be better than the reference"),
-        ({"sqrt": 0.2, "cosine": 0.3}, ["linear"], "every other arm is shown to be worse than its reference"),
-        ({"sqrt": 0.0, "cosine": 0.0}, ["linear"],
-         "every other arm is shown to be as good as its reference, within the margin"),
+        ({"sqrt": -0.2, "cosine": 0.0}, ["sqrt"], "decided by test: it is better than the reference"),
+        ({"sqrt": 0.2, "cosine": 0.3}, ["linear"], "decided by test: everything else is worse"),
+        ({"sqrt": 0.0, "cosine": 0.0}, ["linear"], "decided by test: everything else is as good, within the margin"),
         ({"sqrt": 0.2, "cosine": 0.0}, ["linear", "sqrt", "cosine"], ""),
     ],
 )  # fmt: skip

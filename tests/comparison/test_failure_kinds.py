@@ -1,70 +1,67 @@
-"""Failed runs of each kind, counted per arm, and their sentence."""
-
-from types import SimpleNamespace
+"""Failed runs of each kind."""
 
 import numpy as np
 import pytest
-from fake_runs import GUESS_LOSS, arm, table
+from fake_runs import GUESS_LOSS, arm
+from fake_sweep import Outcome, make_sweep
 
-from warmup_lab.comparison.failure_kinds import failure_sentences, with_failure_kinds
+from warmup_lab.comparison.failure_kinds import FailureKinds, count_kinds, kind_of_failure, total_of
+from warmup_lab.comparison.run_table import read_runs
+from warmup_lab.comparison.table import read_sweep
 
 STEPS = np.arange(100)
 FLAT = np.full(100, GUESS_LOSS)
 FALLING = GUESS_LOSS * (1 - 0.0003 * STEPS)
 RISING = FLAT + 0.2 * (STEPS > 60)
-NONE = {"unstable": 0, "too_slow": 0, "stuck": 0, "unknown": 0}
-
-
-def sweep_of(losses):
-    return SimpleNamespace(traces={run_id: {"loss": loss} for run_id, loss in losses.items()})
-
-
-def arm_row(name, *aliases):
-    return {"name": name, "aliases": list(aliases)}
-
-
-def test_the_failed_runs_of_each_arm_are_counted_by_kind():
-    runs = table(
-        arm([0.7] * 6, name="a", total=100, failed_to_learn=[True] * 5 + [False], run_id=list("abcdef"),
-            status=["completed"] * 4 + ["error", "completed"]),
-        arm([0.7] * 2, name="b", total=100, failed_to_learn=True, run_id=["g", "h"], status="diverged"),
-        arm([0.7], name="also b", total=100, failed_to_learn=True, run_id=["i"]),
-        arm([0.3], name="c", total=100, run_id=["j"]),
-    )  # fmt: skip
-    traces = {"a": FLAT, "b": FALLING, "c": RISING, "e": FLAT, "f": RISING, "g": FLAT[:20], "i": FLAT[:40], "j": RISING}
-    arms = [arm_row("a"), arm_row("b", "also b"), arm_row("c")]
-    found = with_failure_kinds(arms, runs, sweep_of(traces))
-    assert [one["name"] for one in found] == ["a", "b", "c"]
-    assert [one["failure_kinds"] for one in found] == [
-        {"unstable": 1, "too_slow": 1, "stuck": 1, "unknown": 1},
-        NONE | {"unstable": 3},
-        NONE,
-    ]
-
-
-def test_without_the_loss_of_guessing_only_diverged_runs_have_a_kind():
-    runs = table(arm([0.7] * 2, name="a", guess_loss=np.nan, failed_to_learn=True, run_id=["a", "b"],
-                     status=["diverged", "completed"]))  # fmt: skip
-    (found,) = with_failure_kinds([arm_row("a")], runs, sweep_of({"a": FLAT, "b": FLAT}))
-    assert found["failure_kinds"] == NONE | {"unstable": 1, "unknown": 1}
 
 
 @pytest.mark.parametrize(
-    ("kinds", "sentence"),
+    ("loss", "diverged", "entropy", "kind"),
     [
-        ([NONE], None),
-        (
-            [NONE | {"unstable": 9}, NONE, NONE | {"too_slow": 4}],
-            "Of 13 failed runs, 9 were unstable (diverged, or the loss rose: lower the learning rate or warm up "
-            "longer), 4 were too slow (the loss was still falling at the end: raise the number of updates or the "
-            "learning rate).",
-        ),
-        (
-            [NONE | {"stuck": 2}, NONE | {"stuck": 1}],
-            "All 3 failed runs were stuck (the loss neither rose nor fell at the end: try another learning rate).",
-        ),
-        ([NONE | {"unknown": 1}], "The failed run was too short to tell why."),
+        (FLAT, False, GUESS_LOSS, "stuck"),
+        (FALLING, False, GUESS_LOSS, "too_slow"),
+        (RISING, False, GUESS_LOSS, "unstable"),
+        (FLAT[:20], True, GUESS_LOSS, "unstable"),
+        (None, True, None, "unstable"),
+        (None, False, GUESS_LOSS, "unknown"),
+        (FLAT, False, None, "unknown"),
     ],
 )
-def test_the_sentence_names_the_kinds_that_occurred_and_what_helps(kinds, sentence):
-    assert failure_sentences([{"failure_kinds": one} for one in kinds]) == ([sentence] if sentence else [])
+def test_kind_of_a_failed_run(loss, diverged, entropy, kind):
+    assert kind_of_failure(loss, diverged=diverged, entropy=entropy, total_steps=100) == kind
+
+
+def test_too_few_updates_have_no_kind():
+    assert kind_of_failure(FLAT[:40], diverged=False, entropy=GUESS_LOSS, total_steps=40) == "unknown"
+
+
+def test_kinds_are_counted_and_summed():
+    found = count_kinds(["stuck", None, "unstable", "stuck"])
+    assert found == FailureKinds(unstable=1, stuck=2, unknown=1)
+    assert (found.total, found.calm) == (4, 2)
+    assert total_of([found, FailureKinds(too_slow=3)]) == FailureKinds(1, 3, 2, 1)
+    assert total_of([]) == FailureKinds()
+
+
+def test_runs_that_learned_or_have_not_ended_have_no_kind():
+    kinds = ["unstable", "stuck", None, "too_slow"]
+    runs = arm([0.7] * 4, failed_to_learn=[True, False, True, True], failure_kind=kinds,
+               status=["completed"] * 3 + ["unfinished"])  # fmt: skip
+    assert read_runs(runs, "eval_loss").summary(0).failure_kinds == FailureKinds(unstable=1, unknown=1)
+
+
+def test_a_diverged_run_is_unstable_in_a_table_without_kinds():
+    runs = arm([0.7] * 2, failed_to_learn=True, status=["diverged", "completed"])
+    assert read_runs(runs, "eval_loss").summary(0).failure_kinds == FailureKinds(unstable=1, unknown=1)
+
+
+def test_the_table_of_a_sweep_has_the_kind_of_each_failed_run(tmp_path):
+    losses = {0: RISING, 1: FALLING, 2: FLAT}
+
+    def outcome(strategy):
+        return Outcome("completed", strategy["seed"] < 3, losses.get(strategy["seed"], FLAT), {"eval_loss": 0.7})
+
+    folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), ratios=(0.1,), lrs=(1e-3,), seeds=4,
+                        total_steps=100, outcome=outcome)  # fmt: skip
+    kinds = read_sweep(folder).runs.set_index("seed")["failure_kind"]
+    assert kinds.dropna().to_dict() == {0: "unstable", 1: "too_slow", 2: "stuck"}

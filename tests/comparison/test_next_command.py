@@ -9,6 +9,7 @@ import pytest
 from fake_sweep import make_job
 
 from warmup_lab.comparison.arms import Arm
+from warmup_lab.comparison.naming import arm_names
 from warmup_lab.comparison.next_command import lr_grid_command, single_run_command, with_new_seeds_command
 from warmup_lab.comparison.table import Sweep
 
@@ -69,3 +70,14 @@ def test_warmup_in_updates_is_compared_with_ten_percent():
     sweep = replace(SWEEP, jobs=[vars(job)])
     arm = replace(ARM, name="warmuplinear-w6 (5 %)")
     assert "warmup_steps=0,6,12" in shlex.split(with_new_seeds_command(sweep, arm, 6))
+
+
+def test_a_length_of_null_is_none():
+    job = make_job("warmuplinear", 0.05, 1e-3, 0, 120)
+    job.overrides[2] = "warmup_ratio=null"
+    sweep = replace(SWEEP, jobs=[vars(job)])
+    assert "warmup_ratio=null" in shlex.split(with_new_seeds_command(sweep, replace(ARM, name=sweep_name(job)), 6))
+
+
+def sweep_name(job):
+    return arm_names([vars(job)])[job.arm_id]

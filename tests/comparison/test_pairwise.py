@@ -318,7 +318,7 @@ def test_one_seed():
 def test_one_arm():
     comparison = compare(arm(SEED_EFFECT), Question("eval_loss"))
     assert comparison.verdicts[0].value == "reference"
-    assert comparison.headline == "Nothing can be concluded about 10 % warmup: there is no other arm."
+    assert comparison.headline == "Nothing can be concluded about 10 % warmup: nothing else was tried."
 
 
 def test_no_runs():

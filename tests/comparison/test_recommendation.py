@@ -46,7 +46,7 @@ def test_best_observed_lr_with_its_interval(tmp_path):
     assert found["failed"]["count"] == 0
     assert not found["decided"]
     assert found["sentence"] == (
-        "Use lr 0.001 with 10 % warmup (2 updates): the best observed of 4 combinations, not tested against the others."
+        "Use lr 0.001 with 10 % warmup (2 updates). The best observed of 4 combinations, not tested against the others."
     )
     assert found["unsure"] == []
 
@@ -103,11 +103,49 @@ def test_two_seeds_have_no_interval(tmp_path):
     assert found["unsure"] == ["2 seeds: the differences may be chance."]
 
 
-def test_nothing_is_recommended_where_most_runs_fail(tmp_path):
-    found = recommended(sweep_with(tmp_path, valley(1e-3), failed=lambda one: one["seed"] > 0))
+def most_fail(tmp_path, loss, **arguments):
+    """Five of six runs fail with this trace. The best learning rate is the largest one, 0.004."""
+
+    def outcome(strategy):
+        fails = strategy["seed"] > 0
+        end = valley(4e-3)(strategy) + 0.01 * NOISE[strategy["seed"]]
+        return Outcome("completed", fails, loss, {"eval_loss": 0.8 if fails else end})
+
+    usual = {"schedulers": ("warmuplinear",), "ratios": (0.1,), "lrs": LRS, "seeds": 6, "total_steps": 60}
+    return recommended(make_sweep(tmp_path / "study", outcome=outcome, **(usual | arguments)))
+
+
+def test_stuck_runs_need_more_updates_or_a_larger_learning_rate(tmp_path):
+    found = most_fail(tmp_path, np.full(60, LN2))
     assert (found["lr"], found["warmup"], found["decided"]) == (None, None, False)
-    assert found["sentence"].startswith("Nothing tried is usable: 5 of 6 runs failed")
+    assert found["sentence"] == (
+        "Nothing tried is usable: 5 of 6 runs failed even with the best combination, warmuplinear-w6 (10 %) lr=0.004. "
+        "Train for more updates, for example 240 instead of 60, or try a larger learning rate than 0.004 (none of the "
+        "20 failed runs was unstable)."
+    )
+    assert found["next_command"] == "python train.py -m scheduler=warmuplinear max_steps=240 study=study_longer"
+
+
+def test_unstable_runs_need_a_smaller_learning_rate(tmp_path):
+    found = most_fail(tmp_path, LN2 + 0.5 * (np.arange(60) > 30) + 0.01 * np.random.default_rng(0).normal(size=60))
+    assert found["sentence"].endswith(" Lower the learning rate (all 20 failed runs were unstable).")
     assert "optimizer.lr=0.000125,0.00025 " in found["next_command"]
+
+
+def test_a_loss_that_is_no_better_than_guessing_is_a_caution(tmp_path):
+    found = recommended(sweep_with(tmp_path, lambda _: LN2 + 0.1))
+    assert found["unsure"][0].startswith("Its evaluation loss, 0.793, is no better than guessing (0.693): ")
+
+
+def test_seeds_to_add_are_those_of_the_command(tmp_path):
+    """Without a margin, 12 seeds."""
+
+    def loss(strategy):
+        return valley(1e-3)(strategy) + 0.01 * NOISE[::-1][strategy["seed"]] * (strategy["warmup_steps"] > 0)
+
+    found = recommended(sweep_with(tmp_path, loss, ratios=(0.0, 0.1), compare={"margin": None}))
+    assert "'seed=range(6,18)'" in found["next_command"]
+    assert found["next_note"].startswith("About 12 new seeds at lr 0.001 would show a difference of ")
 
 
 def test_sweep_without_results(tmp_path):
@@ -123,7 +161,7 @@ def test_unfinished_sweep_is_preliminary_and_continues(tmp_path):
     found = recommended(sweep_with(tmp_path, valley(1e-3), **started))
     assert found["unsure"][0] == "Preliminary: 16 of 24 runs ended."
     assert found["sentence"].startswith(
-        "Preliminary: lr 0.001 with 10 % warmup (2 updates) is the best observed so far"
+        "Preliminary: lr 0.001 with 10 % warmup (2 updates). The best observed so far of 4 combinations."
     )
     assert found["next_command"] == "python train.py -m scheduler=warmuplinear"
     assert not found["decided"]
@@ -136,7 +174,7 @@ def test_warmup_of_a_decided_trend_is_decided(tmp_path):
     found = recommended(sweep_with(tmp_path, loss, lrs=(1e-3,), ratios=(0.0, 0.1, 0.2, 0.5), seeds=8))
     assert found["decided"]
     assert found["warmup"]["steps"] == 10
-    assert "the trend over the length of the warmup is significant" in found["sentence"]
+    assert "The warmup is decided by the trend over its length." in found["sentence"]
     assert found["unsure"][0] == "50 % is the longest warmup that was tried; a longer one may be better."
     assert found["next_command"].startswith(
         "python train.py scheduler=warmuplinear optimizer.lr=0.001 warmup_ratio=0.5"

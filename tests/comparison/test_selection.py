@@ -179,7 +179,8 @@ def test_own_best_lr_shows_a_difference_that_a_fixed_lr_hides():
         "warmuplinear-w0": (1e-3, 1e-3),
         "warmuplinear-w36": (3e-3, 3e-3),
     }
-    assert own.comparison.headline.startswith("With every warmup at its own best lr: 10 % warmup is better")
+    assert own.comparison.headline.startswith("With every warmup at its own best lr, 10 % warmup is better")
+    assert own.means[0][0] - own.means[1][0] == pytest.approx(0.2, abs=0.02)
     json.dumps(own.to_dict(), allow_nan=False)
 
 
@@ -230,18 +231,18 @@ def test_an_lr_with_failures_is_not_the_best_lr():
 
 def test_own_best_lr_of_one_seed_has_no_verdict():
     own = compare_at_own_best_lr(lr_sweep(WARMUP_BUYS_LR, num_seeds=1), Question("eval_loss"))
-    assert "Nothing can be concluded" in own.comparison.headline
+    assert "nothing can be concluded" in own.comparison.headline
     assert own.choices[0].chosen[0] is None
     stated = compare_at_own_best_lr(
         lr_sweep(WARMUP_BUYS_LR, num_seeds=1), Question("eval_loss", reference="warmuplinear-w0")
     )
-    assert "Nothing can be concluded" in stated.comparison.headline
+    assert "nothing can be concluded" in stated.comparison.headline
 
 
 def test_own_best_lr_takes_a_reference_by_the_name_of_its_lr_group():
     own = compare_at_own_best_lr(lr_sweep(WARMUP_BUYS_LR), Question("eval_loss", reference="warmuplinear-w0"))
     assert own.comparison.verdict("warmuplinear-w36").value == "better"
-    assert "warmuplinear-w0 is not the best choice here (warmuplinear-w36)" in own.comparison.headline
+    assert "warmuplinear-w0 is not the best choice: warmuplinear-w36 is better in eval_loss" in own.comparison.headline
     with pytest.raises(ValueError, match="the arms are: warmuplinear-w0, warmuplinear-w36"):
         compare_at_own_best_lr(lr_sweep(WARMUP_BUYS_LR), Question("eval_loss", reference="warmuplinear-w0-lr0.001"))
 

@@ -7,7 +7,6 @@ import pytest
 from fake_runs import NOISE
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
@@ -20,7 +19,6 @@ from warmup_lab.comparison.statistics import (
     log_median,
     mean_interval,
     non_inferiority_p,
-    num_seeds_to_show,
     paired_test,
     rank_test,
     rates_differ_p,
@@ -236,27 +234,6 @@ def test_only_the_order_counts_in_a_rank_test():
     first, second = rng.normal(size=(2, 9))
     assert rank_test(np.exp(first), np.exp(second)) == rank_test(first, second)
     assert rank_test(second, first) == (rank_test(first, second)[0], -rank_test(first, second)[1])
-
-
-# -------------------------------------------------------------------------------------- number of seeds
-
-
-@pytest.mark.parametrize(("effect", "spread"), [(1.0, 1.0), (0.5, 1.0), (0.02, 0.03)])
-@pytest.mark.parametrize("level", [0.05, 0.05 / 7])
-def test_the_number_of_seeds_is_the_smallest_with_that_power(effect, spread, level):
-    found = num_seeds_to_show(effect, spread, level=level)
-    powers = [TTestPower().power(effect / spread, number, level) for number in (found - 1, found)]
-    assert powers[0] < 0.8 <= powers[1]
-
-
-def test_the_number_of_seeds_of_cohen():
-    """Paired, d = 0.5, two-sided 5 %, 80 % power: 34 pairs."""
-    assert num_seeds_to_show(0.5, 1.0) == 34
-
-
-def test_no_fewer_seeds_than_a_test_needs():
-    for effect, spread in ((5.0, 1.0), (9.0, 1.0), (1e6, 1.0), (1.0, 0.0)):
-        assert num_seeds_to_show(effect, spread) == MIN_PAIRS
 
 
 def test_holm_by_hand():

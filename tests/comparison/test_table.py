@@ -11,7 +11,7 @@ from fake_sweep import Outcome, learning_curve, make_sweep
 from warmup_lab.comparison.table import read_sweep
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.metrics.oscillation import summarise
-from warmup_lab.runs.result import metric_of, read_result
+from warmup_lab.runs import metric_of, read_result
 
 
 @pytest.fixture(scope="module")

@@ -128,12 +128,9 @@ def test_definitions_have_labelled_parts():
     assert {"Formula", "Blind spot"} <= set(parts["roughness"])
 
 
-def test_first_screen_is_headline_recommendation_charts_sentences_and_facts(page):
+def test_first_screen_is_headline_recommendation_charts_and_sentences(page):
     header = page[page.index("<header>") : page.index("</header>")]
-    parts = (
-        "<h1", 'class="answer"', 'id="quality-0-0"', 'id="learning_rate-0-0"', '<ul class="sentences">',
-        '<dl class="facts">',
-    )  # fmt: skip
+    parts = ("<h1", 'class="answer"', 'id="quality-0-0"', 'id="learning_rate-0-0"', '<ul class="sentences">')
     places = [header.index(part) for part in parts]
     assert places == sorted(places)
     assert page.count('id="quality-0-0"') == 1
@@ -143,29 +140,53 @@ def test_card_shows_the_recommendation_and_its_command(comparison, page):
     card = page[page.index('<section class="answer"') :].partition("</section>")[0]
     text = html.unescape(re.sub("<[^>]+>", "", card))
     found = comparison["recommendation"]
-    for part in (found["sentence"], found["next_command"], *found["unsure"], "of 2 tried, 0.001 to 0.003"):
+    for part in (found["basis"], found["next_command"], *found["unsure"], "of 2 tried, 0.001 to 0.003"):
         assert part in text
-    assert ("Decided by test" in text) == found["decided"]
+    assert found["warmup_decided"]
+    assert not found["decided"]
+    assert text.strip().startswith("Warmup decided by test, the rest only observed")
+
+
+def test_nothing_is_said_twice_on_the_first_screen(comparison, page):
+    header = html.unescape(re.sub("<[^>]+>", "", page[page.index("<header>") : page.index("</header>")]))
+    advice = comparison["recommendation"]
+    for sentence in (comparison["headline"], advice["basis"], *advice["unsure"], *comparison["summary"]):
+        assert header.count(sentence) == 1
+    assert header.count("Use lr") == 0, "the card has lr and warmup as numbers"
+    assert comparison["own_best_lr"]["headline"] not in page.partition("</header>")[2].partition("<script")[0]
+
+
+CARD = {
+    "lr": 1e-3, "lr_tried": [1e-3], "lr_at_edge": None,
+    "warmup": {"steps": 3, "percent": 10, "name": "warmuplinear"}, "arm": "a", "seeds": 6,
+    "metric": "eval_loss", "title": "final evaluation loss", "mean": 0.2,
+    "interval": [0.1, 0.3], "failed": {"count": 0, "total": 6, "share": 0.0, "low": 0.0, "high": 0.4},
+    "decided": False, "sentence": "Use lr 0.001.", "unsure": [], "next_command": "python train.py",
+}  # fmt: skip
+
+
+def test_card_does_not_repeat_the_headline():
+    section = CARD | {"sentence": "Use lr 0.001."}
+    draw = page_environment().get_template("recommendation.html.jinja").module.recommendation
+    assert "Use lr 0.001." in draw(section, "Undecided.")
+    assert "Use lr 0.001." not in draw(section, "Use lr 0.001.")
 
 
 @pytest.mark.parametrize(
     ("changes", "shown", "hidden"),
     [
         pytest.param({"decided": True}, ["Decided by test", "Use it"], ["Run next"], id="decided"),
-        pytest.param({"interval": None, "seeds": 1}, ["no interval from 1 seed"], ["95 % interval 0.1"], id="one seed"),
+        pytest.param({"interval": None, "seeds": 1}, ["mean of all 1 seed"], ["95 % interval 0.1"], id="one seed"),
         pytest.param({"lr": None, "warmup": None, "mean": None, "arm": None, "next_command": None},
-                     ["Observed, not decided"], ["<dt>", "<pre"], id="nothing"),
+                     ["Nothing to recommend yet"], ["<dt>", "<pre"], id="nothing"),
+        pytest.param({"basis": "Decided by test: all others are worse.", "warmup_decided": True, "setting": "eps=1e-8",
+                      "next_note": "About 12 new seeds."},
+                     ["Decided by test: all others are worse.", "Warmup decided by test, the rest", "eps=1e-8",
+                      "About 12 new seeds."], ["Use lr 0.001."], id="warmup decided"),
     ],
 )  # fmt: skip
 def test_card_is_drawn_from_the_section_alone(changes, shown, hidden):
-    section = {
-        "lr": 1e-3, "lr_tried": [1e-3], "lr_at_edge": None,
-        "warmup": {"steps": 3, "percent": 10, "name": "warmuplinear"}, "arm": "a", "seeds": 6,
-        "metric": "eval_loss", "title": "final evaluation loss", "mean": 0.2,
-        "interval": [0.1, 0.3], "failed": {"count": 0, "total": 6, "share": 0.0, "low": 0.0, "high": 0.4},
-        "decided": False, "sentence": "Use lr 0.001.", "unsure": [], "next_command": "python train.py",
-    } | changes  # fmt: skip
-    text = page_environment().get_template("recommendation.html.jinja").module.recommendation(section)
+    text = page_environment().get_template("recommendation.html.jinja").module.recommendation(CARD | changes)
     assert [part for part in shown if part not in text] == []
     assert [part for part in hidden if part in text] == []
 
@@ -201,6 +222,24 @@ def test_page_of_a_rank_metric_has_no_means_over_all_seeds(tmp_path):
 
 def test_every_chart_has_a_place(folder, page):
     assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_heatmap_has_no_ramps(tmp_path):
+    """A ramp ends at the largest rate, so the mean of its runs is not that of any learning rate."""
+
+    def outcome(strategy):
+        overshoot = np.arange(200) >= 150 if strategy["scheduler"] == "exponentialramp" else None
+        loss = 0.1 if strategy["scheduler"] == "exponentialramp" else 0.3 + strategy["lr"]
+        return Outcome(loss=learning_curve(strategy), overshoot=overshoot, metrics={"eval_loss": loss})
+
+    ramps = [make_job("exponentialramp", 0, 0.1, seed, 200) for seed in range(3)]
+    rates = [make_job("constantlr", 0, lr, seed, 200) for lr in (0.01, 0.02) for seed in range(3)]
+    report_sweep(write_sweep(tmp_path / "study", [*ramps, *rates], outcome))
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "Lowest at lr 0.01 with no warmup: 0.31" in page
+    assert not [name for name, spec in read_specs(tmp_path / "study").items()
+                if name.startswith("learning_rate") and "exponentialramp" in json.dumps(spec)]  # fmt: skip
 
 
 @pytest.mark.usefixtures("without_pictures")
@@ -419,4 +458,6 @@ def test_page_of_a_sweep_without_runs_opens(visit, tmp_path):
     shown, messages, _ = visit(folder / "report.html", 390)
     assert messages == []
     assert shown.evaluate("document.documentElement.scrollWidth") == 390
-    assert "There is nothing to draw" in shown.inner_text("main")
+    assert shown.locator("main h2").all_inner_texts() == [
+        "Arms and verdicts", "Runs", "Definitions", "Commands to reproduce",
+    ]  # fmt: skip

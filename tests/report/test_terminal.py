@@ -29,6 +29,7 @@ def comparison_of(arms, errors=()):
         "headline": "Use 10 %.",
         "summary": ["One.", "Two."],
         "errors": list(errors),
+        "looks": {"planned": []},
     }
 
 

@@ -1,6 +1,7 @@
 from .arms import WITHOUT_WARMUP as WITHOUT_WARMUP
 from .arms import ArmSummary as ArmSummary
 from .build import build_comparison as build_comparison
+from .failure_advice import remedy as remedy
 from .headline import best_mean as best_mean
 from .headline import fewest_failures as fewest_failures
 from .looks import LookDecision as LookDecision
@@ -21,6 +22,7 @@ from .numbers import p_text as p_text
 from .numbers import percent_text as percent_text
 from .outcomes import metric_kind as metric_kind
 from .paired_metrics import reference_arms as reference_arms
+from .pairs_headline import Words as Words
 from .pairwise import compare as compare
 from .pairwise import with_headline as with_headline
 from .preliminary import counted_runs as counted_runs

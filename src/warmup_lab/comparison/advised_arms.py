@@ -25,7 +25,7 @@ def advised_arms(found: Comparison, arms: Sequence[Arm], rows: list[int]) -> Adv
     level = advised_level(found)
     if level is not None:
         kept = [row for row in rows if math.isclose(_percent(arms[row]), level.warmup_percent)]
-        trend = "the trend over the length of the warmup is significant"
+        trend = "the warmup is decided by the trend over its length"
         return AdvisedArms(kept, trend) if kept else AdvisedArms(rows)
     tested = [verdict for verdict in found.verdicts if verdict.value in PHRASES]
     values = [verdict.value for verdict in tested]
@@ -33,11 +33,11 @@ def advised_arms(found: Comparison, arms: Sequence[Arm], rows: list[int]) -> Adv
     names: set[str | None] = {verdict.reference for verdict in tested}
     basis = ""
     if better:
-        names, basis = {*better}, "it is shown to be better than the reference"
+        names, basis = {*better}, "decided by test: it is better than the reference"
     elif values and all(value in UNFAVOURABLE for value in values):
-        basis = "every other arm is shown to be worse than its reference"
+        basis = "decided by test: everything else is worse"
     elif values and all(value in AS_GOOD for value in values):
-        basis = "every other arm is shown to be as good as its reference, within the margin"
+        basis = "decided by test: everything else is as good, within the margin"
     kept = [row for row in rows if arms[row].name in names]
     return AdvisedArms(kept, basis) if basis and kept else AdvisedArms(rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from warmup_lab.comparison.failure_kinds import FailureKinds
 from warmup_lab.comparison.statistics import Interval, Rate
 from warmup_lab.schedules import warmup_title
 from warmup_lab.system import JsonRecord
@@ -66,6 +67,8 @@ class ArmSummary(Arm):
     """Finished runs that failed to learn, diverged ones included."""
     diverged: Rate
     """Finished runs that diverged."""
+    failure_kinds: FailureKinds
+    """Why the failed ones failed."""
     mean: float | None
     """Mean of the metric over the runs that learned, in the metric's unit; None without such runs."""
     interval: Interval | None
@@ -97,7 +100,7 @@ def reference_of(arms: Sequence[Arm], index: int, name: str | None = None) -> in
     near = [arm for arm in near if not warmup_title(arm.warmup)] or near
     if not near:
         tried = ", ".join(str(steps) for steps in sorted({arm.warmup_steps for arm in group}))
-        return f"no arm that differs only in warmup has about 10 % ({tenth} updates); the warmups are {tried}"
+        return f"nothing that differs only in warmup has about 10 % of it ({tenth} updates); tried: {tried}"
     nearest = min((abs(arm.warmup_steps - tenth), arm.warmup_steps) for arm in near)[1]
     chosen = [arm.name for arm in near if arm.warmup_steps == nearest]
     if len(chosen) > 1:

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from warmup_lab.comparison.evidence import make_design
-from warmup_lab.comparison.failure_kinds import with_failure_kinds
 from warmup_lab.comparison.lr_jitter import jitter_section
 from warmup_lab.comparison.paired_metrics import reference_arms
+from warmup_lab.comparison.pairs_headline import is_tested
 from warmup_lab.comparison.pairwise import compare
 from warmup_lab.comparison.preliminary import judged_runs
 from warmup_lab.comparison.question import comparable_runs, stated_question
@@ -31,6 +31,7 @@ from warmup_lab.comparison.sections import (
     smallest_warmup_rows,
     variance_section,
 )
+from warmup_lab.comparison.statistics import ALPHA
 from warmup_lab.comparison.summary import summary_sentences
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.comparison.verdicts import Comparison, Question
@@ -53,7 +54,7 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     parts = {
         "primary": asdict(question) | dict(zip(("title", "unit"), title_and_unit(question.metric), strict=True)),
         "counts": counts_section(runs, primary),
-        "arms": with_failure_kinds(arm_rows(judged, primary, references), judged, sweep),
+        "arms": arm_rows(judged, primary, references),
         "warmups": warmup_rows(sweep),
         **_judgements(judged, primary, question),
         "runs": run_rows(runs, question.metric),
@@ -63,15 +64,21 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     jitter = None if recommend else jitter_section(sweep)
     search = search_section(sweep)
     own_answer = recommend or jitter or search
+    advice = (
+        recommend.pop("recommendation")
+        if recommend
+        else (search and search_recommendation(sweep, judged, question, search))
+        or recommendation_section(sweep, judged, primary, jitter)
+    )
+    if not sweep.command:  # imported runs: no command of this program trained them
+        advice |= {"next_command": None, "next_note": ""}
+    summary = recommend["sentences"] if recommend and runs.empty else summary_sentences(parts, primary.arms, own_answer)
     head = {
         "schema": 1,
         "study": sweep.directory.resolve().name,
-        "headline": (own_answer or {"headline": primary.headline})["headline"],
-        "summary": recommend["sentences"] if recommend and runs.empty else summary_sentences(parts, own_answer),
-        "recommendation": recommend.pop("recommendation")
-        if recommend
-        else (search and search_recommendation(sweep, judged, question, search))
-        or recommendation_section(sweep, judged, primary, jitter),
+        "headline": own_answer["headline"] if own_answer else _headline(primary, advice),
+        "summary": _not_said_yet(summary, advice) + ([] if own_answer else _untested(primary)),
+        "recommendation": advice,
         "lr_jitter": jitter,
         "recommend": recommend,
         "search": search,
@@ -83,6 +90,25 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "seconds": float(runs["seconds"].sum()),
     }
     return runs, to_json(head | parts | tail)
+
+
+def _headline(primary: Comparison, advice: dict[str, Any]) -> str:
+    """That of the comparison; where no arm was compared with another one, what did best."""
+    if primary.preliminary or is_tested(primary) or any(trend.p_adjusted < ALPHA for trend in primary.trends):
+        return primary.headline
+    sentence: str = advice["sentence"]
+    return sentence
+
+
+def _untested(primary: Comparison) -> list[str]:
+    """Why no arm was compared with another one, if several were tried."""
+    return [] if primary.preliminary or is_tested(primary) or len(primary.arms) < 2 else [primary.headline]
+
+
+def _not_said_yet(sentences: list[str], advice: dict[str, Any]) -> list[str]:
+    """The sentences without those of the recommendation, which has a place of its own."""
+    said = {advice["sentence"], *advice["unsure"]}
+    return [sentence for sentence in sentences if sentence not in said]
 
 
 def _judgements(judged: pd.DataFrame, primary: Comparison, question: Question) -> dict[str, Any]:

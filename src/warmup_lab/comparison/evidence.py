@@ -19,7 +19,15 @@ from warmup_lab.comparison.lr_range import Lr50Ratio, log_lr50, lr50_ratio
 from warmup_lab.comparison.naming import lr_group_names
 from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.run_table import RunTable
-from warmup_lab.comparison.statistics import Floats, PairedTest, equal_rates_p, paired_test, rank_test, wilson
+from warmup_lab.comparison.statistics import (
+    ALPHA,
+    Floats,
+    PairedTest,
+    equal_rates_p,
+    paired_test,
+    rank_test,
+    wilson,
+)
 from warmup_lab.comparison.trends import Trend, trend_test
 from warmup_lab.comparison.verdicts import Question
 from warmup_lab.schedules import warmup_title
@@ -220,9 +228,18 @@ def complete_seeds(table: RunTable, lines: Sequence[Line]) -> NDArray[np.bool_]:
     return np.asarray(table.finished[[row for line in lines for row in line.rows]].all(axis=0))
 
 
+def has_usable_lr(table: RunTable, design: Design) -> bool:
+    """Whether lr50 has a meaning: some run of a line failed, and the runs do not fail at the small learning rates.
+
+    Runs that fail there are too slow. Which end fails is judged over all lines together, so it tells nothing about a
+    difference between them.
+    """
+    return any(table.failed[list(line.rows)].any() for line in design.lines) and not _fail_at_small_lrs(table, design)
+
+
 def _ratios(table: RunTable, design: Design) -> dict[LineContrast, Lr50Ratio]:
-    """Empty unless some run of a line failed."""
-    if not any(table.failed[list(line.rows)].any() for line in design.lines):
+    """Empty without `has_usable_lr`."""
+    if not has_usable_lr(table, design):
         return {}
     found = {}
     for contrast in design.contrasts:
@@ -232,6 +249,14 @@ def _ratios(table: RunTable, design: Design) -> dict[LineContrast, Lr50Ratio]:
             first, second = (_learned(table, line)[:, seeds] for line in pair)
             found[contrast] = lr50_ratio(first, second, pair[0].lrs)
     return found
+
+
+def _fail_at_small_lrs(table: RunTable, design: Design) -> bool:
+    """Whether fewer runs fail at the largest learning rate of the lines than at their smallest, by test."""
+    ends = ([line.rows[end] for line in design.lines] for end in (0, -1))
+    smallest, largest = (wilson(int(table.failed[rows].sum()), int(table.finished[rows].sum())) for rows in ends)
+    p_value = equal_rates_p(smallest, largest)
+    return p_value is not None and p_value < ALPHA and largest.share < smallest.share
 
 
 def _failure_trend(table: RunTable, design: Design) -> Trend | None:

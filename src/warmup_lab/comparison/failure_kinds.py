@@ -1,78 +1,66 @@
-"""Why the runs of each arm failed to learn: unstable, too slow or stuck, as `metrics.failure_kind` judges a trace."""
+"""Why a run failed to learn: unstable, too slow or stuck, as `metrics.failure_kind` judges its trace."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+import numpy.typing as npt
 import pandas as pd
 
-from warmup_lab.comparison.sentences import count
-from warmup_lab.comparison.table import Sweep
-from warmup_lab.metrics import FAILURE_KINDS, failure_kind
-from warmup_lab.runs import is_finished
+from warmup_lab.metrics import failure_kind
+from warmup_lab.system import JsonRecord
 
-_UNKNOWN = "unknown"
-_ADVICE = {
-    "unstable": "unstable (diverged, or the loss rose: lower the learning rate or warm up longer)",
-    "too_slow": "too slow (the loss was still falling at the end: raise the number of updates or the learning rate)",
-    "stuck": "stuck (the loss neither rose nor fell at the end: try another learning rate)",
-    _UNKNOWN: "too short to tell why",
-}
+UNKNOWN = "unknown"
+_NAMES = ("unstable", "too_slow", "stuck", UNKNOWN)
 
 
-def with_failure_kinds(arms: Sequence[dict[str, Any]], runs: pd.DataFrame, sweep: Sweep) -> list[dict[str, Any]]:
-    """The arms of `comparison.json` with `failure_kinds`: the number of failed runs of each kind.
+@dataclass(frozen=True)
+class FailureKinds(JsonRecord):
+    """Numbers of failed runs of each kind."""
 
-    `unknown` are failed runs with under 50 updates or without a trace.
+    unstable: int = 0
+    """Diverged, or the loss rose by more than its noise."""
+    too_slow: int = 0
+    """The loss was still falling at the end."""
+    stuck: int = 0
+    """The loss neither rose nor fell at the end."""
+    unknown: int = 0
+    """Under 50 updates, or without a trace."""
+
+    @property
+    def total(self) -> int:
+        return self.unstable + self.too_slow + self.stuck + self.unknown
+
+    @property
+    def calm(self) -> int:
+        """Runs without a sign of instability."""
+        return self.too_slow + self.stuck
+
+
+def count_kinds(kinds: Iterable[str | None]) -> FailureKinds:
+    """The numbers of each kind; None is a failed run whose kind nobody recorded."""
+    found = [kind or UNKNOWN for kind in kinds]
+    return FailureKinds(*(found.count(name) for name in _NAMES))
+
+
+def total_of(kinds: Iterable[FailureKinds]) -> FailureKinds:
+    """The sum."""
+    found = list(kinds)
+    return FailureKinds(*(sum(getattr(one, name) for one in found) for name in _NAMES))
+
+
+def kind_of_failure(loss: npt.ArrayLike | None, *, diverged: bool, entropy: float | None, total_steps: int) -> str:
+    """The kind of a failed run, a field of `FailureKinds`.
 
     Args:
-        arms: as in `comparison.json`.
-        runs: the runs that count, a row a run.
-        sweep: has their traces.
+        loss: (T,), nats; None without a trace.
+        diverged: whether a loss or gradient was not finite.
+        entropy: the entropy of the training labels, nats; None if unknown.
+        total_steps: number of planned updates.
     """
-    kinds: dict[str, Counter[str]] = {}
-    for run in runs.to_dict("records"):
-        if is_finished(run["status"]) and (run["failed_to_learn"] or run["status"] == "diverged"):
-            kinds.setdefault(run["arm"], Counter())[_kind(run, sweep)] += 1
-    return [arm | {"failure_kinds": _counts(kinds.get(name, Counter()) for name in _names(arm))} for arm in arms]
-
-
-def _kind(run: Mapping[Any, Any], sweep: Sweep) -> str:
-    if run["status"] == "diverged":
+    if diverged:
         return "unstable"
-    trace = sweep.traces.get(run["run_id"])
-    if trace is None or pd.isna(run["guess_loss"]):
-        return _UNKNOWN
-    return failure_kind(trace["loss"], entropy=run["guess_loss"], total_steps=run["total_steps"]) or _UNKNOWN
-
-
-def _names(arm: Mapping[str, Any]) -> list[str]:
-    return [arm["name"], *arm["aliases"]]
-
-
-def _counts(found: Iterable[Counter[str]]) -> dict[str, int]:
-    total: Counter[str] = sum(found, Counter())
-    return {kind: total[kind] for kind in (*FAILURE_KINDS, _UNKNOWN)}
-
-
-def failure_sentences(arms: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One sentence on how many failed runs are of each kind, and what helps; none if no run failed.
-
-    For example `Of 13 failed runs, 9 were unstable (...), 4 were too slow (...).`
-    """
-    total = _counts(Counter(arm["failure_kinds"]) for arm in arms)
-    found = {kind: number for kind, number in total.items() if number}
-    num_failed = sum(found.values())
-    if not found:
-        return []
-    if len(found) == 1:
-        (kind,) = found
-        return [f"{_all(num_failed)} {_ADVICE[kind]}."]
-    parts = [f"{number} {'was' if number == 1 else 'were'} {_ADVICE[kind]}" for kind, number in found.items()]
-    return [f"Of {num_failed} failed runs, {', '.join(parts)}."]
-
-
-def _all(num_failed: int) -> str:
-    return "The failed run was" if num_failed == 1 else f"All {count(num_failed, 'failed run')} were"
+    if loss is None or pd.isna(entropy):
+        return UNKNOWN
+    return failure_kind(loss, entropy=float(entropy or 0.0), total_steps=total_steps) or UNKNOWN

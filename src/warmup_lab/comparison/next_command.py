@@ -22,6 +22,13 @@ def lr_grid_command(sweep: Sweep, arm: Arm, lrs: Sequence[float]) -> str:
     return _sweep_command(sweep, _with_warmups(_overrides(sweep, arm), arm) | changed, "lr")
 
 
+def longer_command(sweep: Sweep, updates: int) -> str:
+    """The whole sweep with another number of updates."""
+    words = shlex.split(sweep.command)[len(_program(sweep)) :]
+    kept = [word for word in words if word.partition("=")[0] not in ("max_steps", *_folder(sweep, "longer"))]
+    return shlex.join([*_program(sweep), *kept, f"max_steps={updates}", *_texts(_folder(sweep, "longer"))])
+
+
 def with_new_seeds_command(sweep: Sweep, arm: Arm, num_seeds: int) -> str:
     """The arm with no warmup, with its own and with 10 %, at seeds that took no part in choosing it."""
     first = 1 + max(int(job["strategy"]["seed"]) for job in sweep.jobs)
@@ -45,7 +52,7 @@ def _overrides(sweep: Sweep, arm: Arm) -> dict[str, str]:
 
 def _with_warmups(overrides: dict[str, str], arm: Arm) -> dict[str, str]:
     """The overrides with several lengths of the warmup. An automatic warmup, which has none, stays alone."""
-    key = next((key for key in _LENGTHS if key in overrides), None)
+    key = next((key for key in _LENGTHS if overrides.get(key, "null") != "null"), None)
     if key is None:
         return overrides
     own = overrides[key]
@@ -58,12 +65,15 @@ def _sweep_command(sweep: Sweep, overrides: dict[str, str], suffix: str) -> str:
     """A multirun in a folder of its own, beside that of `sweep`."""
     own = dict(token.partition("=")[::2] for token in shlex.split(sweep.command) if "=" in token)
     kept = {key: own[key] for key in _KEPT if key in own}
-    folder = (
-        {_SWEEP_DIR: f"{own[_SWEEP_DIR].rstrip('/')}_{suffix}"}
-        if _SWEEP_DIR in own
-        else {"study": f"{sweep.directory.resolve().name}_{suffix}"}
-    )
-    return shlex.join([*_program(sweep), "-m", *_texts(overrides | kept | folder)])
+    return shlex.join([*_program(sweep), "-m", *_texts(overrides | kept | _folder(sweep, suffix))])
+
+
+def _folder(sweep: Sweep, suffix: str) -> dict[str, str]:
+    """The override that gives a following sweep its own folder."""
+    own = dict(token.partition("=")[::2] for token in shlex.split(sweep.command) if "=" in token)
+    if _SWEEP_DIR in own:
+        return {_SWEEP_DIR: f"{own[_SWEEP_DIR].rstrip('/')}_{suffix}"}
+    return {"study": f"{sweep.directory.resolve().name}_{suffix}"}
 
 
 def _program(sweep: Sweep) -> list[str]:

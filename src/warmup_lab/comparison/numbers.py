@@ -53,6 +53,11 @@ def failure_counts(levels: Sequence[Level]) -> str:
     return capitalised(", ".join(parts))
 
 
+def shown_levels(levels: Sequence[Level], use: Level) -> list[Level]:
+    """All of up to three lengths; of more, the shortest, the recommended and the longest."""
+    return list(levels) if len(levels) <= 3 else list(dict.fromkeys((levels[0], use, levels[-1])))
+
+
 def capitalised(text: str) -> str:
     """The text with a capital first letter; the others stay as they are."""
     return text[:1].upper() + text[1:]

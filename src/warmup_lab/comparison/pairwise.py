@@ -19,10 +19,11 @@ import pandas as pd
 
 from warmup_lab.comparison.adjustment import NOTHING, Adjusted, Looks, adjust, look_paths, with_repeated_intervals
 from warmup_lab.comparison.arms import ArmSummary
-from warmup_lab.comparison.evidence import Design, complete_seeds, evidence, make_design
+from warmup_lab.comparison.evidence import Design, complete_seeds, evidence, has_usable_lr, make_design
 from warmup_lab.comparison.headline import headline
 from warmup_lab.comparison.lr_range import log_lr50, usable_lr
 from warmup_lab.comparison.outcomes import metric_kind
+from warmup_lab.comparison.pairs_headline import Words
 from warmup_lab.comparison.preliminary import (
     complete_blocks,
     counted_runs,
@@ -85,9 +86,9 @@ def compare(runs: pd.DataFrame, question: Question) -> Comparison:
     return replace(found, headline=found.headline + next_look_note(table, found.look)) if complete else found
 
 
-def with_headline(found: Comparison) -> Comparison:
-    """The comparison with the headline that follows from its numbers."""
-    return replace(found, headline=preliminary_headline(found) if found.preliminary else headline(found))
+def with_headline(found: Comparison, words: Words | None = None) -> Comparison:
+    """The comparison with the headline that follows from its numbers; `words` as for `headline`."""
+    return replace(found, headline=preliminary_headline(found) if found.preliminary else headline(found, words))
 
 
 def _estimates_alone(found: Comparison) -> Comparison:
@@ -220,8 +221,8 @@ def _levels(table: RunTable, design: Design, question: Question) -> tuple[Level,
 
 
 def _level_lr50(table: RunTable, design: Design) -> dict[float, float]:
-    """lr50 by length of the warmup in percent; empty unless lr was swept and some run failed."""
-    if not any(table.failed[list(line.rows)].any() for line in design.lines):
+    """lr50 by length of the warmup in percent; empty without `has_usable_lr`."""
+    if not has_usable_lr(table, design):
         return {}
     found = {}
     for numbers in zip(*design.line_strata, strict=True):

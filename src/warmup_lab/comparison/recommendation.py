@@ -15,22 +15,30 @@ import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison.advised_arms import AdvisedArms, advised_arms
-from warmup_lab.comparison.arms import WITHOUT_WARMUP, Arm
+from warmup_lab.comparison.arms import Arm
+from warmup_lab.comparison.failure_advice import Remedy, remedy
+from warmup_lab.comparison.more_seeds import more_seeds
 from warmup_lab.comparison.naming import schedule_name, several_lrs
-from warmup_lab.comparison.next_command import lr_grid_command, single_run_command, with_new_seeds_command
-from warmup_lab.comparison.numbers import percent_text
+from warmup_lab.comparison.next_command import (
+    longer_command,
+    lr_grid_command,
+    single_run_command,
+    with_new_seeds_command,
+)
+from warmup_lab.comparison.numbers import capitalised, percent_text
+from warmup_lab.comparison.open_questions import (
+    MIN_FOR_INTERVAL,
+    open_questions,
+    preliminary_sentences,
+    same_but_warmup_and_lr,
+)
 from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.sentences import count
-from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, Floats, mean_interval, num_seeds_to_show
+from warmup_lab.comparison.statistics import Floats, mean_interval
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.comparison.verdicts import Comparison
 from warmup_lab.metrics import smaller_is_better, title_and_unit
-
-MIN_FOR_INTERVAL = 3
-"""Fewest runs for which an interval is shown: with 2, it says little more than that the spread is unknown."""
-_USUAL_SEEDS, _MOST_SEEDS = 12, 60
-"""Seeds of a confirmation without a stated margin, and the largest number with one."""
 
 
 def recommendation_section(
@@ -42,8 +50,9 @@ def recommendation_section(
       as `name`): what to use. lr and warmup are None where nothing tried can be recommended.
     - `arm`, `seeds`, `metric`, `title`, `mean`, `interval` and `failed`: the arm behind it, all its seeds counted.
       The interval is None below 3 seeds.
-    - `decided`: every choice was made by a test. `sentence` says what was chosen and how, `unsure` what is open.
-    - `next_command`: what to run next, for a shell.
+    - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was. `sentence` says what was
+      chosen and how, `basis` only how, `unsure` what is open.
+    - `next_command`: what to run next, for a shell; `next_note` what it would show, '' if that is said elsewhere.
 
     A sweep of ramps recommends the lr and the warmup of its section `jitter`. The metric is the primary one, or the
     final evaluation loss if that is an oscillation, which would choose an lr at which nothing is learned.
@@ -64,7 +73,7 @@ def recommendation_section(
     best = min(advised.rows, key=lambda row: (_mostly_failed(table, row), sign * np.nanmean(compared[row])))
     if jitter is not None:
         return _of_jitter(sweep, table, compared, best, jitter["recommendation"]) | counted
-    return _of_comparison(sweep, table, compared, best, _Open(found, advised.basis, len(rows))) | counted
+    return _of_comparison(sweep, table, compared, best, _Open(found, advised.basis, len(rows), metric)) | counted
 
 
 def _mostly_failed(table: RunTable, row: int) -> bool:
@@ -80,6 +89,8 @@ class _Open:
     found: Comparison
     basis: str
     num_candidates: int
+    metric: str
+    """What chose."""
 
 
 def _facts(table: RunTable, compared: Floats, row: int) -> dict[str, Any]:
@@ -98,6 +109,7 @@ def _facts(table: RunTable, compared: Floats, row: int) -> dict[str, Any]:
             "name": schedule_name(arm.scheduler, arm.warmup),
         },
         "arm": arm.name,
+        "setting": arm.setting[-1] if arm.setting else "",
         "seeds": int(values.size),
         "mean": float(values.mean()) if values.size else None,
         "interval": mean_interval(values) if values.size >= MIN_FOR_INTERVAL else None,
@@ -105,15 +117,13 @@ def _facts(table: RunTable, compared: Floats, row: int) -> dict[str, Any]:
     }
 
 
-def _kind(arm: Arm) -> tuple[object, ...]:
-    """All but warmup and lr."""
-    scheduler = arm.scheduler.lower()
-    return WITHOUT_WARMUP.get(scheduler, scheduler), arm.total_steps, arm.setting
-
-
 def _lrs_tried(table: RunTable, arm: Arm) -> list[float]:
     """The learning rates of the arms of the same kind with a finished run, rising."""
-    same = [row for row, other in enumerate(table.arms) if _kind(other) == _kind(arm) and table.finished[row].any()]
+    same = [
+        row
+        for row, other in enumerate(table.arms)
+        if same_but_warmup_and_lr(other) == same_but_warmup_and_lr(arm) and table.finished[row].any()
+    ]
     return sorted({lr for row in same if (lr := table.arms[row].lr) is not None}) or [arm.lr or math.nan]
 
 
@@ -131,7 +141,8 @@ def _nothing(
         "lr": None, "lr_tried": sorted({arm.lr for arm in found.arms if arm.lr is not None}), "lr_at_edge": None,
         "warmup": None, "arm": None, "seeds": 0, **counted, "mean": None, "interval": None,
         "failed": {"count": 0, "total": 0, "low": None, "high": None, "share": None}, "decided": False,
-        "sentence": sentence, "unsure": _preliminary(found), "next_command": sweep.command,
+        "sentence": sentence, "basis": sentence, "unsure": preliminary_sentences(found), "next_command": sweep.command,
+        "next_note": "",
     }  # fmt: skip
 
 
@@ -143,20 +154,14 @@ def _percent(arm: Arm) -> float:
 
 
 def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, open_: _Open) -> dict[str, Any]:
-    facts, arm = _facts(table, compared, best), table.arms[best]
-    found = open_.found
+    facts, arm, found = _facts(table, compared, best), table.arms[best], open_.found
     swept, varied = several_lrs(other.lr for other in table.arms), _varied(table.arms)
-    preliminary = _preliminary(found)
-    decided = bool(open_.basis) and not swept and not any(varied) and not preliminary
-    unsure = [*preliminary, *_edges(facts, table), *_alike_sentences(table, compared, best)]
+    preliminary = preliminary_sentences(found)
     if _mostly_failed(table, best):
-        failed = facts["failed"]
-        return facts | {
-            "lr": None, "lr_at_edge": None, "warmup": None, "decided": False, "unsure": preliminary,
-            "sentence": f"Nothing tried is usable: {failed['count']} of {failed['total']} runs failed even with the "
-            f"best combination, {arm.name}. Try a lower learning rate.",
-            "next_command": lr_grid_command(sweep, arm, [facts["lr_tried"][0] / 4, facts["lr_tried"][0] / 2]),
-        }  # fmt: skip
+        return facts | _nothing_usable(sweep, facts, arm, found)
+    decided = bool(open_.basis) and not swept and not any(varied) and not preliminary
+    basis = capitalised(_basis(open_, swept=swept, varied=varied))
+    note = ""
     if preliminary:
         command = sweep.command
     elif facts["lr_at_edge"] and arm.lr:
@@ -165,97 +170,75 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
     elif decided:
         command = single_run_command(sweep, arm)
     else:
-        command = with_new_seeds_command(sweep, arm, _num_seeds(found))
-    sentence = _sentence(arm, open_, swept=swept, varied=varied)
-    return facts | {"decided": decided, "sentence": sentence, "unsure": unsure, "next_command": command}
+        own = {other.name for other in table.arms if (other.lr, other.setting) == (arm.lr, arm.setting)}
+        more = more_seeds(found, own)
+        command = with_new_seeds_command(sweep, arm, more.num_seeds)
+        at = f"at lr {arm.lr:g}" if swept else "with this setting"
+        note = more.sentence(at) if swept or varied[1] else ""  # otherwise the headline has it
+    lead = "Preliminary: " if preliminary else "Use "
+    return facts | {
+        "decided": decided,
+        "warmup_decided": bool(open_.basis) and not preliminary,
+        "sentence": f"{lead}{_chosen(arm, varied)}. {basis}.",
+        "basis": f"{basis}.",
+        "unsure": [*preliminary, *open_questions(facts | {"metric": open_.metric}, table, compared, best)],
+        "next_command": command,
+        "next_note": note,
+    }
+
+
+def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Comparison) -> dict[str, Any]:
+    """The keys that differ where most runs failed even with the best combination."""
+    failed, advice = facts["failed"], remedy(found.arms)
+    assert advice is not None
+    why = f"{failed['count']} of {failed['total']} runs failed even with the best combination, {arm.name}"
+    sentence = f"Nothing tried is usable: {why}. {_order(advice, facts)} ({advice.why})."
+    if advice.action == "lower_lr":
+        command = lr_grid_command(sweep, arm, [facts["lr_tried"][0] / 4, facts["lr_tried"][0] / 2])
+    else:
+        command = longer_command(sweep, advice.updates)
+    return {
+        "lr": None, "lr_at_edge": None, "warmup": None, "decided": False, "sentence": sentence, "basis": sentence,
+        "unsure": preliminary_sentences(found), "next_command": command, "next_note": "",
+    }  # fmt: skip
+
+
+def _order(advice: Remedy, facts: Mapping[str, Any]) -> str:
+    """What to change, with a larger lr as another way where the largest that was tried failed least."""
+    if advice.action == "train_longer" and facts["lr_at_edge"] == "largest" and "learning rate" not in advice.text:
+        return f"{advice.text}, or try a larger learning rate than {facts['lr']:g}"
+    return advice.text
 
 
 def _varied(arms: Sequence[Arm]) -> tuple[bool, bool]:
     """Whether the schedule or the shape of the warmup was varied, and whether any other setting was."""
-    schedules = {(_kind(arm)[0], arm.warmup) for arm in arms if arm.warmup_steps}
+    schedules = {(same_but_warmup_and_lr(arm)[0], arm.warmup) for arm in arms if arm.warmup_steps}
     return len(schedules) > 1, len({(arm.total_steps, arm.setting) for arm in arms}) > 1
 
 
-def _sentence(arm: Arm, open_: _Open, *, swept: bool, varied: tuple[bool, bool]) -> str:
+def _chosen(arm: Arm, varied: tuple[bool, bool]) -> str:
+    """`lr 0.001 with 10 % warmup (36 updates)`, with the schedule and the setting if they were varied."""
     share = percent_text(_percent(arm))
     warmup = f"{share} warmup ({count(arm.warmup_steps, 'update')})" if arm.warmup_steps else "no warmup"
     parts = (schedule_name(arm.scheduler, arm.warmup) * varied[0], arm.setting[-1] * varied[1])
-    kind = "".join(f", {part}" for part in parts if part)
     lr = "" if arm.lr is None else f"lr {arm.lr:g} with "
-    if _preliminary(open_.found):
-        observed = f"the best observed so far of {count(open_.num_candidates, 'combination')}"
-        only = "the only combination with results"
-        return f"Preliminary: {lr}{warmup}{kind} is {observed if open_.num_candidates > 1 else only}."
-    use = f"Use {lr}{warmup}{kind}"
+    return f"{lr}{warmup}{''.join(f', {part}' for part in parts if part)}"
+
+
+def _basis(open_: _Open, *, swept: bool, varied: tuple[bool, bool]) -> str:
+    """How far the choice is decided, without a full stop."""
+    tried = open_.num_candidates
+    if tried == 1:
+        return "only one combination has results" if preliminary_sentences(open_.found) else "nothing else was tried"
+    if preliminary_sentences(open_.found):
+        return f"the best observed so far of {tried} combinations"
     if not open_.basis:
-        tried = f"the best observed of {count(open_.num_candidates, 'combination')}, not tested against the others"
-        return f"{use}: {tried if open_.num_candidates > 1 else 'the only combination that was tried'}."
+        return f"the best observed of {tried} combinations, not tested against the others"
     others = ["learning rate"] * swept + ["schedule"] * varied[0] + ["setting"] * varied[1]
-    observed = (
-        f" The {' and the '.join(others)} {'are' if len(others) > 1 else 'is'} only the best observed, not tested."
-    )
-    return f"{use}: {open_.basis}.{observed if others else ''}"
-
-
-def _preliminary(found: Comparison) -> list[str]:
-    total, missing = sum(arm.num_runs for arm in found.arms), sum(arm.num_unfinished for arm in found.arms)
-    return [f"Preliminary: {total - missing} of {count(total, 'run')} ended."] if missing else []
-
-
-def _edges(facts: Mapping[str, Any], table: RunTable) -> list[str]:
-    """Where the choice is the last value that was tried, so that a better one may lie beyond."""
-    found = []
-    if facts["lr_at_edge"]:
-        other = "smaller" if facts["lr_at_edge"] == "smallest" else "larger"
-        found.append(f"lr {facts['lr']:g} is the {facts['lr_at_edge']} that was tried; a {other} one may be better.")
-    percent, tried = facts["warmup"]["percent"], {_percent(arm) for arm in table.arms}
-    if len(tried) > 1 and math.isclose(percent, max(tried)) and percent < 100:
-        found.append(f"{percent_text(percent)} is the longest warmup that was tried; a longer one may be better.")
-    return found
-
-
-def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
-    """Which other learning rates, and which other warmups, the seeds cannot tell from the best."""
-    arm, num_seeds = table.arms[best], int(np.isfinite(compared[best]).sum())
-    same = [row for row, other in enumerate(table.arms) if row != best and _kind(other) == _kind(arm)]
-    lrs = [row for row in same if table.arms[row].same_but_lr == arm.same_but_lr]
-    warmups = [row for row in same if table.arms[row].lr == arm.lr]
-    if num_seeds < MIN_FOR_INTERVAL:
-        few = f"{count(num_seeds, 'seed')}: the differences may be chance."
-        return [few] if lrs or warmups else []
-    alike_lrs = sorted({f"{table.arms[row].lr:g}" for row in _alike(compared, best, lrs)}, key=float)
-    shares = dict.fromkeys(_percent(table.arms[row]) for row in _alike(compared, best, warmups))
-    alike = [f"lr {_listed(alike_lrs)}"] if alike_lrs else []
-    alike += [f"{_listed([percent_text(share) for share in sorted(shares)])} warmup"] if shares else []
-    why = f"at {num_seeds} seeds: the 95 % intervals of the paired differences include 0."
-    return [f"Not told apart from {one} {why}" for one in alike]
-
-
-def _alike(compared: Floats, best: int, rows: Sequence[int]) -> list[int]:
-    """The rows whose paired difference from `best` has a 95 % t-interval that includes 0."""
-    alike = []
-    for row in rows:
-        differences = compared[row] - compared[best]
-        differences = differences[np.isfinite(differences)]
-        interval = mean_interval(differences) if differences.size >= MIN_FOR_INTERVAL else None
-        if interval is not None and interval[0] <= 0 <= interval[1]:
-            alike.append(row)
-    return alike
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _num_seeds(found: Comparison) -> int:
-    """Seeds of a confirmation: the last planned look, or what shows a difference of the margin, at most 60."""
-    if found.looks and len(found.looks) > 1:
-        return found.looks[-1]
-    spreads = [verdict.test.spread for verdict in found.verdicts if verdict.test and verdict.test.spread]
-    if found.margin is None or not spreads:
-        return _USUAL_SEEDS
-    needed = num_seeds_to_show(found.margin, max(spreads), level=ALPHA / 2)
-    return max(MIN_PAIRS, min(needed, _MOST_SEEDS))
+    if not others:
+        return open_.basis
+    observed = f"the {' and the '.join(others)} {'are' if len(others) > 1 else 'is'} only the best observed, not tested"
+    return f"{open_.basis}; {observed}"
 
 
 # ------------------------------------------------------------------------------------------------ ramps
@@ -278,6 +261,8 @@ def _of_jitter(sweep: Sweep, table: RunTable, compared: Floats, row: int, advice
     return facts | {
         "decided": False,
         "sentence": advice["lr_reason"],
+        "basis": advice["lr_reason"],
         "unsure": unsure,
         "next_command": single_run_command(sweep, arm),
+        "next_note": "",
     }

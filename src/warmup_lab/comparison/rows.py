@@ -13,7 +13,7 @@ from warmup_lab.comparison.preliminary import counted_runs
 from warmup_lab.comparison.run_table import UNFINISHED, RunTable, read_runs
 from warmup_lab.comparison.statistics import Floats, Rate, mean_interval, wilson
 from warmup_lab.comparison.table import Sweep
-from warmup_lab.comparison.verdicts import Comparison
+from warmup_lab.comparison.verdicts import Comparison, Verdict
 from warmup_lab.metrics import PAIRED_METRICS, metric_columns, smaller_is_better
 from warmup_lab.runs import is_finished
 from warmup_lab.system import to_json
@@ -81,7 +81,7 @@ def warmup_rows(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 def run_rows(runs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    settings = ["run_id", "arm", "seed", "status", "failed_to_learn"]
+    settings = ["run_id", "arm", "seed", "status", "failed_to_learn", "failure_kind"]
     names = dict.fromkeys((metric, *metric_columns(runs)))
     shown = [name for name in names if name == metric or name.startswith(_SHOWN) or name in PAIRED_METRICS]
     rows: list[dict[str, Any]] = runs[[*settings, *shown]].to_dict("records")  # type: ignore[assignment]
@@ -100,6 +100,8 @@ def arm_rows(runs: pd.DataFrame, primary: Comparison, references: Mapping[str, s
             rows = {known: row for row, arm in enumerate(table.arms) for known in (arm.name, *arm.aliases)}
             for name in names:
                 metrics[name][metric] = _numbers(table, compared, rows[name], rows.get(references.get(name, "")))
+    for verdict in primary.verdicts:
+        metrics[verdict.arm][primary.metric] |= _judged(verdict)
     return [
         arm.to_dict()
         | {"failed": rate_section(arm.failed), "diverged": rate_section(arm.diverged)}
@@ -127,6 +129,15 @@ def _numbers(table: RunTable, compared: Floats | None, row: int, reference: int 
         names = ("num_pairs_of_all", "difference_of_all", "difference_interval_of_all")
         found |= dict(zip(names, _differences(both[~np.isnan(both)]), strict=True))
     return found
+
+
+def _judged(verdict: Verdict) -> dict[str, Any]:
+    """The difference over all seeds as the verdict has it: with planned looks, its interval is the repeated one."""
+    test = verdict.test
+    if test is None or test.rank_difference is not None or test.difference is None:
+        return {}
+    names = ("num_pairs_of_all", "difference_of_all", "difference_interval_of_all")
+    return dict(zip(names, (test.num_pairs, test.difference, test.interval_95), strict=True))
 
 
 def _differences(differences: Floats) -> tuple[int, float | None, tuple[float, float] | None]:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from warmup_lab.comparison.arms import Arm, ArmSummary
+from warmup_lab.comparison.failure_kinds import count_kinds
 from warmup_lab.comparison.outcomes import compared_values
 from warmup_lab.comparison.statistics import Floats, mean_interval, wilson
 from warmup_lab.runs import FINISHED, is_finished
@@ -48,6 +49,8 @@ class RunTable:
     """Loss of guessing (H, entropy of the training labels, nats), NaN if unknown."""
     guess_accuracy: Floats
     """Accuracy of always answering with the most frequent label, NaN if unknown."""
+    kinds: NDArray[np.object_]
+    """Why a run failed, a field of `FailureKinds`; None if unknown. It means nothing for a run that did not fail."""
 
     def compared(self, metric: str, *, smaller_is_better: bool) -> Floats:
         """The metric of every finished run as comparisons use it, failed runs included; see `outcomes`."""
@@ -68,7 +71,10 @@ class RunTable:
     def at(self, seeds: Sequence[int]) -> RunTable:
         """The same arms at some of the seeds."""
         keep = np.isin(self.seeds, seeds)
-        names = ("values", "present", "finished", "failed", "diverged", "unfinished", "guess_loss", "guess_accuracy")
+        names = (
+            "values", "present", "finished", "failed", "diverged", "unfinished", "guess_loss", "guess_accuracy",
+            "kinds",
+        )  # fmt: skip
         kept = tuple(seed for seed in self.seeds if seed in seeds)
         return replace(self, seeds=kept, **{name: getattr(self, name)[:, keep] for name in names})
 
@@ -100,6 +106,7 @@ class RunTable:
             num_without_metric=num_finished - num_failed - values.size,
             failed=wilson(num_failed, num_finished),
             diverged=wilson(num_diverged, num_finished),
+            failure_kinds=count_kinds(self.kinds[row, self.failed[row]]),
             mean=float(values.mean()) if values.size else None,
             interval=mean_interval(values),
         )
@@ -108,8 +115,8 @@ class RunTable:
 def read_runs(runs: pd.DataFrame, metric: str | None) -> RunTable:
     """The table of runs, one row per run, as arrays. Without a metric, `values` is NaN throughout.
 
-    Columns: `REQUIRED_COLUMNS`, `metric`, and if present `OPTIONAL_SETTINGS` and `run_id`. Arms that stand for the
-    same runs become one arm with aliases, so that the arm is tested, and counted by Holm, once.
+    Columns: `REQUIRED_COLUMNS`, `metric`, and if present `OPTIONAL_SETTINGS`, `failure_kind` and `run_id`. Arms that
+    stand for the same runs become one arm with aliases, so that the arm is tested, and counted by Holm, once.
 
     Raises:
         ValueError: a column is missing or holds an unknown value, or runs or arms cannot be told apart.
@@ -201,7 +208,18 @@ def _fill(runs: pd.DataFrame, values: Floats, arms: tuple[Arm, ...], seeds: tupl
     unfinished = present & (runs["status"] == UNFINISHED).to_numpy(dtype=bool)[grid]
     numbers = (values, _optional(runs, "guess_loss"), _optional(runs, "guess_accuracy"))
     spread, guess_loss, guess_accuracy = (np.where(present, column[grid], np.nan) for column in numbers)
-    return RunTable(arms, seeds, spread, present, finished, failed, diverged, unfinished, guess_loss, guess_accuracy)
+    return RunTable(
+        arms, seeds, spread, present, finished, failed, diverged, unfinished, guess_loss, guess_accuracy,
+        _kinds(runs, has_diverged)[grid],
+    )  # fmt: skip
+
+
+def _kinds(runs: pd.DataFrame, has_diverged: Flags) -> NDArray[np.object_]:
+    known = runs["failure_kind"] if "failure_kind" in runs.columns else [None] * len(runs)
+    kinds = [None if pd.isna(kind) else str(kind) for kind in known]
+    return np.array(
+        ["unstable" if gone else kind for kind, gone in zip(kinds, has_diverged, strict=True)], dtype=object
+    )
 
 
 def _optional(runs: pd.DataFrame, column: str) -> Floats:

@@ -41,9 +41,10 @@ def search_recommendation(sweep: Sweep, runs: pd.DataFrame, question: Question, 
     if best is None or best.empty:
         return None
     advice = recommendation_section(sweep, best, compare(best, question), None)
-    sentence = f"Use {params_text(search['best']['params'])}: the best of {count(len(search['trials']), 'trial')}."
+    basis = f"the best of {count(len(search['trials']), 'trial')}."
+    words = {"sentence": f"Use {params_text(search['best']['params'])}: {basis}", "basis": basis.capitalize()}
     tried = sorted(set(runs["lr"]))
-    return advice | {"sentence": sentence, "unsure": search["cautions"], "decided": False, "lr_tried": tried}
+    return advice | words | {"unsure": search["cautions"], "decided": False, "lr_tried": tried}
 
 
 def params_text(params: Mapping[str, Any]) -> str:

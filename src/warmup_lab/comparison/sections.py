@@ -17,7 +17,7 @@ from warmup_lab.comparison.run_table import read_runs
 from warmup_lab.comparison.selection import Method, compare_at_own_best_lr, smallest_warmup_as_good_as_best
 from warmup_lab.comparison.sentences import headline_sentence, ten_percent_subject
 from warmup_lab.comparison.sequential import nominal_levels
-from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, Interval
 from warmup_lab.comparison.variance import split_variance
 from warmup_lab.comparison.verdicts import Comparison, Question
 from warmup_lab.metrics import ROUGHNESS, smaller_is_better, title_and_unit
@@ -83,11 +83,16 @@ def own_best_lr_section(runs: pd.DataFrame, question: Question) -> dict[str, Any
     except ValueError as error:
         return {"headline": f"Arms at their own best lr were not compared: {error}.", "arms": [], "choices": []}
     arms = [
-        arm.to_dict() | {"verdict": verdict.to_dict()}
-        for arm, verdict in zip(found.comparison.arms, found.comparison.verdicts, strict=True)
+        arm.to_dict() | {"verdict": verdict.to_dict()} | _mean_of_all(*mean)
+        for arm, verdict, mean in zip(found.comparison.arms, found.comparison.verdicts, found.means, strict=True)
     ]
     choices = [choice.to_dict() for choice in found.choices]
     return {"headline": found.comparison.headline, "arms": arms, "choices": choices, "halves": list(found.halves)}
+
+
+def _mean_of_all(mean: float | None, interval: Interval | None) -> dict[str, Any]:
+    """Nothing for a metric that is compared by ranks."""
+    return {} if mean is None else {"mean_of_all": mean, "interval_of_all": None if interval is None else [*interval]}
 
 
 def largest_lr_rows(arms: Sequence[ArmSummary]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from warmup_lab.comparison.arms import Arm, groups_over_length, groups_over_lr
 from warmup_lab.comparison.naming import lr_group_names
+from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.pairwise import compare, fails_no_more, mostly_learns
 from warmup_lab.comparison.run_table import RunTable, read_runs
 from warmup_lab.comparison.sentences import (
@@ -26,7 +27,7 @@ from warmup_lab.comparison.sentences import (
     undecided_sentence,
 )
 from warmup_lab.comparison.sequential import nominal_levels
-from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, holm, non_inferiority_p
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, Interval, holm, mean_interval, non_inferiority_p
 from warmup_lab.comparison.verdicts import PHRASES, Comparison, Question, Verdict
 from warmup_lab.metrics import smaller_is_better
 from warmup_lab.system import JsonRecord
@@ -197,6 +198,8 @@ class OwnBestLr(JsonRecord):
     comparison: Comparison
     choices: tuple[LearningRateChoice, ...]
     halves: tuple[tuple[int, ...], tuple[int, ...]]
+    means: tuple[tuple[float | None, Interval | None], ...]
+    """Of each arm over all seeds, with its 95 % t-interval; None for metrics that are compared by ranks."""
 
 
 def compare_at_own_best_lr(runs: pd.DataFrame, question: Question, *, choose_by: str | None = None) -> OwnBestLr:
@@ -231,10 +234,20 @@ def compare_at_own_best_lr(runs: pd.DataFrame, question: Question, *, choose_by:
     crossed, *either = (compare(own, question) for own in tables)
     verdicts = tuple(_agreed(verdict, either) for verdict in crossed.verdicts)
     subject = question.reference or ten_percent_subject(crossed.arms, verdicts)
-    headline = f"With every warmup at its own best lr: {headline_sentence(subject, verdicts, question.metric)}"
+    sentence = headline_sentence(subject, verdicts, question.metric)
+    headline = f"With every warmup at its own best lr, {sentence[:1].lower()}{sentence[1:]}"
     choices = tuple(_choice(table, name, rows, picks[name]) for name, rows in groups.items())
     comparison = replace(crossed, verdicts=verdicts, headline=headline)
-    return OwnBestLr(comparison, choices, (tuple(halves[0]), tuple(halves[1])))
+    return OwnBestLr(comparison, choices, (tuple(halves[0]), tuple(halves[1])), _means(tables[0], question))
+
+
+def _means(runs: pd.DataFrame, question: Question) -> tuple[tuple[float | None, Interval | None], ...]:
+    table = read_runs(runs, question.metric)
+    if metric_kind(question.metric) == "rank":
+        return ((None, None),) * len(table.arms)
+    rows = table.compared(question.metric, smaller_is_better=question.smaller_is_better)
+    finite = [row[np.isfinite(row)] for row in rows]
+    return tuple((float(row.mean()) if row.size else None, mean_interval(row)) for row in finite)
 
 
 def _at_own_lr(

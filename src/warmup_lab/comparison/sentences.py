@@ -34,20 +34,20 @@ def verdict_sentence(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, m
 
 
 def _difference(verdict: Verdict, metric: str) -> list[str]:
-    """The mean difference with the interval and the p-value that belong to the verdict; empty without pairs."""
+    """The mean difference with its 95 % interval and the p-value of the verdict; empty without pairs."""
     test = verdict.test
     if test is None or test.difference is None:
         return []
-    level, interval, p = 95, test.interval_95, verdict.p_holm
+    interval, p, of = test.interval_95, verdict.p_holm, ""
     if verdict.value in AS_GOOD:
-        level, interval, p = 90, test.interval_90, verdict.p_equivalent_holm
+        p, of = verdict.p_equivalent_holm, " of equivalence"
     text = f"{metric} {test.difference:+.3g}"
     if test.rank_difference is not None:  # the mean is over fewer seeds than the test
         text += f" where both learned; ranks of {count(test.num_pairs, 'pair')}"
-        return [text if p is None else f"{text}, Holm-adjusted p {p:.2g}"]
+        return [text if p is None else f"{text}, adjusted p {p:.2g}"]
     if interval is not None:
-        text += f" ({level} % interval {interval[0]:+.3g} to {interval[1]:+.3g}, {count(test.num_pairs, 'pair')}"
-        text += ")" if p is None else f", Holm-adjusted p {p:.2g})"
+        text += f" (95 % interval {interval[0]:+.3g} to {interval[1]:+.3g}, {count(test.num_pairs, 'pair')}"
+        text += ")" if p is None else f", adjusted p{of} {p:.2g})"
     return [text]
 
 
@@ -61,7 +61,7 @@ def _rates(verdict: Verdict, arm: ArmSummary, reference: ArmSummary) -> list[str
         if rate.count + other.count:
             parts.append(f"{word} in {rate.count} of {rate.total} runs against {other.count} of {other.total}")
     if parts and verdict.p_failed_holm is not None:
-        parts[0] += f" (Holm-adjusted p {verdict.p_failed_holm:.2g})"
+        parts[0] += f" (adjusted p {verdict.p_failed_holm:.2g})"
     return parts
 
 
@@ -94,7 +94,7 @@ def reason_undecided(verdict: Verdict, arm: ArmSummary, reference: ArmSummary, q
 
 def before_first_look(num_seeds: int) -> str:
     """Why nothing is judged yet, where looks are planned."""
-    return f"the first planned look is at {num_seeds} seeds"
+    return f"the first test is planned at {num_seeds} seeds"
 
 
 def undecided_sentence(verdict: Verdict, reason: str) -> str:
@@ -122,30 +122,35 @@ def ten_percent_subject(arms: Sequence[ArmSummary], verdicts: Sequence[Verdict])
 
 
 def headline_sentence(subject: str, verdicts: Sequence[Verdict], metric: str) -> str:
-    """One sentence on the reference, `subject`: the claim first, then the number of arms with each verdict."""
+    """One sentence on the reference, `subject`, and the number of arms with each verdict where they differ."""
     values = [verdict.value for verdict in verdicts if verdict.value in PHRASES]
     if not values:
-        reasons = sorted({verdict.reason for verdict in verdicts if verdict.reason}) or ["there is no other arm"]
+        reasons = sorted({verdict.reason for verdict in verdicts if verdict.reason}) or ["nothing else was tried"]
         return f"Nothing can be concluded about {subject}: {'; '.join(reasons)}."
     counts = [f"{values.count(value)} {PHRASES[value][1]}" for value in PHRASES if value in values]
     alone = sum(verdict.value == "no_reference" for verdict in verdicts)
-    counts += [f"and {alone} more without a reference"] if alone else []
-    others = count(len(values), "other arm")
-    return f"{subject} {_claim(verdicts, values)}: of {others}, on {metric}, {', '.join(counts)}."
+    counts += [f"{alone} more without a reference"] if alone else []
+    numbers = f" ({', '.join(counts)})" if len(counts) > 1 else ""
+    return f"{_claim(subject, verdicts, values, metric)}{numbers}."
 
 
-def _claim(verdicts: Sequence[Verdict], values: Sequence[str]) -> str:
+def _claim(subject: str, verdicts: Sequence[Verdict], values: Sequence[str], metric: str) -> str:
     preferable = [verdict.arm for verdict in verdicts if verdict.value in FAVOURABLE]
+    whole = f"{subject[:1].upper()}{subject[1:]}"
+    others = "the other one" if len(values) == 1 else f"the {len(values)} others"
     if preferable:
-        return f"is not the best choice here ({', '.join(preferable[:3])}{' ...' * (len(preferable) > 3)})"
+        names = f"{', '.join(preferable[:3])}{' ...' * (len(preferable) > 3)}"
+        verb = "is" if len(preferable) == 1 else "are"
+        return f"{whole} is not the best choice: {names} {verb} better in {metric}"
     if all(value in UNFAVOURABLE for value in values):
-        return "is better than every other arm"
+        return f"{whole} is better than {others} in {metric}"
     if all(value in AS_GOOD for value in values):
-        return "is as good as every other arm"
-    undecided = [value in UNDECIDED for value in values]
-    if all(undecided):
-        return "is neither confirmed nor refuted"
-    return "is beaten by no other arm" + (", as far as is known" if any(undecided) else "")
+        return f"{whole} is as good as {others} in {metric}, within the margin"
+    if all(value == "both_fail" for value in values):
+        return f"Most runs failed with everything tried, so nothing is known about {metric}"
+    if all(value in UNDECIDED for value in values):
+        return f"No difference in {metric} is shown between {subject} and {others}"
+    return f"Nothing tried is shown to be better than {subject} in {metric}"
 
 
 # --------------------------------------------------------------------------------- the smallest good warmup

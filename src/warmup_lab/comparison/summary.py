@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from warmup_lab.comparison.failure_kinds import failure_sentences
+from warmup_lab.comparison.arms import ArmSummary
+from warmup_lab.comparison.failure_advice import failure_sentence
 from warmup_lab.comparison.sentences import count
 
 _MAX_NAMES = 6
 """Names in one list; the others are counted."""
 
 
-def summary_sentences(parts: dict[str, Any], jitter: dict[str, Any] | None) -> list[str]:
+def summary_sentences(
+    parts: dict[str, Any], arms: Sequence[ArmSummary], own_answer: dict[str, Any] | None
+) -> list[str]:
     """What was compared, what failed, and the smallest good warmup; `parts` as in `comparison.json`.
 
-    A sweep of ramps asks where the loss jitters and compares no warmups.
+    A sweep of ramps, a search or a recommendation has sentences of its own and compares no warmups. Its runs fail where
+    it looks for the limit, so what helps against failures is not said.
     """
-    if jitter:
-        what_failed = [_what_failed(parts["counts"]), *failure_sentences(parts["arms"])]
-        return [*jitter["sentences"], _what_was_run(parts["counts"]), *what_failed]
+    if own_answer:
+        what_failed = " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=False))))
+        return [*own_answer["sentences"], _what_was_run(parts["counts"]), what_failed]
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
-        _what_failed(parts["counts"]),
-        *failure_sentences(parts["arms"]),
+        " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms)))),
         *([variance_sentence(parts["variance"])] if parts["variance"] else []),
         *smallest_sentences(parts["smallest_warmup"]),
     ]
-    if parts["own_best_lr"]:
+    if parts["own_best_lr"] and parts["own_best_lr"]["arms"]:
         sentences.append(parts["own_best_lr"]["headline"])
     return sentences
 
@@ -45,11 +48,13 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
     counts, primary = parts["counts"], parts["primary"]
     pairs = sorted({arm["verdict"]["test"]["num_pairs"] for arm in parts["arms"] if arm["verdict"]["test"]})
     paired = f", {pairs[0]} to {pairs[-1]} pairs a comparison" if len(pairs) > 1 else ""
-    paired = f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
+    paired = (
+        "" if pairs == [counts["seeds"]] else f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
+    )
     margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
     better = "smaller" if primary["smaller_is_better"] else "larger"
     return (
-        f"{_runs(counts)}: {count(counts['arms'], 'arm')} at {count(counts['seeds'], 'seed')}{paired}. "
+        f"{_runs(counts)}: {count(counts['arms'], 'combination')} at {count(counts['seeds'], 'seed')}{paired}. "
         f"Stated in advance: {primary['title']} ({better} is better), {margin}."
     )
 
@@ -135,7 +140,12 @@ def _left_out(counts: dict[str, Any]) -> list[str]:
 
 
 def smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
-    """The sentence of a single group of arms; for several groups, one sentence that gathers equal answers."""
+    """The sentence of a single group of arms; for several groups, one sentence that gathers equal answers.
+
+    Empty if no group has an answer.
+    """
+    if not any(one["arm"] for one in found):
+        return []
     if len(found) == 1:
         return [found[0]["sentence"]]
     answers: dict[str, list[str]] = {}

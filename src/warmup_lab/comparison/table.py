@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from warmup_lab.comparison.failure_kinds import kind_of_failure
 from warmup_lab.comparison.naming import arm_names, asked_warmups, varied_settings
 from warmup_lab.comparison.run_table import UNFINISHED
 from warmup_lab.config import ConfigError
@@ -21,7 +22,10 @@ from warmup_lab.runs import flat_metrics, is_finished, read_result
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
-_FIRST = ("run_id", "arm", *_STRATEGY, "warmup", "t_eff", "warmup_asked", "setting", "status", "failed_to_learn")
+_FIRST = (
+    "run_id", "arm", *_STRATEGY, "warmup", "t_eff", "warmup_asked", "setting", "status", "failed_to_learn",
+    "failure_kind",
+)  # fmt: skip
 _LAST = ("guess_loss", "guess_accuracy", "error", "seconds")
 _UNREAD = ("step", "epoch", "grad_norm")
 """Columns of a trace that no report needs. It needs `lr`, `loss` and those of the probes."""
@@ -73,7 +77,9 @@ def read_sweep(directory: Path) -> Sweep:
     arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)
     rows, traces, results = [], {}, []
     for run_id, job in {job["run_id"]: job for job in jobs}.items():
-        result, trace = read_result(directory / run_id) or _UNFINISHED, _read_trace(directory / run_id)
+        result = read_result(directory / run_id) or _UNFINISHED
+        # A log with fewer rows than updates does not show how the loss of single updates oscillates.
+        trace = _read_trace(directory / run_id) if result.get("log_every", 1) == 1 else {}
         arm = job["arm_id"]
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
         results.append(result)
@@ -88,7 +94,8 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     metrics = [name for name in runs.columns if name not in (*_FIRST, *_LAST)]
     numbers = [*metrics, "t_eff", "guess_loss", "guess_accuracy", "seconds"]
     runs[numbers] = runs[numbers].astype(np.float64)
-    runs["error"] = runs["error"].astype("string")
+    texts = ["failure_kind", "error"]
+    runs[texts] = runs[texts].astype("string")
     return runs[[*_FIRST, *metrics, *_LAST]]
 
 
@@ -102,12 +109,22 @@ def _row(job: dict[str, Any], result: dict[str, Any], trace: Trace) -> dict[str,
         "t_eff": job["strategy"].get("t_eff"),
         "status": result["status"],
         "failed_to_learn": result.get("failed_to_learn") is not False,
+        "failure_kind": _failure_kind(job, result, trace, guess["guess_loss"]),
         **{key: value for key, value in result["metrics"].items() if key != "oscillation"},
         **(_oscillation(trace, guess["guess_loss"], job["strategy"]["total_steps"]) if has_oscillation else {}),
         **guess,
         "error": result["error"],
         "seconds": result["speed"].get("seconds"),
     }
+
+
+def _failure_kind(job: dict[str, Any], result: dict[str, Any], trace: Trace, entropy: float | None) -> str | None:
+    """None unless the run finished and failed."""
+    diverged = result["status"] == "diverged"
+    if not is_finished(result["status"]) or not (diverged or result.get("failed_to_learn")):
+        return None
+    total_steps = job["strategy"]["total_steps"]
+    return kind_of_failure(trace.get("loss"), diverged=diverged, entropy=entropy, total_steps=total_steps)
 
 
 def _guess(result: dict[str, Any]) -> dict[str, float | None]:

@@ -10,9 +10,11 @@ from warmup_lab.comparison import (
     Comparison,
     Level,
     WarmupTrend,
+    Words,
     best_mean,
     fewest_failures,
     p_text,
+    remedy,
     with_headline,
 )
 from warmup_lab.library.factor import Factor, Value, value_text
@@ -33,8 +35,12 @@ def headline_of(found: Comparison, factor: Factor, values: Sequence[Value]) -> s
         if of in decided:
             sentence = {"failures": _failures, "lr50": _lr50, "metric": _metric}[of](found, factor, values, decided[of])
             return f"{sentence} (trend p = {p_text(decided[of].p_adjusted)})."
-    text = with_headline(replace(found, trends=(), levels=())).headline
-    return _in_arguments(text, factor)
+    words = Words(
+        factor.label(factor.reference),
+        f"which of {len(factor.values)} values of {factor.column} is best",
+        lambda arm: arm.name,
+    )
+    return _in_arguments(with_headline(replace(found, trends=(), levels=()), words).headline, factor)
 
 
 def _in_arguments(text: str, factor: Factor) -> str:
@@ -45,9 +51,9 @@ def _in_arguments(text: str, factor: Factor) -> str:
 def _failures(found: Comparison, factor: Factor, values: Sequence[Value], _trend: WarmupTrend) -> str:
     use = fewest_failures(found.levels, found.failure_margin)[0]
     value = values[found.levels.index(use)]
-    advice = f"Use {factor.label(value)}"
-    if use.failed.share > 0.5:
-        advice = f"Most runs fail with any {factor.column} tried"
+    advice, help_ = f"Use {factor.label(value)}", remedy(found.arms)
+    if use.failed.share > 0.5 and help_ is not None:
+        advice = f"{help_.text}: most runs fail with any {factor.column} tried"
     counts = _listed(found, values, use, lambda level: f"{level.failed.count} of {level.failed.total}")
     return f"{advice}. Failed runs: {counts}"
 

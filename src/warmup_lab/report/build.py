@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from warmup_lab.comparison import Sweep, build_comparison, read_sweep
+from warmup_lab.comparison.lr_jitter import RAMP
 from warmup_lab.comparison.recommend import compared_part
 from warmup_lab.config import TrackingConfig
 from warmup_lab.figures import (
@@ -55,7 +56,8 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     figures = make_figures(compared_part(sweep), runs, comparison)
     pictures = _save_figures(figures, directory / "figures")
     seeds = seed_values(runs, [comparison["recommendation"]["metric"]])
-    parallel = parallel_coordinates(make_layout(comparison["arms"]), seeds, comparison["recommendation"]["metric"])
+    layout = make_layout(_without_ramps(comparison["arms"]))
+    parallel = parallel_coordinates(layout, seeds, comparison["recommendation"]["metric"])
     page = render_page(comparison, figures, directory.as_posix(), parallel)
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -87,11 +89,20 @@ def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]
         jitter_figure(comparison["lr_jitter"]),
         *over_warmup,
         traces_figure(sweep.runs, sweep.traces, layout),
-        learning_rate_figure(comparison["largest_lr"], comparison["recommendation"], layout),
+        learning_rate_figure(
+            _without_ramps(comparison["largest_lr"]),
+            comparison["recommendation"],
+            make_layout(_without_ramps(comparison["arms"])),
+        ),
         probes_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout),
         layers_figure(sweep.runs, sweep.traces, layout, over_lr=True),
     ]
+
+
+def _without_ramps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A ramp passes through all learning rates, so its final loss says nothing about the largest of them."""
+    return [row for row in rows if row["scheduler"] != RAMP]
 
 
 def _save_figures(figures: Iterable[Figure], directory: Path) -> list[Path]:

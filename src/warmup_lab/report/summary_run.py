@@ -48,19 +48,21 @@ def log_summary(
 
 def verdict_table(comparison: Mapping[str, Any]) -> pd.DataFrame:
     """One row an arm: its verdict, its mean and its difference from its reference, each with its 95 % interval."""
-    return pd.DataFrame([_verdict_row(arm) for arm in comparison["arms"]])
+    return pd.DataFrame([_verdict_row(arm, comparison["primary"]["metric"]) for arm in comparison["arms"]])
 
 
-def _verdict_row(arm: Mapping[str, Any]) -> dict[str, Any]:
-    verdict, failed = arm["verdict"], arm["failed"]
+def _verdict_row(arm: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The mean is over all seeds for a metric that has one, otherwise over the runs that learned."""
+    verdict, failed, found = arm["verdict"], arm["failed"], arm["metrics"][metric]
+    of = "_of_all" if "mean_of_all" in found else ""
     test = verdict["test"] or {}
     setting = ("name", "scheduler", "warmup", "warmup_steps", "warmup_percent", "lr", "setting", "num_runs")
     return {
         **{name: arm[name] for name in setting},
         "verdict": verdict["value"],
         "reference": verdict["reference"],
-        "mean": arm["mean"],
-        **_ends("mean", arm["interval"]),
+        "mean": found[f"mean{of}"],
+        **_ends("mean", found[f"interval{of}"]),
         "difference": test.get("difference"),
         **_ends("difference", test.get("interval_95")),
         "num_pairs": test.get("num_pairs"),

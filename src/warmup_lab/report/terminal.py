@@ -99,6 +99,8 @@ def note_lines(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["primary"]["metric"]
     num_more = len(comparison["arms"]) - _MAX_ARMS
     more = [f"{count(num_more, 'more arm')} in the report"] if num_more > 0 else []
+    if comparison["looks"]["planned"]:
+        more.append("intervals of differences hold at all planned looks together, so they are wider than at one look")
     failing = [arm for arm in comparison["arms"] if arm["failed"]["count"]]
     if not failing:
         return more
@@ -245,5 +247,7 @@ def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
     if search and search["best"]:
         lines += ["To train the best trial alone:", _COMMAND + search["best"]["command"]]
     if command and _COMMAND + command not in lines:
-        lines += ["To confirm it at other seeds:" if search else "To run next:", _COMMAND + command]
+        note = advice.get("next_note", "").removesuffix(".") if advice else ""
+        label = "To confirm it at other seeds" if search else "To run next"
+        lines += [f"{label}. {note}:" if note else f"{label}:", _COMMAND + command]
     return lines

@@ -6,6 +6,7 @@ from .onset import find_onset as find_onset
 from .onset import median_jitter_lr as median_jitter_lr
 from .onset import round_to_digits as round_to_digits
 from .progress import known_jitter as known_jitter
+from .section import RAMP as RAMP
 from .section import jitter_section as jitter_section
 from .survival import ALL_MULTIPLES as ALL_MULTIPLES
 from .survival import FIRST_MULTIPLES as FIRST_MULTIPLES
