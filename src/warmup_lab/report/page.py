@@ -158,7 +158,7 @@ def _vega_bundle() -> str:
     import vl_convert
 
     name = Path("vega") / f"{metadata.version('vl-convert-python')}.npz"
-    cached = read_arrays(name)
+    cached = read_arrays(name, ["utf8"])
     if cached is None:
         script: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default
         cached = {"utf8": np.frombuffer(script.encode(), dtype=np.uint8)}

@@ -6,13 +6,13 @@ A damaged file counts as missing. If the cache cannot be written, a temporary fo
 from __future__ import annotations
 
 import atexit
+import hashlib
 import io
 import logging
 import os
 import shutil
 import tempfile
-import zipfile
-import zlib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from warmup_lab.system.files import atomic_path
 
 logger = logging.getLogger(__name__)
+
+_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 def cache_root() -> Path:
@@ -61,21 +63,36 @@ def _store_below(root: Path, folder: Path, files: dict[str, bytes]) -> Path:
 
 
 def write_arrays(name: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Stores named arrays as the `.npz` file `name` of the cache."""
+    """Stores named arrays as the `.npz` file `name` of the cache, followed by the digest of the file."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
-    store(name.parent, {name.name: buffer.getvalue()})
+    content = buffer.getvalue()
+    store(name.parent, {name.name: content + _digest(name, content)})
 
 
-def read_arrays(name: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays of the `.npz` file `name` of the cache; None if it is missing or damaged (arrays have checksums)."""
+def read_arrays(name: Path, keys: Collection[str]) -> dict[str, NDArray[Any]] | None:
+    """The arrays of the file `name` of the cache; None if the file is missing, damaged, or has other keys."""
     roots = [cache_root(), *([_temporary_root()] if _temporary_root.cache_info().currsize else [])]
     for path in (root / name for root in roots):
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-                return dict(stored)
+            stored = path.read_bytes()
+            content = stored[:-_DIGEST_SIZE]
+            if stored[-_DIGEST_SIZE:] != _digest(name, content):
+                raise ValueError("its digest is another")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                if set(arrays) != set(keys):
+                    raise ValueError(f"it holds {', '.join(sorted(arrays))}")
+                return dict(arrays)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        except Exception as error:  # numpy raises errors of zipfile, zlib, struct and tokenize, whatever is damaged
             logger.warning("%s is damaged (%s) and will be computed again", path, error)
     return None
+
+
+def _digest(name: Path, content: bytes) -> bytes:
+    """Covers the name, so that a file in the place of another counts as damaged, and every byte of the content.
+
+    The checksums inside a `.npz` file cover neither the headers of the arrays nor the list of the arrays.
+    """
+    return hashlib.sha256(b"\0".join((name.name.encode(), content))).digest()

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-_VERSION = 1  # of the cached files: raise it if tokenizing, or learning a vocabulary, changes
+_VERSION = 2  # of the cached files: raise it if tokenizing, or learning a vocabulary, changes
 _CHUNK = 10_000  # texts tokenized at a time
+_FIELDS = ("token_ids", "type_ids", "offsets")
+"""The fields of `Examples` that are cached."""
 
 
 # ------------------------------------------------------------------------------------------------- tokenizing
@@ -48,9 +50,9 @@ def tokenize(corpus: Corpus, task: TaskConfig, model: ModelConfig) -> Task:
     tokenizer = _tokenizer(corpus, model)
     key = _key("examples", corpus.digest, tokenizer.digest, str(task.max_length))
     name = Path("examples") / f"{key}.npz"
-    arrays = read_arrays(name)
+    parts = {"train": corpus.train, "validation": corpus.validation}
+    arrays = read_arrays(name, [f"{part}.{field}" for part in parts for field in _FIELDS])
     if arrays is None:
-        parts = {"train": corpus.train, "validation": corpus.validation}
         encoder = tokenizer.encoder(task.max_length)
         arrays = {
             f"{part}.{field}": array
@@ -59,8 +61,8 @@ def tokenize(corpus: Corpus, task: TaskConfig, model: ModelConfig) -> Task:
         }
         write_arrays(name, arrays)
     train, validation = (
-        Examples(**{field: arrays[f"{part}.{field}"] for field in ("token_ids", "type_ids", "offsets")}, labels=labels)
-        for part, labels in (("train", corpus.train.labels), ("validation", corpus.validation.labels))
+        Examples(**{field: arrays[f"{part}.{field}"] for field in _FIELDS}, labels=split.labels)
+        for part, split in parts.items()
     )
     return Task(
         train, validation, corpus.label_names, tokenizer.vocab_size, tokenizer.pad_id, corpus.digest, tokenizer.folder
@@ -165,7 +167,7 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 def _learned(corpus: Corpus, vocab_size: int) -> _ModelTokenizer:
     """BERT's uncased WordPiece tokenizer with a vocabulary learned from the training texts."""
     key = _key("vocabulary", corpus.digest, str(vocab_size))
-    arrays = read_arrays(Path("vocabularies") / f"{key}.npz")
+    arrays = read_arrays(Path("vocabularies") / f"{key}.npz", ["pieces"])
     if arrays is None:
         pieces = learn_vocabulary([text for row in corpus.train.texts for text in row], vocab_size)
         arrays = {"pieces": np.frombuffer("\n".join(pieces).encode(), dtype=np.uint8)}
