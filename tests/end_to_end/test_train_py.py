@@ -12,6 +12,7 @@ import pytest
 from program import SMALL, SMALL_MODEL, TRAIN, python, run, start_train_py, wait_for_files
 from small_runs import stopping_line
 
+from warmup_lab.runs.stored_run import write_result
 from warmup_lab.runs.trace import StepTable
 from warmup_lab.schedules.registry import SCHEDULES
 
@@ -30,7 +31,7 @@ def test_one_run_from_any_folder_and_the_same_command_again(train_py, train_py_h
     assert described in first.stdout
     directory = only_run(tmp_path)
     assert f"results are in runs/single/{directory.name}" in first.stdout
-    names = {".hydra", "train.log", "trace.parquet", "evals.parquet", "result.json"}
+    names = {".hydra", ".lock", "train.log", "trace.parquet", "evals.parquet", "result.json"}
     assert {path.name for path in directory.iterdir()} == names
     assert StepTable.read(directory / "trace.parquet").to_lists()["lr"][:4] == [
         0.0,
@@ -95,9 +96,9 @@ def test_an_error_in_training_is_retried_and_a_divergence_is_not(train_py_here, 
     assert train_py_here(*command).returncode == 0
     path = only_run(tmp_path) / "result.json"
     result = json.loads(path.read_text())
-    path.write_text(json.dumps(result | {"status": "error"}))
+    write_result(path.parent, result | {"status": "error"})
     assert "already" not in train_py_here(*command).stdout
-    path.write_text(json.dumps(result | {"status": "diverged"}))
+    write_result(path.parent, result | {"status": "diverged"})
     assert "is already diverged" in train_py_here(*command).stdout
 
 
@@ -215,8 +216,7 @@ def test_a_full_disk_is_an_error_in_plain_words(train_py_here, monkeypatch):
 
 
 class full_disk:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, *_: object, **__: object) -> None: ...
 
     def __enter__(self) -> Path:
         return Path("/dev/full")

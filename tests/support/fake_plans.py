@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from typing import Any
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import CompareConfig
+from warmup_lab.runs.stored_run import write_result as write_stored
 
 
 def plan_cell(overrides: Sequence[str]) -> Any:
@@ -31,7 +31,9 @@ def plan_cell(overrides: Sequence[str]) -> Any:
 
 
 def write_result(folder: Path, status: str = "completed", **values: Any) -> None:
-    """A `result.json` in the folder of a run."""
+    """A result in the folder of a run, with empty tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    result = {"run_id": folder.name, "status": status, "failed_to_learn": False, "metrics": {}, **values}
-    (folder / "result.json").write_text(json.dumps(result))
+    for name in ("trace.parquet", "evals.parquet"):
+        (folder / name).touch()
+    result = {"schema": 2, "run_id": folder.name, "status": status, "failed_to_learn": False, "strategy": {}}
+    write_stored(folder, result | {"metrics": {}, "speed": {}, "error": None, **values})

@@ -31,5 +31,5 @@ def interrupt_together(plans: list[Plan], folders: list[Path], step: int, monkey
         with pytest.raises(stacked_loop.Interrupted, match=f"stopped after update {step} of 20; the same command"):
             train_stacked(plans, folders, show_progress=False)
     for folder in folders:
-        assert checkpoint.checkpoint_path(folder).exists()
+        assert checkpoint.checkpoints(folder)
         assert not (folder / "result.json").exists()

@@ -8,12 +8,13 @@ import pytest
 from fake_plans import plan_cell, write_result
 
 from warmup_lab.config.errors import ConfigError
+from warmup_lab.runs.stored_run import read_result, read_run
 from warmup_lab.sweeps.jobs import (
     Job,
     check_cells,
     check_reference,
     read_jobs,
-    remove_results,
+    start_retrainings,
     unfinished_jobs,
     unique_jobs,
     write_job_list,
@@ -77,11 +78,13 @@ def test_completed_and_diverged_runs_are_finished(tmp_path, force, expected):
     assert [job.run_id for job in unfinished_jobs(jobs, tmp_path, force=force)] == expected
 
 
-def test_removing_results_keeps_checkpoints(tmp_path):
-    write_result(tmp_path / "a", "error")
-    (tmp_path / "a" / "checkpoint").mkdir()
-    remove_results(jobs_of("a", "missing"), tmp_path)
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["checkpoint"]
+def test_results_that_will_be_replaced_stay_but_do_not_count(tmp_path):
+    write_result(tmp_path / "a")
+    start_retrainings(jobs_of("a", "missing"), tmp_path)
+    assert read_run(tmp_path / "a", "a").result
+    assert read_result(tmp_path / "a") is None
+    assert [job.run_id for job in unfinished_jobs(jobs_of("a"), tmp_path, force=False)] == ["a"]
+    assert not (tmp_path / "missing").exists()
 
 
 def test_the_job_list_holds_jobs_settings_and_a_command_for_a_shell(tmp_path, monkeypatch):

@@ -87,7 +87,7 @@ def test_interrupted_and_resumed_ends_as_if_never_interrupted(tmp_path, monkeypa
         monkeypatch.setattr(loop, "ProgressLine", stopping_line(stop_at))
         with pytest.raises(loop.Interrupted, match=f"stopped after update {stop_at} of 20; the same command"):
             train(small_plan(), directory)
-        assert checkpoint.checkpoint_path(directory).exists()
+        assert checkpoint.checkpoints(directory)
         assert not (directory / "result.json").exists()
     monkeypatch.undo()
     result, trace = train(small_plan(), directory)
@@ -191,7 +191,8 @@ def test_what_a_run_leaves(tmp_path):
     assert StepTable.read(tmp_path / "evals.parquet").columns == ("step", "loss", "accuracy")
     assert list(result) == [
         "schema", "run_id", "study", "status", "failed_to_learn", "num_classes", "label_entropy",
-        "majority_accuracy", "strategy", "metrics", "resumed_at", "speed", "versions", "error",
+        "majority_accuracy", "strategy", "metrics", "resumed_at", "speed", "versions", "mixed_versions", "error",
+        "files", "sha256",
     ]  # fmt: skip
     assert result["strategy"] == {
         "scheduler": "warmuplinear", "warmup_steps": 4, "warmup_ratio": 0.2, "total_steps": 20, "optimizer": "adamw",

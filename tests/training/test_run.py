@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 from small_runs import small_plan
 
 from warmup_lab.training import run as run_module
@@ -34,7 +35,8 @@ class ListTracker:
 def started(tmp_path) -> Run:
     """A run of 20 updates, 5 an epoch, at update 0; the peak lr is 1e-3 after 4 updates of warmup."""
     run = Run(small_plan(), tmp_path)
-    run.start(None)
+    model = torch.nn.Linear(1, 1)
+    run.start(model, torch.optim.SGD(model.parameters()))
     run.tracker = ListTracker()
     return run
 

@@ -28,6 +28,23 @@ class Progress:
     """Wall time spent training, evaluations included."""
     probe_memory: dict[str, Any] = field(default_factory=dict)
     """What the probes keep from one measurement to the next."""
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    """Name of a package -> its versions that trained a part of the run, in their order."""
+
+    def note_versions(self, now: Mapping[str, str]) -> list[str]:
+        """Adds the versions that train from here on; returns those that differ, as `torch 2.13.0 (before: 2.12.0)`."""
+        changed = []
+        for name, version in now.items():
+            seen = self.versions.setdefault(name, [])
+            if seen and seen[-1] != version:
+                changed.append(f"{name} {version} (before: {seen[-1]})")
+            if version not in seen[-1:]:
+                seen.append(version)
+        return changed
+
+    def mixed_versions(self) -> dict[str, list[str]]:
+        """The versions of each package of which several trained the run; empty for an ordinary run."""
+        return {name: seen for name, seen in self.versions.items() if len(seen) > 1}
 
 
 def fresh_progress(plan: Plan, probe_columns: Sequence[str] = ()) -> Progress:

@@ -1,10 +1,8 @@
-"""`result.json` of a run: built, written and read here, and nowhere else."""
+"""`result.json` of a run: its content, and how a run ends. `stored_run.py` writes and reads it."""
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import shutil
 import statistics
 from collections.abc import Mapping
@@ -13,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import warmup_lab
 from warmup_lab.config import ConfigError, suggestion
 from warmup_lab.metrics import summarise
-from warmup_lab.system import write_json
+from warmup_lab.runs.stored_run import EVALS, SCHEMA, TRACE, start_retraining, write_result
+from warmup_lab.runs.versions import versions
 
 if TYPE_CHECKING:
     import torch
@@ -51,13 +49,14 @@ def build_result(plan: Plan, task: Task, progress: Progress, status: str) -> dic
             "seconds": round(progress.seconds, 3),
             "updates_per_second": round(progress.step / progress.seconds, 3),
         },
-        "versions": versions(),
+        "versions": versions(plan.device),
+        "mixed_versions": progress.mixed_versions(),
         "error": None,
     }
 
 
 def _header(plan: Plan, status: str) -> dict[str, Any]:
-    return {"schema": 1, "run_id": plan.run_id, "study": plan.config.study, "status": status}
+    return {"schema": SCHEMA, "run_id": plan.run_id, "study": plan.config.study, "status": status}
 
 
 def build_error_result(plan: Plan, error: Exception) -> dict[str, Any]:
@@ -69,7 +68,8 @@ def build_error_result(plan: Plan, error: Exception) -> dict[str, Any]:
         "metrics": {},
         "resumed_at": [],
         "speed": {},
-        "versions": versions(),
+        "versions": versions(plan.device),
+        "mixed_versions": {},
         "error": f"{type(error).__name__}: {error}",
     }
 
@@ -91,20 +91,6 @@ def failed_to_learn(loss: np.ndarray, entropy: float, total_steps: int) -> bool:
     return not (len(loss) == total_steps and statistics.median(tail.tolist()) < 0.95 * entropy)
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide what a run computes."""
-    import torch
-    import transformers
-
-    return {
-        "warmup_lab": warmup_lab.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "transformers": transformers.__version__,
-        "numpy": np.__version__,
-    }
-
-
 def write_outcome(
     plan: Plan,
     task: Task,
@@ -112,15 +98,24 @@ def write_outcome(
     progress: Progress,
     result: dict[str, Any],
     directory: Path,
-) -> None:
-    """Writes the files of a run. `result.json` comes last: its presence means that the run is finished."""
+) -> dict[str, Any]:
+    """Writes the files of a run; returns the content of `result.json`. It comes last: it means that the run ended."""
     from warmup_lab.runs import checkpoint
 
-    progress.trace.write(directory / "trace.parquet")
-    progress.evals.write(directory / "evals.parquet")
+    progress.trace.write(directory / TRACE)
+    progress.evals.write(directory / EVALS)
     if plan.config.save_model:
         _save_model(task, model, directory / "model")
-    write_json(directory / "result.json", result)
+    written = write_result(directory, result)
+    checkpoint.remove(directory)
+    return written
+
+
+def reset_run(directory: Path) -> None:
+    """Makes the run in `directory` start from update 0 (`force=true`). A result stays until the new one is written."""
+    from warmup_lab.runs import checkpoint
+
+    start_retraining(directory)
     checkpoint.remove(directory)
 
 
@@ -154,43 +149,6 @@ def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _history_key(metric: str) -> str:
     return f"eval/{metric.removeprefix('eval_')}" if metric.startswith("eval_") else metric
-
-
-FINISHED = ("completed", "diverged")
-"""Status values of a finished run, which the same command skips. Divergence is a result."""
-
-
-def read_result(directory: Path) -> dict[str, Any] | None:
-    """The content of `result.json` in `directory`, or None if there is no such file."""
-    path = directory / "result.json"
-    if not path.exists():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
-
-
-def is_finished(status: str | None) -> bool:
-    """Whether a run with this status is skipped by the same command."""
-    return status in FINISHED
-
-
-def finished_result(directory: Path) -> dict[str, Any] | None:
-    """The result of the run in `directory` if the run completed or diverged, else None."""
-    result = read_result(directory)
-    return result if result and is_finished(result["status"]) else None
-
-
-def remove_result(directory: Path) -> None:
-    """Removes `result.json`, so that the run in `directory` counts as unfinished. Its checkpoint stays."""
-    (directory / "result.json").unlink(missing_ok=True)
-
-
-def reset_run(directory: Path) -> None:
-    """Removes `result.json` and the checkpoint, so that the run in `directory` starts from update 0 (`force=true`)."""
-    from warmup_lab.runs import checkpoint
-
-    checkpoint.remove(directory)
-    remove_result(directory)
 
 
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -69,7 +69,7 @@ class StepTable:
 
         fields = [(name, pa.int64() if name == "step" else pa.float64()) for name in self._columns]
         table = pa.table(self._columns, schema=pa.schema(fields))
-        with atomic_path(path) as temporary:
+        with atomic_path(path, durable=True) as temporary:
             pq.write_table(table, temporary)
 
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.comparison import arm_names, resolve_reference
 from warmup_lab.config import ConfigError, RunConfig
-from warmup_lab.runs import finished_result, remove_result
+from warmup_lab.runs import finished_result, start_retraining
 from warmup_lab.system import train_program, write_json
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def unique_jobs(jobs: Sequence[Job]) -> list[Job]:
 
 def unfinished_jobs(jobs: Sequence[Job], directory: Path, *, force: bool) -> list[Job]:
     """The jobs to train: all with `force`, otherwise those without a finished result."""
-    return [job for job in jobs if force or finished_result(directory / job.run_id) is None]
+    return [job for job in jobs if force or finished_result(directory / job.run_id, job.run_id) is None]
 
 
-def remove_results(jobs: Sequence[Job], directory: Path) -> None:
-    """Removes results that are about to be replaced: errors, and finished results with `force`."""
+def start_retrainings(jobs: Sequence[Job], directory: Path) -> None:
+    """Marks results that are about to be replaced: errors, and finished results with `force`."""
     for job in jobs:
-        remove_result(directory / job.run_id)
+        start_retraining(directory / job.run_id)
 
 
 def write_job_list(directory: Path, study: str, jobs: Sequence[Job], compare: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ def write_job_list(directory: Path, study: str, jobs: Sequence[Job], compare: di
         "compare": compare,
         "jobs": [asdict(job) for job in jobs],
     }
-    write_json(directory / "sweep.json", value)
+    write_json(directory / "sweep.json", value, durable=True)
 
 
 def read_jobs(directory: Path) -> list[Job]:

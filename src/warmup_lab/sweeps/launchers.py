@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from warmup_lab.config import ConfigError
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
@@ -171,7 +174,7 @@ def stackable_groups(
     unfinished = [
         position
         for folder, position in sorted(first_jobs.items(), key=lambda item: item[1])
-        if plans[position].config.force or finished_result(folder) is None
+        if plans[position].config.force or finished_result(folder, plans[position].run_id) is None
     ]
     groups = [[unfinished[index] for index in group] for group in groups_of([plans[one] for one in unfinished])]
     return [_stacked_group(group, plans, folders, task_function) for group in groups if len(group) > 1]
@@ -184,20 +187,42 @@ def _stacked_group(
     group_folders = [folders[position] for position in positions]
 
     def train() -> list[TaskFunction]:
-        from warmup_lab.runs import reset_run
-        from warmup_lab.training.stacked import train_stacked
-
-        for plan, folder in zip(group_plans, group_folders, strict=True):
-            if plan.config.force:
-                reset_run(folder)
-        sweep = group_folders[0].absolute().parent.name
-        outcomes = train_stacked(group_plans, group_folders, group=sweep, show_progress=False)
+        outcomes = _train_claimed(group_plans, group_folders)
         return [
             _task_of_trained_run(plan, folder, outcome, len(positions), task_function)
             for plan, folder, outcome in zip(group_plans, group_folders, outcomes, strict=True)
         ]
 
     return JobGroup(positions, train)
+
+
+def _train_claimed(plans: Sequence[Plan], folders: Sequence[Path]) -> list[dict[str, Any] | Exception]:
+    """The outcome of each run. A run whose folder is in use, or holds another run, fails alone."""
+    from warmup_lab.system import allow_locks
+    from warmup_lab.training import claimed_run
+    from warmup_lab.training.stacked import train_stacked
+
+    allow_locks(len(folders))
+    outcomes: dict[int, dict[str, Any] | Exception] = {}
+    with ExitStack() as claims:
+        for number, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
+            try:
+                finished = claims.enter_context(claimed_run(plan, folder))
+            except ConfigError as error:
+                log.warning("%s: %s", plan.name, error)
+                outcomes[number] = error
+            else:
+                outcomes |= {number: finished} if finished else {}
+        to_train = [number for number in range(len(plans)) if number not in outcomes]
+        if to_train:
+            trained = train_stacked(
+                [plans[number] for number in to_train],
+                [folders[number] for number in to_train],
+                group=folders[0].absolute().parent.name,
+                show_progress=False,
+            )
+            outcomes |= dict(zip(to_train, trained, strict=True))
+    return [outcomes[number] for number in range(len(plans))]
 
 
 def _task_of_trained_run(

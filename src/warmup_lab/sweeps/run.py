@@ -21,7 +21,7 @@ from warmup_lab.sweeps.jobs import (
     PlanCell,
     check_cells,
     check_reference,
-    remove_results,
+    start_retrainings,
     unfinished_jobs,
     unique_jobs,
     write_job_list,
@@ -88,14 +88,14 @@ def run_sweep(
             raise
         finally:
             finish(directory, config)
-    return [job for job in unique_jobs(all_jobs) if finished_result(directory / job.run_id) is None]
+    return [job for job in unique_jobs(all_jobs) if finished_result(directory / job.run_id, job.run_id) is None]
 
 
 def _missing(jobs: Sequence[Job], directory: Path, progress: SweepProgress, *, force: bool) -> list[Job]:
     """The jobs to train, without the results that are replaced."""
     runs = unique_jobs(jobs)
     to_train = unfinished_jobs(runs, directory, force=force)
-    remove_results(to_train, directory)
+    start_retrainings(to_train, directory)
     progress.add(to_train, len(runs) - len(to_train))
     return to_train
 

@@ -9,6 +9,7 @@ from .devices import resolve_precision as resolve_precision
 from .files import JsonRecord as JsonRecord
 from .files import atomic_path as atomic_path
 from .files import file_digest as file_digest
+from .files import naming_errors as naming_errors
 from .files import set_aside as set_aside
 from .files import shown_path as shown_path
 from .files import sync_file as sync_file
@@ -17,6 +18,7 @@ from .files import temporary_path as temporary_path
 from .files import to_json as to_json
 from .files import write_json as write_json
 from .locks import FolderInUse as FolderInUse
+from .locks import allow_locks as allow_locks
 from .locks import run_lock as run_lock
 from .locks import sweep_lock as sweep_lock
 from .network import reachable as reachable

@@ -48,9 +48,20 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         temporary.replace(path)
 
 
+@contextmanager
+def naming_errors(path: Path) -> Iterator[None]:
+    """Adds the path to errors of the operating system that have none, as those of reading have."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def sync_file(path: Path) -> None:
     """Returns once the content of the file is on the disk (fsync)."""
-    with path.open("rb+") as file:
+    with naming_errors(path), path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
@@ -60,10 +71,11 @@ def sync_folder(folder: Path) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with naming_errors(folder):
+            os.fsync(descriptor)
     except OSError as error:
         if error.errno not in _NO_FOLDER_SYNC:
-            raise OSError(error.errno, os.strerror(error.errno or 0), str(folder)) from error
+            raise
     finally:
         os.close(descriptor)
 
@@ -77,7 +89,7 @@ def set_aside(path: Path) -> Path:
 
 def file_digest(path: Path) -> str:
     """The SHA-256 of the content of a file, as 64 hex digits."""
-    with path.open("rb") as file:
+    with naming_errors(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

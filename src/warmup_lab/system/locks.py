@@ -29,6 +29,9 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _MARKER_SECONDS = 0.3
 """Least time to wait for a marker: it takes several tries to remove one whose process has ended."""
 
+_OTHER_FILES = 512
+"""Open files that a process needs besides its locks: libraries, logs, connections."""
+
 
 class FolderInUse(ConfigError):
     """Another process holds the lock of a folder."""
@@ -58,6 +61,19 @@ def run_lock(directory: Path, *, wait: float = 0) -> Iterator[None]:
     """
     with _folder_lock(directory, "another run", "choose another folder (hydra.run.dir=FOLDER)", wait=wait):
         yield
+
+
+def allow_locks(number: int) -> None:
+    """Lets this process hold so many locks at once, where the system allows it: each is an open file."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = number + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextmanager

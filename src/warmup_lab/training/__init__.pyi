@@ -6,6 +6,7 @@ from .console import format_seconds as format_seconds
 from .console import stop_requested as stop_requested
 from .evaluate import eval_batch_size as eval_batch_size
 from .evaluate import scores_of as scores_of
+from .execute import claimed_run as claimed_run
 from .execute import execute_run as execute_run
 from .execute import hand_over as hand_over
 from .execute import only_warnings_on_terminal as only_warnings_on_terminal

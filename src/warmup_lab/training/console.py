@@ -26,8 +26,9 @@ class Interrupted(KeyboardInterrupt):
     It is no `Exception`, so that `except Exception` lets it pass.
     """
 
-    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
-        super().__init__(f"stopped after update {step} of {total_steps}; the same command resumes there")
+    def __init__(self, signal_number: int, step: int, total_steps: int, *, forced: bool = False) -> None:
+        command = "the same command without force=true" if forced else "the same command"
+        super().__init__(f"stopped after update {step} of {total_steps}; {command} resumes there")
         self.exit_status = 128 + signal_number
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import ConfigError
-from warmup_lab.system import shown_path
+from warmup_lab.system import run_lock, shown_path
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
 
 log = logging.getLogger(__name__)
+_SWEEP_WAIT = 10.0
+"""Seconds that a job of a sweep waits for another process. After `kill -9` of a sweep its workers need up to 5 s."""
 
 
 def only_warnings_on_terminal() -> None:
@@ -25,28 +29,70 @@ def only_warnings_on_terminal() -> None:
 def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
     """The result of the run in `directory`, which is trained or resumed unless it is finished.
 
+    Args:
+        plan: the run.
+        directory: its folder.
+        group: the sweep that the run belongs to.
+        show_progress: shows a bar on a terminal, otherwise a line every few seconds.
+
     Raises:
-        ConfigError: the folder holds another run.
+        ConfigError: another process trains the run, or the folder holds another run.
     """
-    from warmup_lab.runs import finished_result, read_result, reset_run
+    from warmup_lab.runs import finished_result
 
+    # Without the lock, so that a finished run is reported also from a folder that cannot be written.
+    finished = None if plan.config.force else finished_result(directory, plan.run_id)
+    if finished is None:
+        try:
+            with claimed_run(plan, directory, wait=_SWEEP_WAIT if group else 0) as finished:
+                if finished is None:
+                    return _train(plan, directory, group, show_progress)
+        except ConfigError as error:
+            if group:  # Hydra keeps the errors of the jobs of a sweep to itself
+                log.warning("%s: %s", plan.name, error)
+            raise
     shown = shown_path(directory)
-    found = read_result(directory)
-    if plan.config.force:
-        reset_run(directory)
-    elif found and found["run_id"] != plan.run_id:
-        raise ConfigError(f"{shown} holds another run, {found['run_id']}: choose another folder, or force=true")
-    elif finished := finished_result(directory):
-        log.info("%s is already %s; nothing to train (force=true trains it again)", shown, finished["status"])
-        _report(finished, shown)
-        return finished
+    log.info("%s is already %s; nothing to train (force=true trains it again)", shown, finished["status"])
+    _report(finished, shown)
+    return finished
 
+
+def _train(plan: Plan, directory: Path, group: str | None, show_progress: bool) -> dict[str, Any]:
     from warmup_lab.training.loop import train
 
     log.info(_describe(plan))
     result = train(plan, directory, group=group, show_progress=show_progress)
-    _report(result, shown)
+    _report(result, shown_path(directory))
     return result
+
+
+@contextmanager
+def claimed_run(plan: Plan, directory: Path, *, wait: float = _SWEEP_WAIT) -> Iterator[dict[str, Any] | None]:
+    """Holds the lock of the run's folder; inside, no other process trains the run. Damaged files are set aside.
+
+    Args:
+        plan: the run.
+        directory: its folder.
+        wait: seconds to wait for another process.
+
+    Yields:
+        The result if the run is finished, so there is nothing to train; None otherwise.
+
+    Raises:
+        ConfigError: another process holds the lock, or the folder holds another run.
+    """
+    from warmup_lab.runs import read_run, reset_run, set_aside_damaged
+
+    with run_lock(directory, wait=wait):
+        found, shown = read_run(directory, plan.run_id), shown_path(directory)
+        if found.damaged:
+            names = ", ".join(set_aside_damaged(found))
+            log.warning("%s: %s: set aside as %s; the run is trained again", shown, found.problem, names)
+        if plan.config.force:
+            reset_run(directory)
+        elif found.refused:
+            raise ConfigError(f"{shown} {found.problem}: choose another folder, or force=true")
+        yield None if plan.config.force else found.finished
 
 
 def hand_over(plan: Plan, directory: Path, result: dict[str, Any], how: str) -> float | None:

@@ -15,7 +15,6 @@ from warmup_lab.models import collate_for, loss_sum, to_device
 from warmup_lab.optimizers import evaluating
 from warmup_lab.plan import Plan
 from warmup_lab.probes import Probes
-from warmup_lab.runs import checkpoint
 from warmup_lab.system import reseed, update_seed
 from warmup_lab.tasks import Batch, Collate, Task, batch_indices, tokenize
 from warmup_lab.tasks import collate as padded
@@ -69,7 +68,7 @@ def _start(run: Run) -> _Parts:
     task = tokenize(plan.corpus, plan.config.task, plan.config.model)
     model, optimizer = build(plan, task)
     probes = Probes(plan, task, model, optimizer)  # before a checkpoint is restored: they read the initial weights
-    run.start(checkpoint.restore(run.directory, plan.run_id, model, optimizer), probes.columns)
+    run.start(model, optimizer, probes.columns)
     probes.resume(run.progress)
     return _Parts(task, model, optimizer, probes)
 
@@ -119,7 +118,7 @@ def _train(run: Run, show_progress: bool) -> None:
                 with run.timer.saving():
                     run.save(model, optimizer)
                 if stop.signal_number:
-                    raise Interrupted(stop.signal_number, run.progress.step, plan.total_steps)
+                    raise Interrupted(stop.signal_number, run.progress.step, plan.total_steps, forced=plan.config.force)
 
     # Finish
     with evaluating(optimizer):

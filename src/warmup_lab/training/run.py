@@ -28,10 +28,14 @@ from warmup_lab.runs import (
     eval_row,
     fresh_progress,
     history_of,
+    is_finished,
+    read_run,
     summary_of,
+    versions,
     write_outcome,
+    write_result,
 )
-from warmup_lab.system import write_json
+from warmup_lab.system import shown_path
 from warmup_lab.tasks import Task
 from warmup_lab.tracking import NullTracker, TrackedRun, Tracker, run_name, start_tracker
 
@@ -131,15 +135,25 @@ class Run:
         """Learning rate of the update with the 0-based index `step`."""
         return self.plan.config.optimizer.lr * self.plan.multiplier(step)
 
-    def start(self, restored: Progress | None, probe_columns: Sequence[str] = ()) -> None:
-        """Starts recording, from a restored checkpoint if there is one.
+    def start(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, probe_columns: Sequence[str] = ()
+    ) -> None:
+        """Restores the checkpoint if there is one, and starts recording.
 
         `probe_columns` are the columns that the run's probes add to the trace. The tracker first receives the history
         that a resumed run had recorded before.
         """
-        self.progress = restored or fresh_progress(self.plan, probe_columns)
-        if self.progress.step:
+        fresh = fresh_progress(self.plan, probe_columns)
+        restored = checkpoint.restore(self.directory, self.plan.run_id, model, optimizer, fresh)
+        self.progress = restored or fresh
+        if restored:
             log.info("resumed at update %d of %d", self.progress.step, self.plan.total_steps)
+        changed = self.progress.note_versions(versions(self.plan.device))
+        if changed:
+            log.warning(
+                "%s is resumed with other versions, so its numbers may differ from those of a run without a stop: %s",
+                self.plan.name, ", ".join(changed),
+            )  # fmt: skip
         self.tracker = open_tracker(self)
 
     def record(self, step: int, loss: float, grad_norm: float, probed: Mapping[str, Number] | None = None) -> None:
@@ -173,16 +187,19 @@ class Run:
         """Writes the run's files, `result.json` last. `speed` adds entries to the result's `speed`."""
         result = build_result(self.plan, task, self.progress, "diverged" if self.diverged else "completed")
         result["speed"] |= speed
-        write_outcome(self.plan, task, model, self.progress, result, self.directory)
+        self.result = write_outcome(self.plan, task, model, self.progress, result, self.directory)
         self.tracker.finish(summary_of(result))
-        self.result = result
 
     def fail(self, error: Exception) -> None:
-        """Records an error in `result.json` and at the tracker."""
+        """Records an error in `result.json` and at the tracker. A finished result of an earlier training stays."""
         self.error = error
         self.tracker.finish({"status": "error"}, exit_code=1)
         try:
-            write_json(self.directory / "result.json", build_error_result(self.plan, error))
+            earlier = read_run(self.directory, self.plan.run_id).result
+            if earlier and is_finished(earlier["status"]):
+                log.warning("%s keeps the result of its earlier training", shown_path(self.directory))
+            else:
+                write_result(self.directory, build_error_result(self.plan, error))
         except OSError as problem:
             log.warning("cannot write %s: %s", self.directory / "result.json", problem)
 

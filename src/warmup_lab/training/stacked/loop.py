@@ -14,7 +14,6 @@ import torch
 
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.plan import Plan
-from warmup_lab.runs import checkpoint
 from warmup_lab.system import reseed, stacked_update_seed
 from warmup_lab.tasks import Task
 from warmup_lab.training import CheckpointTimer, Interrupted, ProgressLine, Run, StopSignal, Stopwatch, build
@@ -99,7 +98,7 @@ def _start(runs: Sequence[Run], task: Task) -> tuple[Stack, StackedOptimizer]:
         run.timer = timer  # stacked runs save together
         try:
             model, optimizer = build(run.plan, task, "cpu")
-            run.start(checkpoint.restore(run.directory, run.plan.run_id, model, optimizer))
+            run.start(model, optimizer)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
