@@ -2,7 +2,7 @@
 
 A page holds blocks between `<!-- numbers: results.csv -->` and `<!-- end of numbers -->`. A block is computed from that
 table of runs and from the study's `experiment.yaml` alone. It carries the digest of the table, so it changes with every
-cell. `docs/claims.md` holds the verdicts of `claims.py` in the same way.
+cell. Blocks named `claims` or `claims:STUDY` hold the verdicts of `claims.py` in the same way.
 
     python experiments/evidence.py            # fails if a block is not what the results give
     python experiments/evidence.py --write    # writes the blocks
@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from claims import claims_table
+from claims import claims_table, verdicts_table
+from described import described
 from omegaconf import OmegaConf
 
 from warmup_lab.comparison import count, p_text
@@ -34,7 +35,7 @@ from warmup_lab.comparison.verdicts import PHRASES, LrLine, Question, Verdict
 from warmup_lab.metrics import ROUGHNESS, smaller_is_better
 
 HERE = Path(__file__).parent
-PAGES = (*sorted(HERE.glob("*/README.md")), HERE.parent / "docs" / "claims.md")
+PAGES = (*sorted(HERE.glob("*/README.md")), HERE.parent / "docs" / "claims.md", HERE.parent / "README.md")
 _BLOCK = re.compile(r"(<!-- numbers: (?P<source>\S+) -->\n)(?P<text>.*?)(<!-- end of numbers -->)", re.DOTALL)
 _OF = {"metric": "the metric", "failures": "failures to learn", "lr50": "lr50"}
 
@@ -65,9 +66,16 @@ def with_blocks(text: str, folder: Path) -> str:
 
 
 def numbers(folder: Path, source: str) -> str:
-    """The text of a block."""
-    if source == "claims":
-        return claims_table(HERE)
+    """The text of a block: `claims` is the table of all claims, `claims:STUDY` has those of one study.
+
+    `verdicts` is the README's shorter form of `claims`.
+    """
+    if source == "verdicts":
+        return verdicts_table(HERE)
+    if source.startswith("claims"):
+        return claims_table(HERE, source.partition(":")[2] or None)
+    if source.startswith("described:"):
+        return described(folder / source.partition(":")[2])
     path = folder / source
     runs = pd.read_csv(path, keep_default_na=True)
     parts = [_source(path, runs), *(part(runs, study_question(folder)) for part in _PARTS)]
@@ -92,7 +100,10 @@ def _source(path: Path, runs: pd.DataFrame) -> str:
 
 
 def _headline(runs: pd.DataFrame, question: Question) -> str:
-    return f"**{compare(runs, question).headline}**"
+    """The headline, unless nothing is compared with anything."""
+    found = compare(runs, question)
+    is_compared = any(verdict.value != "no_reference" for verdict in found.verdicts)
+    return f"**{found.headline}**" if is_compared else ""
 
 
 def _arms(runs: pd.DataFrame, question: Question) -> str:
