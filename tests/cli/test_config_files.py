@@ -11,6 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from program import ROOT
 
+from warmup_lab.cli.compose import register_experiments
 from warmup_lab.cli.config_files import CheckedFileSource, check_experiment, check_option
 from warmup_lab.config.errors import ConfigError
 
@@ -216,6 +217,14 @@ def test_an_experiment_cannot_leave_the_folder_of_its_study(train_py_here, write
     assert (done.returncode, (tmp_path / "made").exists()) == (1, False)
     assert "study='../../made': must be a plain folder name" in done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+def test_tags_of_yaml_make_no_objects(write, tmp_path, capsys) -> None:
+    write("experiments/downloaded/experiment.yaml", "study: !!python/object/apply:os.mkdir [PATH]")
+    register_experiments(tmp_path / "experiments")
+    assert not (tmp_path / "made").exists()
+    assert "downloaded.yaml" not in ConfigStore.instance().repo["experiment"]
+    assert "skipped" in capsys.readouterr().err
 
 
 def test_a_worker_process_reads_files_with_the_same_check(write, tmp_path) -> None:

@@ -111,6 +111,14 @@ def test_a_folder_whose_description_names_its_own_files_is_read(tmp_path):
 
 
 @pytest.mark.usefixtures("hub_cache")
+def test_a_loading_script_is_not_run(tmp_path):
+    write(tmp_path / "set" / "train.csv", "text,label\na,good\nb,bad\n")
+    write(tmp_path / "set" / "set.py", "raise SystemExit('a loading script ran')")
+    with pytest.raises(ConfigError, match="Dataset scripts are no longer supported"):
+        load_corpus(HubTask("hub", path=str(tmp_path / "set")))
+
+
+@pytest.mark.usefixtures("hub_cache")
 def test_a_label_that_the_library_would_open_is_refused(tmp_path):
     from datasets import Dataset, Features, Image, Value
 
