@@ -75,11 +75,13 @@ def trace_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_poin
 def rate_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_points: int) -> list[Row]:
     """A row per arm: `line` and the lists `step` and `lr`, at evenly spaced updates and the end of the warmup.
 
-    The schedule is that of the arm's longest run.
+    The schedule is that of the arm's longest run. An arm whose learning rates are unknown has no row.
     """
     rows = []
     for arm in arms:
         lr = max((trace["lr"] for trace in by_arm[arm["name"]].values()), key=len)
+        if np.isnan(lr).any():
+            continue
         even = np.linspace(0, lr.size - 1, min(lr.size, num_points)).astype(np.int64)
         kept = np.unique(np.append(even, min(arm["warmup_steps"], lr.size - 1)))
         line = layout.warmup_line(arm["warmup_steps"])
@@ -147,9 +149,10 @@ def traces_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
     for name, arms in drawn.items():
         last = max(arm["total_steps"] for arm in arms) - 1
         losses = _loss_chart(trace_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
-        rates = _rate_chart(rate_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
-        seen = seen_final_loss(arms, by_arm, layout)
-        panels.append([Cell(seen, losses, f"Training loss · {name}"), Cell("Learning rate", rates)])
+        rates = rate_table(arms, by_arm, layout, num_points)
+        cells = [Cell(seen_final_loss(arms, by_arm, layout), losses, f"Training loss · {name}")]
+        cells += [Cell("Learning rate", _rate_chart(rates, layout.warmup_lines, last))] if rates else []
+        panels.append(cells)
     note = _note(num_points, len(families))
     lines = layout.warmup_lines if drawn else []
     return Figure("traces", "Loss traces and schedules", note, panels, lines, stacked=True)

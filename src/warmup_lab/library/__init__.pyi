@@ -1,3 +1,5 @@
+from .imported_sweep import import_runs as import_runs
+from .logged_run import LoggedRun as LoggedRun
 from .loss_trace import Oscillation as Oscillation
 from .loss_trace import WindowMetrics as WindowMetrics
 from .loss_trace import oscillation as oscillation

@@ -17,4 +17,5 @@ from .paired import jitter_by_level as jitter_by_level
 from .paired import matched_roughness_of as matched_roughness_of
 from .paired import updates_to_target as updates_to_target
 from .series import finite_prefix as finite_prefix
+from .series import positive_entropy as positive_entropy
 from .series import residual as residual

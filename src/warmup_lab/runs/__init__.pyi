@@ -1,3 +1,6 @@
+from .logged_run import Guessing as Guessing
+from .logged_run import TrainingLog as TrainingLog
+from .logged_run import write_logged_run as write_logged_run
 from .progress import Progress as Progress
 from .progress import eval_row as eval_row
 from .progress import fresh_progress as fresh_progress

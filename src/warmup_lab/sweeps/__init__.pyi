@@ -1,3 +1,4 @@
+from .jobs import Job as Job
 from .launchers import JobGroup as JobGroup
 from .launchers import LauncherChoice as LauncherChoice
 from .launchers import LauncherSetup as LauncherSetup
