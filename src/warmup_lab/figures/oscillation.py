@@ -27,7 +27,8 @@ def oscillation_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
         f"{_MEANS} Failure rates have 95 % Wilson intervals. Hollow marker: some runs of the arm failed to learn. "
         "Cross: no run learned, so there is no mean; this does not mean a calm loss."
     )
-    rows = draw_columns(oscillation_columns(seeds), layout)
+    measured = any(ROUGHNESS[0] in arm["metrics"] for arm in layout.arms)  # not by logs without a row an update
+    rows = draw_columns(oscillation_columns(seeds), layout) if measured else []
     return Figure("oscillation", "Oscillation versus warmup length", note, rows, layout.lines)
 
 
