@@ -64,14 +64,9 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     jitter = None if recommend else jitter_section(sweep)
     search = search_section(sweep)
     own_answer = recommend or jitter or search
-    advice = (
-        recommend.pop("recommendation")
-        if recommend
-        else (search and search_recommendation(sweep, judged, question, search))
-        or recommendation_section(sweep, judged, primary, jitter)
-    )
-    if not sweep.command:  # imported runs: no command of this program trained them
-        advice |= {"next_command": None, "next_note": ""}
+    advice = recommend.pop("recommendation") if recommend else None
+    advice = advice or (search and search_recommendation(sweep, judged, question, search))
+    advice = _runnable(sweep, advice or recommendation_section(sweep, judged, primary, jitter))
     summary = recommend["sentences"] if recommend and runs.empty else summary_sentences(parts, primary.arms, own_answer)
     head = {
         "schema": 1,
@@ -90,6 +85,11 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "seconds": float(runs["seconds"].sum()),
     }
     return runs, to_json(head | parts | tail)
+
+
+def _runnable(sweep: Sweep, advice: dict[str, Any]) -> dict[str, Any]:
+    """The advice, without a command if the runs were imported: no command of this program trained them."""
+    return advice if sweep.command else advice | {"next_command": None, "next_note": ""}
 
 
 def _headline(primary: Comparison, advice: dict[str, Any]) -> str:
