@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra._internal.core_plugins import file_config_source, structured_config_source
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from program import ROOT
 
 from warmup_lab.cli.compose import register_experiments
-from warmup_lab.cli.config_files import CheckedFileSource, check_experiment, check_option
+from warmup_lab.cli.config_files import FileConfigSource, check_experiment, check_option, checked_config_files
 from warmup_lab.config.errors import ConfigError
 
 LOGGING = "hydra: {job_logging: {handlers: {x: {(): os.mkdir, path: PATH}}}}"
@@ -199,8 +201,8 @@ def test_every_file_outside_conf_is_checked(write, tmp_path, name, text, message
     write(f"options/{name}.yaml", text)
     for folder in (tmp_path / "options", tmp_path / "options" / "task" / ".."):
         with pytest.raises(ConfigError, match=message):
-            CheckedFileSource("command-line", f"file://{folder}").load_config(name)
-    assert CheckedFileSource("main", f"file://{ROOT}/conf").load_config("config").config.seed == 0
+            FileConfigSource("command-line", f"file://{folder}").load_config(name)
+    assert FileConfigSource("main", f"file://{ROOT}/conf").load_config("config").config.seed == 0
 
 
 def test_an_experiment_that_an_experiment_names_is_refused(train_py_here, write, tmp_path) -> None:
@@ -228,16 +230,18 @@ def test_tags_of_yaml_make_no_objects(write, tmp_path, capsys) -> None:
 
 
 def test_a_worker_process_reads_files_with_the_same_check(write, tmp_path) -> None:
-    """Hydra's launchers pickle the loader, and with it the sources of its files."""
+    """Hydra's launchers pickle the loader, and with it the sources of its files. Then Hydra registers its own again."""
     write("options/experiment/a.yaml", f"# @package _global_\n{LOGGING}")
-    source = pickle.loads(pickle.dumps(CheckedFileSource("command-line", f"file://{tmp_path}/options")))
+    registry = SourcesRegistry.instance()
+    with checked_config_files():
+        for own in (file_config_source.FileConfigSource, structured_config_source.StructuredConfigSource):
+            registry.register(own)
+        source = pickle.loads(pickle.dumps(registry.resolve("file")("command-line", f"file://{tmp_path}/options")))
     with pytest.raises(ConfigError, match=r"experiment/a.yaml sets hydra.job_logging"):
         source.load_config("experiment/a")
 
 
 def test_only_the_program_changes_how_hydra_reads_files(train_py_here) -> None:
-    from hydra._internal.sources_registry import SourcesRegistry
-
     before = dict(SourcesRegistry.instance().types)
     assert train_py_here("seed=1", "--cfg", "job").returncode == 0
     assert SourcesRegistry.instance().types == before

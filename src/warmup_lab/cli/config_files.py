@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from hydra._internal.core_plugins import structured_config_source
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source, structured_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
@@ -133,7 +132,11 @@ def _leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 # ----------------------------------------------------------------------------------------------- files that Hydra reads
 
 
-class CheckedFileSource(FileConfigSource):
+# Both classes have the names of Hydra's own. Hydra asserts that of the second. In the worker process of a launcher it
+# registers its own sources again, which must find sources of their names.
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
     """Reads files for Hydra, and refuses those that set what a file may not set. The files of `conf/` are our own."""
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -160,10 +163,7 @@ def _check_file(content: Any, where: str, group: str, package: str | None) -> No
 
 
 class StructuredConfigSource(structured_config_source.StructuredConfigSource):
-    """Reads what is registered from Python: Hydra's and our own options, and the experiments, which are files.
-
-    Hydra asserts that its class has this name.
-    """
+    """Reads what is registered from Python: Hydra's and our own options, and the experiments, which are files."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         found = super().load_config(config_path)
@@ -178,7 +178,7 @@ def checked_config_files() -> Iterator[None]:
     Plugins.instance()  # registers Hydra's own sources, which must happen before they are replaced
     types = SourcesRegistry.instance().types
     original = dict(types)
-    types.update(file=CheckedFileSource, structured=StructuredConfigSource)
+    types.update(file=FileConfigSource, structured=StructuredConfigSource)
     try:
         yield
     finally:
