@@ -39,9 +39,14 @@ def claims_table(experiments: Path, study: str | None = None) -> str:
             for found in findings:
                 rows.append(
                     f"| {claim.says} ({claim.source}) | [{found.tested}]({page}) | {found.num_runs} | {found.estimate} "
-                    f"| **{found.verdict}** | `experiment={claim.study}` | {claim.cost} |"
+                    f"| **{found.verdict}** | {_command(experiments / claim.study)} | {claim.cost} |"
                 )
     return "\n".join(rows) + "\n"
+
+
+def _command(study: Path) -> str:
+    """What trains the runs, or where the page says how they were read."""
+    return f"`experiment={study.name}`" if (study / "experiment.yaml").exists() else "on the page"
 
 
 def verdicts_table(experiments: Path) -> str:
@@ -92,6 +97,13 @@ CLAIMS = (
         rules.usable_lr_grows,
         "23 and 60 min, 2 cores",
         ("results.csv", "results_unclipped.csv"),
+    ),
+    Claim(
+        "published_usable_lr",
+        "Kalra & Barkeshli 2024",
+        "The usable learning rate grows with the length of the warmup",
+        rules.published_edges,
+        "nothing is trained",
     ),
     Claim(
         "warmup_shapes",

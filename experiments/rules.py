@@ -111,6 +111,18 @@ def usable_lr_grows(tables: Tables) -> list[Finding]:
     return rows
 
 
+def published_edges(tables: Tables) -> list[Finding]:
+    """One seed, so it is described: the largest learning rate that learned, with the longest warmup over none."""
+    (runs,) = tables
+    learned = runs[~runs["failed_to_learn"].astype(bool) & (runs["status"] != "diverged")]
+    edges = learned.groupby(["optimizer", "warmup_steps"])["lr"].max().unstack()
+    ratios = edges.iloc[:, -1] / edges.iloc[:, 0]
+    estimate = "largest lr that learned, 1 % over 0 %: " + ", ".join(
+        f"{name} {ratios[name]:.3g}" for name in ratios.index
+    )
+    return [Finding("the authors' runs: WideResNet, CIFAR-10, 1 seed", len(runs), estimate, "described, no test")]
+
+
 def bias_correction_matters(tables: Tables) -> list[Finding]:
     """`_ratio_of_ratios` of 10 % and 0 %, without bias correction over with it."""
     (runs,) = tables

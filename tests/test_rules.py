@@ -167,3 +167,13 @@ def test_both_untuned_warmups_must_equal_radam(worse_by: float, verdict: str) ->
     radam = _losses(lambda *_: 0.5, ["none"], [1e-3], 60)
     (found,) = rules.untuned_equals_radam([own, radam, radam])
     assert found.verdict == verdict, found.estimate
+
+
+def test_published_runs_are_described_by_the_ratio_of_their_edges() -> None:
+    """With no warmup, 1e-3 is the largest rate that learned, with 1 % it is 4e-3."""
+    found = [(0, 1e-3, False), (0, 2e-3, True), (9, 2e-3, False), (9, 4e-3, False), (9, 8e-3, True)]
+    runs = pd.DataFrame(found, columns=["warmup_steps", "lr", "failed_to_learn"])
+    runs = runs.assign(optimizer="adam", status="completed")
+    (row,) = rules.published_edges([runs])
+    assert row.estimate.endswith("1 % over 0 %: adam 4")
+    assert row.verdict == "described, no test"
