@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fake_sweep import LN2, Outcome, make_sweep, usual
+from scipy import stats
 
 from warmup_lab.comparison.build import build_comparison
 from warmup_lab.comparison.table import read_sweep
@@ -100,3 +101,18 @@ def test_secondary_verdicts_spend_the_error_over_the_looks(tmp_path):
     planned = built(tmp_path / "planned", **arguments, compare=LOOKS)["oscillation"][0]["verdicts"][0]
     assert alone["test"]["p_value"] == planned["test"]["p_value"] == 0.03125
     assert planned["p_holm"] > alone["p_holm"]
+
+
+def test_with_planned_looks_a_difference_has_one_interval(tmp_path):
+    """The repeated interval of the verdict is also that of the tables and charts."""
+    folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), ratios=(0.0, 0.1), lrs=(1e-3,), seeds=8,
+                        compare={"looks": [6, 8]})  # fmt: skip
+    arms = build_comparison(read_sweep(folder))[1]["arms"]
+    (arm,) = (arm for arm in arms if arm["verdict"]["value"] != "reference")
+    found, test = arm["metrics"]["eval_loss"], arm["verdict"]["test"]
+    assert found["difference_of_all"] == test["difference"]
+    assert found["difference_interval_of_all"] == test["interval_95"]
+    plain = stats.t.interval(0.95, 7, loc=test["difference"], scale=test["spread"] / 8**0.5)
+    assert test["interval_95"][0] < plain[0] < plain[1] < test["interval_95"][1]
+    ends = "{:+.3g} to {:+.3g}".format(*test["interval_95"])
+    assert f"95 % interval {ends}, 8 pairs" in arm["verdict"]["sentence"]

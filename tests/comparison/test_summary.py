@@ -77,5 +77,11 @@ def test_smallest_warmups_that_agree_are_one_answer():
         f"{start}, for each of 2 sets of arms: 36 updates (10 %)."
     ]
     assert smallest_sentences([smallest("linear", 36), smallest("cosine"), smallest("constant")]) == [
-        f"{start}: 36 updates (10 %) for linear; not known (no margin) for cosine, constant."
+        f"{start}: 36 updates (10 %) for linear; not known for 2 other sets of arms."
     ]
+
+
+def test_smallest_warmups_that_nobody_knows_are_not_mentioned():
+    assert (
+        smallest_sentences([smallest("linear")]) == smallest_sentences([smallest("linear"), smallest("cosine")]) == []
+    )

@@ -131,7 +131,7 @@ def test_second_report_differs_only_in_times(tmp_path):
     shutil.copytree(folder, again)
     for path in again.glob("*/result.json"):
         result = json.loads(path.read_text())
-        path.write_text(json.dumps(result | {"speed": {"seconds": 7.0}}))
+        path.write_text(json.dumps(result | {"schema": 1, "speed": {"seconds": 7.0}}))
     found = report_sweep(again)
     assert {key: value for key, value in found.items() if key != "seconds"} == {
         key: value for key, value in comparison.items() if key != "seconds"

@@ -144,7 +144,7 @@ def test_card_shows_the_recommendation_and_its_command(comparison, page):
         assert part in text
     assert found["warmup_decided"]
     assert not found["decided"]
-    assert text.strip().startswith("Warmup decided by test, the rest only observed")
+    assert text.strip().startswith("Warmup decided by test\n")
 
 
 def test_nothing_is_said_twice_on_the_first_screen(comparison, page):
@@ -181,7 +181,7 @@ def test_card_does_not_repeat_the_headline():
                      ["Nothing to recommend yet"], ["<dt>", "<pre"], id="nothing"),
         pytest.param({"basis": "Decided by test: all others are worse.", "warmup_decided": True, "setting": "eps=1e-8",
                       "next_note": "About 12 new seeds."},
-                     ["Decided by test: all others are worse.", "Warmup decided by test, the rest", "eps=1e-8",
+                     ["Decided by test: all others are worse.", "Warmup decided by test<", "eps=1e-8",
                       "About 12 new seeds."], ["Use lr 0.001."], id="warmup decided"),
     ],
 )  # fmt: skip
@@ -222,6 +222,24 @@ def test_page_of_a_rank_metric_has_no_means_over_all_seeds(tmp_path):
 
 def test_every_chart_has_a_place(folder, page):
     assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_page_without_a_run_that_learned_shows_the_losses_first(tmp_path):
+    """Oscillation has no section, because a run that learned nothing is the smoothest there is."""
+
+    def stuck(_):
+        return Outcome("completed", True, np.full(60, LN2), {"eval_loss": LN2})
+
+    folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), outcome=stuck, total_steps=60)
+    found = report_sweep(folder)
+    page = (folder / "report.html").read_text()
+    assert found["headline"].startswith("Train for more updates, for example 240 instead of 60: ")
+    assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
+    header, main = page[page.index("<header>") :].split("</header>", 1)
+    assert 'id="traces-0-0"' in header
+    assert "<h2>Oscillation" not in main
+    assert "<h2>Usable learning rate" not in main, "no learning rate is usable"
 
 
 @pytest.mark.usefixtures("without_pictures")

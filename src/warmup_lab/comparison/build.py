@@ -67,7 +67,11 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     advice = recommend.pop("recommendation") if recommend else None
     advice = advice or (search and search_recommendation(sweep, judged, question, search))
     advice = _runnable(sweep, advice or recommendation_section(sweep, judged, primary, jitter))
-    summary = recommend["sentences"] if recommend and runs.empty else summary_sentences(parts, primary.arms, own_answer)
+    summary = (
+        recommend["sentences"]
+        if recommend and runs.empty
+        else summary_sentences(parts, primary.arms, own_answer, advise=advice["lr"] is not None)
+    )
     head = {
         "schema": 1,
         "study": sweep.directory.resolve().name,

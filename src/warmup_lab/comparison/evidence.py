@@ -229,12 +229,14 @@ def complete_seeds(table: RunTable, lines: Sequence[Line]) -> NDArray[np.bool_]:
 
 
 def has_usable_lr(table: RunTable, design: Design) -> bool:
-    """Whether lr50 has a meaning: some run of a line failed, and the runs do not fail at the small learning rates.
+    """Whether lr50 has a meaning: of all lines together some runs failed, some learned, and not the smallest lr failed.
 
-    Runs that fail there are too slow. Which end fails is judged over all lines together, so it tells nothing about a
-    difference between them.
+    Runs that fail at the small learning rates are too slow. As all lines are judged together, this tells nothing about
+    a difference between them.
     """
-    return any(table.failed[list(line.rows)].any() for line in design.lines) and not _fail_at_small_lrs(table, design)
+    rows = [row for line in design.lines for row in line.rows]
+    failed, finished = int(table.failed[rows].sum()), int(table.finished[rows].sum())
+    return 0 < failed < finished and not _fail_at_small_lrs(table, design)
 
 
 def _ratios(table: RunTable, design: Design) -> dict[LineContrast, Lr50Ratio]:

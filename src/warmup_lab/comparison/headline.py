@@ -18,7 +18,7 @@ from warmup_lab.comparison.numbers import (
     use_text,
     with_text,
 )
-from warmup_lab.comparison.pairs_headline import Words, pairs_headline
+from warmup_lab.comparison.pairs_headline import Words, all_but_length_is_equal, length_text, pairs_headline
 from warmup_lab.comparison.sentences import count
 from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, equal_rates_p
 from warmup_lab.comparison.verdicts import Comparison, Level, LrLine, WarmupTrend, line_of
@@ -92,18 +92,24 @@ def _lr50_headline(found: Comparison, trend: WarmupTrend) -> str:
     effect = "raises" if trend.z > 0 else "lowers"
     return (
         f"{use_text(use)}: a longer warmup {effect} the usable learning rate. Half of the runs fail {parts} "
-        f"(trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found.lr_lines)}"
+        f"(trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found)}"
     )
 
 
-def _largest_ratio(lines: Sequence[LrLine]) -> str:
+def _largest_ratio(found: Comparison) -> str:
     """The ratio of lr50 that lies furthest from 1, among warmups."""
-    tested = [line for line in lines if line.ratio is not None and line.differs_in == "warmup"]
+    tested = [line for line in found.lr_lines if line.ratio is not None and line.differs_in == "warmup"]
     if not tested:
         return ""
     line = max(tested, key=_distance)
     p = "" if line.p_adjusted is None else f" (p = {p_text(line.p_adjusted)})"
-    return f" The usable learning rate of {line.name} is {_ratio(line)} times that of {line.reference}{p}."
+    assert line.reference is not None
+    names = f"of {line.name}", f"of {line.reference}"
+    if all_but_length_is_equal(found.arms):  # then the lengths are enough to name the lines
+        arms = [found.arm(one.arms[0]) for one in (line, line_of(found.lr_lines, line.reference))]
+        first, second = (length_text(arm) for arm in arms)
+        names = (f"with {first}", f"with {second}") if first != second else names
+    return f" The usable learning rate {names[0]} is {_ratio(line)} times that {names[1]}{p}."
 
 
 def _distance(line: LrLine) -> float:

@@ -64,7 +64,7 @@ def _edges(facts: Mapping[str, Any], table: RunTable) -> list[str]:
 
 
 def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
-    """Which other learning rates, and which other warmups, the seeds cannot tell from the best."""
+    """Which other learning rates, and which other warmups, are not shown to be worse than the best."""
     arm, num_seeds = table.arms[best], int(np.isfinite(compared[best]).sum())
     same = [
         row
@@ -77,11 +77,20 @@ def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
         few = f"{count(num_seeds, 'seed')}: the differences may be chance."
         return [few] if lrs or warmups else []
     alike_lrs = sorted({f"{table.arms[row].lr:g}" for row in _alike(compared, best, lrs)}, key=float)
-    shares = dict.fromkeys(_percent(table.arms[row]) for row in _alike(compared, best, warmups))
+    others = sorted((table.arms[row] for row in _alike(compared, best, warmups)), key=_percent)
+    lengths = dict.fromkeys(_warmup_text(other, arm) for other in others)
     alike = [f"lr {_listed(alike_lrs)}"] if alike_lrs else []
-    alike += [f"{_listed([percent_text(share) for share in sorted(shares)])} warmup"] if shares else []
-    why = f"at {num_seeds} seeds: the 95 % intervals of the paired differences include 0."
-    return [f"Not told apart from {one} {why}" for one in alike]
+    alike += [f"{_listed([*lengths])} warmup"] if lengths else []
+    if not alike:
+        return []
+    interval = "the 95 % interval of each paired difference includes 0"
+    return [f"Not shown to be better than {' or '.join(alike)}: at {num_seeds} seeds, {interval}."]
+
+
+def _warmup_text(other: Arm, best: Arm) -> str:
+    """`10 %`, with the shape where that differs from the best one's."""
+    shape = f" {other.warmup}" if other.warmup_steps and other.warmup != best.warmup else ""
+    return f"{percent_text(_percent(other))}{shape}"
 
 
 def _alike(compared: Floats, best: int, rows: Sequence[int]) -> list[int]:

@@ -45,20 +45,25 @@ def words_of(found: Comparison) -> Words:
         name for verdict in found.verdicts if verdict.value in PHRASES for name in (verdict.arm, verdict.reference)
     }
     compared = [arm for arm in found.arms if arm.name in names]
-    shapes = {warmup_title(arm.warmup) for arm in compared if arm.warmup_steps}
-    if len({_all_but_warmup_and_lr(arm) for arm in compared}) > 1 or len(shapes) > 1:
-        return Words(
-            _subject(found, several_shapes=len(shapes) > 1), f"which of {len(compared)} combinations is best", _own_name
-        )
+    if not all_but_length_is_equal(compared):
+        shapes = {warmup_title(arm.warmup) for arm in compared if arm.warmup_steps}
+        subject = _subject(found, several_shapes=len(shapes) > 1)
+        return Words(subject, f"which of {len(compared)} combinations is best", _own_name)
     rates, lengths = {arm.lr for arm in compared}, {arm.warmup_percent for arm in compared}
     exact = len({percent_text(length) for length in lengths}) < len(lengths)
     choice = f"which of {len(lengths)} warmup lengths is best"
     if len(lengths) == 2:
-        first, second = dict.fromkeys(_length(arm, exact=exact) for arm in compared)
+        first, second = dict.fromkeys(length_text(arm, exact=exact) for arm in compared)
         choice = f"whether {first} or {second} is better"
     if not several_lrs(rates):
-        return Words(_subject(found), choice, partial(_length, exact=exact))
+        return Words(_subject(found), choice, partial(length_text, exact=exact))
     return Words(_subject(found), f"{choice} at {len(rates)} learning rates", partial(_length_and_lr, exact=exact))
+
+
+def all_but_length_is_equal(arms: Sequence[ArmSummary]) -> bool:
+    """Whether the arms differ only in the learning rate and in the length of the warmup."""
+    shapes = {warmup_title(arm.warmup) for arm in arms if arm.warmup_steps}
+    return len({_all_but_warmup_and_lr(arm) for arm in arms}) <= 1 and len(shapes) <= 1
 
 
 def _all_but_warmup_and_lr(arm: ArmSummary) -> tuple[object, ...]:
@@ -70,15 +75,15 @@ def _own_name(arm: ArmSummary) -> str:
     return arm.name
 
 
-def _length(arm: ArmSummary, *, exact: bool) -> str:
-    """In updates where percentages would look alike."""
+def length_text(arm: ArmSummary, *, exact: bool = False) -> str:
+    """`10 % warmup`; in updates if `exact`, where percentages would look alike."""
     if not arm.warmup_steps:
         return "no warmup"
     return f"{arm.warmup_steps} updates of warmup" if exact else f"{percent_text(arm.warmup_percent)} warmup"
 
 
 def _length_and_lr(arm: ArmSummary, *, exact: bool) -> str:
-    return f"{_length(arm, exact=exact)} at lr {arm.lr:g}"
+    return f"{length_text(arm, exact=exact)} at lr {arm.lr:g}"
 
 
 def _subject(found: Comparison, *, several_shapes: bool = False) -> str:

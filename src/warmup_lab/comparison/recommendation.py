@@ -191,8 +191,12 @@ def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Com
     """The keys that differ where most runs failed even with the best combination."""
     failed, advice = facts["failed"], remedy(found.arms)
     assert advice is not None
-    why = f"{failed['count']} of {failed['total']} runs failed even with the best combination, {arm.name}"
-    sentence = f"Nothing tried is usable: {why}. {_order(advice, facts)} ({advice.why})."
+    order = _order(advice, facts)
+    num_failed, total = (sum(getattr(one.failed, name) for one in found.arms) for name in ("count", "total"))
+    best = f"even with the best combination, {arm.name}, {failed['count']} of {failed['total']} runs failed"
+    sentence = f"Nothing tried is usable: {f'all {total} runs failed' if num_failed == total else best}."
+    if not found.headline.startswith(f"{order}:"):
+        sentence += f" {order} ({advice.why})."
     if advice.action == "lower_lr":
         command = lr_grid_command(sweep, arm, [facts["lr_tried"][0] / 4, facts["lr_tried"][0] / 2])
     else:

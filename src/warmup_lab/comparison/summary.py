@@ -9,29 +9,30 @@ from warmup_lab.comparison.arms import ArmSummary
 from warmup_lab.comparison.failure_advice import failure_sentence
 from warmup_lab.comparison.sentences import count
 
-_MAX_NAMES = 6
+_MAX_NAMES = 3
 """Names in one list; the others are counted."""
 
 
 def summary_sentences(
-    parts: dict[str, Any], arms: Sequence[ArmSummary], own_answer: dict[str, Any] | None
+    parts: dict[str, Any], arms: Sequence[ArmSummary], own_answer: dict[str, Any] | None, *, advise: bool = True
 ) -> list[str]:
     """What was compared, what failed, and the smallest good warmup; `parts` as in `comparison.json`.
 
     A sweep of ramps, a search or a recommendation has sentences of its own and compares no warmups. Its runs fail where
-    it looks for the limit, so what helps against failures is not said.
+    it looks for the limit, so what helps against failures is not said. Nor is it without `advise`.
     """
     if own_answer:
         what_failed = " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=False))))
         return [*own_answer["sentences"], _what_was_run(parts["counts"]), what_failed]
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
-        " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms)))),
+        " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=advise)))),
         *([variance_sentence(parts["variance"])] if parts["variance"] else []),
         *smallest_sentences(parts["smallest_warmup"]),
     ]
-    if parts["own_best_lr"] and parts["own_best_lr"]["arms"]:
-        sentences.append(parts["own_best_lr"]["headline"])
+    own = parts["own_best_lr"]
+    if own and {arm["verdict"]["value"] for arm in own["arms"]} - {"both_fail", "reference"}:
+        sentences.append(own["headline"])
     return sentences
 
 
@@ -149,14 +150,16 @@ def smallest_sentences(found: list[dict[str, Any]]) -> list[str]:
     if len(found) == 1:
         return [found[0]["sentence"]]
     answers: dict[str, list[str]] = {}
-    for one in (one for one in found if len(one["arms"]) > 1):
-        share = f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)" if one["arm"] else ""
-        answers.setdefault(share or f"not known ({one['reason']})", []).append(one["family"])
-    if len(answers) == 1:
+    groups = [one for one in found if len(one["arms"]) > 1]
+    for one in (one for one in groups if one["arm"]):
+        answers.setdefault(f"{one['warmup_steps']} updates ({one['warmup_percent']:.3g} %)", []).append(one["family"])
+    num_unknown = sum(one["arm"] is None for one in groups)
+    if len(answers) == 1 and not num_unknown:
         ((answer, names),) = answers.items()
         return [f"Smallest warmup shown to be as good as the best, for each of {len(names)} sets of arms: {answer}."]
     parts = [f"{answer} for {_shortened(names)}" for answer, names in answers.items()]
-    return [f"Smallest warmup shown to be as good as the best: {'; '.join(parts)}."] if parts else []
+    parts += [f"not known for {num_unknown} other set{'s' * (num_unknown != 1)} of arms"] if num_unknown else []
+    return [f"Smallest warmup shown to be as good as the best: {'; '.join(parts)}."]
 
 
 def _shortened(names: Sequence[str]) -> str:

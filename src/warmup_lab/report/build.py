@@ -70,7 +70,8 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
     """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
-    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup.
+    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup. Where no run
+    learned, there is no figure of oscillation.
     """
     layout: Layout = make_layout(comparison["arms"])
     seeds = seed_values(runs, drawn_metrics(comparison["primary"]["metric"]))
@@ -84,6 +85,8 @@ def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]
     ]
     if comparison["lr_jitter"] or comparison["search"]:
         over_warmup = [replace(figure, rows=[]) for figure in over_warmup]
+    elif not comparison["counts"]["learned"]:  # a run that learned nothing is the smoothest there is
+        over_warmup = [replace(one, rows=[]) if "oscillation" in one.name else one for one in over_warmup]
     return [
         recommend_figure(comparison["recommend"]),
         jitter_figure(comparison["lr_jitter"]),

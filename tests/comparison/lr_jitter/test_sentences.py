@@ -56,10 +56,12 @@ def test_a_ratio_whose_grid_ends_too_low_is_a_bound():
 def test_an_undecided_study_gives_the_command_for_new_seeds():
     needed = UNDECIDED.num_seeds_needed
     assert gain_sentence(UNDECIDED, WARMUP, COMMAND) == (
-        "Whether a 10 % warmup changes the usable lr is undecided: the ratio is neither shown to differ from 1 nor to "
-        f"be between 0.8 and 1.25. {needed} new seeds, judged alone, would decide it with 80 % power: python train.py "
+        "Why the effect of the warmup is undecided: the ratio is neither shown to differ from 1 nor to "
+        "be between 0.8 and 1.25. To add seeds, judged alone, with 80 % power: python train.py "
         f"-m experiment=lr_jitter task=trec study=lr_jitter_more 'seed=range(12,{12 + needed})'"
     )
+    own = gain_sentence(UNDECIDED, WARMUP, f"{COMMAND} hydra.sweep.dir=runs/a")
+    assert f"hydra.sweep.dir=runs/a_more 'seed=range(12,{12 + needed})'" in own, "not into the folder of this sweep"
     agree = warmup_gain(trials_up_to([4] * 12, [4] * 12))
     assert gain_sentence(agree, WARMUP, COMMAND).endswith("more seeds would not.")
 

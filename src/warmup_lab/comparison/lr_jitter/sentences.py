@@ -12,6 +12,8 @@ from warmup_lab.comparison.lr_jitter.gain import EFFECT, POWER, Gain
 from warmup_lab.comparison.lr_jitter.onset import CONFIDENCE, WINDOW_SHARE, JitterLr, Onset
 from warmup_lab.comparison.lr_jitter.survival import STARTS, LargestLr, Start, Trial, largest_surviving
 
+_SWEEP_DIR = "hydra.sweep.dir="
+
 
 @dataclass(frozen=True)
 class Warmup:
@@ -90,13 +92,11 @@ def _effect(gain: Gain, warmup: Warmup) -> str:
 def gain_sentence(gain: Gain, warmup: Warmup, command: str) -> str:
     """How the ratio was judged; if it is undecided, what would decide it."""
     if gain.answer == "undecided":
-        undecided = f"Whether a {warmup.words} changes the usable lr is undecided: {gain.reason}."
+        # The headline says that it is undecided, and how many seeds would decide it.
+        reason = f"Why the effect of the warmup is undecided: {gain.reason}."
         if not gain.num_seeds_needed:
-            return undecided
-        return (
-            f"{undecided} {gain.num_seeds_needed} new seeds, judged alone, would decide it with {100 * POWER:.0f} % "
-            f"power: {_more_seeds(command, gain)}"
-        )
+            return reason
+        return f"{reason} To add seeds, judged alone, with {100 * POWER:.0f} % power: {_more_seeds(command, gain)}"
     ratio = f"The ratio of the usable lr with a {warmup.words} to that without, paired over {len(gain.at_seeds)} seeds,"
     if gain.answer == "nothing":
         limits = f"{1 / EFFECT:g} and {EFFECT:g} (two one-sided t-tests at 5 %)"
@@ -108,10 +108,11 @@ def gain_sentence(gain: Gain, warmup: Warmup, command: str) -> str:
 def _more_seeds(command: str, gain: Gain) -> str:
     """The command with the needed number of other seeds, as a study of its own."""
     assert gain.num_seeds_needed is not None
-    words = [word for word in shlex.split(command) if not word.startswith(("seed=", "study="))]
+    given = shlex.split(command)
+    words = [word for word in given if not word.startswith(("seed=", "study=", _SWEEP_DIR))]
+    folder = next((f"{word.rstrip('/')}_more" for word in given if word.startswith(_SWEEP_DIR)), "study=lr_jitter_more")
     first = max(gain.at_seeds) + 1
-    added = ["study=lr_jitter_more", f"seed=range({first},{first + gain.num_seeds_needed})"]
-    return shlex.join([*words, *added])
+    return shlex.join([*words, folder, f"seed=range({first},{first + gain.num_seeds_needed})"])
 
 
 def lr50_sentence(gain: Gain, warmup: Warmup) -> str:
