@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from typing import Any
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import CompareConfig
-from warmup_lab.runs.stored_run import write_result as write_stored
+from warmup_lab.runs.stored_run import with_digests
 
 
 def plan_cell(overrides: Sequence[str]) -> Any:
@@ -36,4 +37,5 @@ def write_result(folder: Path, status: str = "completed", **values: Any) -> None
     for name in ("trace.parquet", "evals.parquet"):
         (folder / name).touch()
     result = {"schema": 2, "run_id": folder.name, "status": status, "failed_to_learn": False, "strategy": {}}
-    write_stored(folder, result | {"metrics": {}, "speed": {}, "error": None, **values})
+    result |= {"metrics": {}, "speed": {}, "error": None, **values}
+    (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))

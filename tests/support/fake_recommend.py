@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from warmup_lab.config.model_schema import RandomModel
 from warmup_lab.config.schema import CompareConfig, OptimizerConfig, SchedulerConfig
+from warmup_lab.runs.stored_run import with_digests
 from warmup_lab.sweeps.jobs import Job
 from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.run import run_sweep
@@ -93,7 +94,7 @@ class FakeRecommend:
         seconds = job.strategy["total_steps"] * UPDATE_SECONDS
         if result["speed"]:
             result["speed"] = {"seconds": seconds, "updates_per_second": job.strategy["total_steps"] / seconds}
-        (folder / "result.json").write_text(json.dumps(result))
+        (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))
         self.now += seconds / PROCESSES
         self.trained.append(job)
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warmup_lab.metrics.oscillation import summarise
-from warmup_lab.runs.stored_run import write_result
+from warmup_lab.runs.stored_run import with_digests
 from warmup_lab.runs.trace import TRACE_COLUMNS
 from warmup_lab.schedules.registry import make_schedule
 from warmup_lab.sweeps.jobs import Job
@@ -185,7 +185,7 @@ def write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) -> 
                 loss, lr, entropy=LN2, overshoot=outcome.overshoot, total_steps=strategy["total_steps"]
             )
     error = outcome.status == "error"
-    pq.write_table(pa.table({"step": []}), directory / "evals.parquet")
+    (directory / "evals.parquet").touch()
     result = {
         "schema": 2,
         "run_id": job.run_id,
@@ -202,4 +202,4 @@ def write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) -> 
         "versions": {"warmup_lab": "0.1.0", "python": "3.11.2", "torch": "2.11.0"},
         "error": outcome.error,
     }
-    write_result(directory, result)
+    (directory / "result.json").write_text(json.dumps(with_digests(directory, result)))

@@ -1,8 +1,7 @@
 """Measured times of a recommendation, by hand."""
 
-import json
-
 import pytest
+from fake_plans import write_result
 
 from warmup_lab.comparison.recommend import Stage, StoredPlan
 from warmup_lab.sweeps.recommend_timing import measured_timing
@@ -16,9 +15,7 @@ def timing_of(folder, *stages):
     """The first updates are slow, 1 s. Later ones take 0.5 s in ramps and 1 s in runs."""
     runs = {"t": (10, 10), "a": (100, 200), "b": (100, 200), "c": (50, 50), "d": (50, 50)}
     for run_id, (seconds, updates) in runs.items():
-        (folder / run_id).mkdir()
-        speed = {"seconds": seconds, "updates_per_second": updates / seconds}
-        (folder / run_id / "result.json").write_text(json.dumps({"schema": 1, "speed": speed}))
+        write_result(folder / run_id, speed={"seconds": seconds, "updates_per_second": updates / seconds})
     plan = StoredPlan("what", 10.0, stages)
     return measured_timing(plan, folder, run_updates=50, eval_updates=0.0, num_processes=2)
 

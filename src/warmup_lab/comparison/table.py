@@ -18,7 +18,7 @@ from warmup_lab.comparison.naming import arm_names, asked_warmups, varied_settin
 from warmup_lab.comparison.run_table import UNFINISHED
 from warmup_lab.config import ConfigError
 from warmup_lab.metrics import summarise
-from warmup_lab.runs import flat_metrics, is_finished, read_result
+from warmup_lab.runs import StoredRun, flat_metrics, is_finished, read_run
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
@@ -77,15 +77,25 @@ def read_sweep(directory: Path) -> Sweep:
     arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)
     rows, traces, results = [], {}, []
     for run_id, job in {job["run_id"]: job for job in jobs}.items():
-        result = read_result(directory / run_id) or _UNFINISHED
+        stored = read_run(directory / run_id, run_id)
+        result = stored.result or _unfinished(stored)
         # A log with fewer rows than updates does not show how the loss of single updates oscillates.
-        trace = _read_trace(directory / run_id) if result.get("log_every", 1) == 1 else {}
+        has_trace = is_finished(result["status"]) and result.get("log_every", 1) == 1
+        trace = _read_trace(directory / run_id) if has_trace else {}
         arm = job["arm_id"]
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
         results.append(result)
         if trace:
             traces[run_id] = trace
     return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
+
+
+def _unfinished(run: StoredRun) -> dict[str, Any]:
+    """Stands for the result of a run that left none, or none that may be used."""
+    if run.problem is None:
+        return _UNFINISHED
+    why = f"refused: the folder {run.problem}" if run.refused else f"damaged: {run.problem}"
+    return _UNFINISHED | {"error": why}
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -145,11 +155,8 @@ def _oscillation(trace: Trace, entropy: float | None, total_steps: int) -> dict[
 
 
 def _read_trace(directory: Path) -> Trace:
-    """The columns of `trace.parquet`, (updates,) each; empty without a trace."""
-    path = directory / "trace.parquet"
-    if not path.is_file():
-        return {}
-    with pq.ParquetFile(path) as file:
+    """The columns of `trace.parquet`, (updates,) each."""
+    with pq.ParquetFile(directory / "trace.parquet") as file:
         names = [name for name in file.schema_arrow.names if name not in _UNREAD]
         table = file.read(columns=names)
     return {name: table.column(name).to_numpy() for name in names}

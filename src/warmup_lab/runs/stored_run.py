@@ -169,14 +169,19 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 
     It is on the disk afterwards, and replaces the result of an earlier training.
     """
-    tables = (TRACE, EVALS) if is_finished(result["status"]) else ()
-    content = {**result, "files": {name: file_digest(directory / name) for name in tables}}
-    sealed: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
-    sealed["sha256"] = _own_digest(sealed)
-    write_json(directory / RESULT, sealed, durable=True)
+    content = with_digests(directory, result)
+    write_json(directory / RESULT, content, durable=True)
     sync_folder(directory)
     (directory / RETRAIN).unlink(missing_ok=True)
-    return sealed
+    return content
+
+
+def with_digests(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `result.json` with `files`, the digests of the tables in `directory`, and its own `sha256`."""
+    tables = (TRACE, EVALS) if is_finished(result["status"]) else ()
+    files = {name: file_digest(directory / name) for name in tables}
+    content: dict[str, Any] = json.loads(json.dumps({**result, "files": files}, allow_nan=False))
+    return content | {"sha256": _own_digest(content)}
 
 
 def set_aside_damaged(run: StoredRun) -> list[str]:
