@@ -171,6 +171,15 @@ def test_the_shortest_warmup_within_the_margin_is_recommended():
     assert headline_of(runs).startswith("Use about 30 % warmup.")
 
 
+def test_a_trend_within_the_margin_is_called_small():
+    """All means lie within 0.3, so a margin of 0.31 covers them, and one of 0.29 does not."""
+    runs = falling((0.0, -0.1, -0.28, -0.3))
+    small = " The means differ by 0.3 at most, less than the margin of 0.31: the effect is small."
+    assert headline_of(runs, margin=0.31).endswith(small)
+    assert "small" not in headline_of(runs, margin=0.29)
+    assert "small" not in headline_of(runs)
+
+
 def test_a_score_that_rises_with_the_warmup():
     runs = falling((0.0, -0.1, -0.2, -0.3)).assign(eval_accuracy=lambda frame: 1 - frame["eval_loss"])
     found = headline_of(runs, "eval_accuracy", smaller_is_better=False, margin=0.15)

@@ -179,7 +179,15 @@ def _metric_headline(found: Comparison, trend: WarmupTrend) -> str:
         )
     use_level = best_mean(known, found)
     means = _means(shown_levels(known, use_level))
-    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p_text(trend.p_adjusted)})."
+    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p_text(trend.p_adjusted)}).{_small(found, known)}"
+
+
+def _small(found: Comparison, levels: Sequence[Level]) -> str:
+    """Says so where the trend is shown but all means lie within the stated margin; '' otherwise."""
+    spread = float(np.ptp([level.mean for level in levels]))
+    if found.margin is None or spread >= found.margin:
+        return ""
+    return f" The means differ by {spread:.2g} at most, less than the margin of {found.margin:g}: the effect is small."
 
 
 def _means(levels: Sequence[Level]) -> str:
