@@ -178,8 +178,8 @@ def _metric_headline(found: Comparison, trend: WarmupTrend) -> str:
             f"{percent_text(use)} is best (trend p = {p_text(trend.p_adjusted)})."
         )
     use_level = best_mean(known, found)
-    means = _means(shown_levels(known, use_level))
-    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p_text(trend.p_adjusted)}).{_small(found, known)}"
+    means, p = _means(shown_levels(known, use_level)), p_text(trend.p_adjusted)
+    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p}).{_small(found, known)}"
 
 
 def _small(found: Comparison, levels: Sequence[Level]) -> str:
