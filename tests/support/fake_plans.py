@@ -10,7 +10,7 @@ from typing import Any
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import CompareConfig
-from warmup_lab.runs.stored_run import with_digests
+from warmup_lab.runs.stored_run import RETRAIN, with_digests
 
 
 def plan_cell(overrides: Sequence[str]) -> Any:
@@ -39,3 +39,4 @@ def write_result(folder: Path, status: str = "completed", **values: Any) -> None
     result = {"schema": 2, "run_id": folder.name, "status": status, "failed_to_learn": False, "strategy": {}}
     result |= {"metrics": {}, "speed": {}, "error": None, **values}
     (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))
+    (folder / RETRAIN).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warmup_lab.metrics.oscillation import summarise
-from warmup_lab.runs.stored_run import with_digests
+from warmup_lab.runs.stored_run import RETRAIN, with_digests
 from warmup_lab.runs.trace import TRACE_COLUMNS
 from warmup_lab.schedules.registry import make_schedule
 from warmup_lab.sweeps.jobs import Job
@@ -203,3 +203,4 @@ def write_run(directory: Path, job: Job, outcome: Outcome, summarised: bool) -> 
         "error": outcome.error,
     }
     (directory / "result.json").write_text(json.dumps(with_digests(directory, result)))
+    (directory / RETRAIN).unlink(missing_ok=True)

@@ -4,21 +4,23 @@ import multiprocessing
 import os
 import signal
 
+import psutil
 import pytest
 from program import start, wait_for_files
 from terminal import CTRL_C, Terminal, visible_lines
 
+from warmup_lab.sweeps import stopping
 from warmup_lab.sweeps.stopping import SweepStop, SweepTask, UntilStopped
 from warmup_lab.training.console import StopSignal, stop_requested
 
 SWEEP = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 from joblib import Parallel, delayed
 from warmup_lab.sweeps.stopping import SweepStop, SweepTask, UntilStopped
 from warmup_lab.training import Interrupted, StopSignal
 
 def run(number):
-    pathlib.Path(f"started-{number}").touch()
+    pathlib.Path(f"started-{number}").write_text(str(os.getpid()))
     with StopSignal() as stop:
         while not stop.signal_number:
             time.sleep(0.02)
@@ -58,6 +60,29 @@ def test_sigterm_reaches_the_workers_too(tmp_path):
     assert output == "returned {None} signal 15\n"
     assert errors == "stopping, saving checkpoints; Ctrl-C again stops at once\n"
     assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
+
+
+def test_workers_whose_sweep_is_killed_save_and_end(tmp_path):
+    process = start([os.sys.executable, "-c", SWEEP], cwd=tmp_path)
+    started = wait_for_files(tmp_path, "started-*", process, count=2)
+    workers = [psutil.Process(int(path.read_text())) for path in started]
+    process.kill()
+    assert not psutil.wait_procs(workers, timeout=20)[1]
+    process.communicate()
+    assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
+
+
+def test_a_worker_does_not_wait_for_a_run_that_does_not_stop(monkeypatch):
+    monkeypatch.setattr(stopping, "_SAVING_SECONDS", 0.1)
+    exits = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    ended = start(["true"])
+    sweep = psutil.Process(ended.pid)
+    ended.communicate()
+    with StopSignal() as worker, StopSignal() as run:
+        stopping._end_after(sweep)
+        assert worker.signal_number == run.signal_number == signal.SIGTERM
+    assert exits == [1]
 
 
 @pytest.fixture

@@ -72,8 +72,11 @@ class SweepProgress:
 
     def _state(self, folder: Path) -> str:
         """The status in `result.json`, or `running`, or `waiting`."""
-        if result := read_result(folder):
-            return str(result["status"])
+        try:
+            if result := read_result(folder):
+                return str(result["status"])
+        except OSError:  # the sweep itself says so once the jobs have ended
+            return "waiting"
         composed = folder / ".hydra" / "config.yaml"  # written when the job starts
         return "running" if composed.exists() and composed.stat().st_mtime >= self._started_at else "waiting"
 

@@ -78,7 +78,7 @@ def run_sweep(
                     if num_planned is None:
                         _announce(len(jobs), len(unique_jobs(jobs)), len(to_train))
                     if to_train:
-                        _train(to_train, launch, len(all_jobs) - len(jobs))
+                        _train(to_train, launch, len(all_jobs) - len(jobs), forced=config.force)
                     source.tell([read_result(directory / job.run_id) for job in jobs])
                     batch = source.ask()
                     jobs, config = check_cells(batch, plan_cell) if batch else ([], config)
@@ -100,7 +100,7 @@ def _missing(jobs: Sequence[Job], directory: Path, progress: SweepProgress, *, f
     return to_train
 
 
-def _train(jobs: Sequence[Job], launch: Launch, first_number: int) -> None:
+def _train(jobs: Sequence[Job], launch: Launch, first_number: int, *, forced: bool) -> None:
     with SweepStop() as stop:
         try:
             launch(UntilStopped([job.overrides for job in jobs]), first_number)
@@ -108,9 +108,9 @@ def _train(jobs: Sequence[Job], launch: Launch, first_number: int) -> None:
             if not stop.signal_number:  # otherwise the launcher lost its processes to the same signal
                 raise
         except KeyboardInterrupt as error:
-            raise SweepInterrupted(stop.signal_number, at_once=stop.num_signals > 1) from error
+            raise SweepInterrupted(stop.signal_number, at_once=stop.num_signals > 1, forced=forced) from error
     if stop.signal_number:
-        raise SweepInterrupted(stop.signal_number)
+        raise SweepInterrupted(stop.signal_number, forced=forced)
 
 
 def _no_report(directory: Path, _config: RunConfig) -> None:

@@ -6,21 +6,32 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
+import psutil
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from warmup_lab.training import StopSignal, clear_line_before_output, stop_requested
 
+_POLL_SECONDS = 0.5
+_SAVING_SECONDS = 4.0
+"""Time that a worker has to save its run after the process of its sweep has ended."""
+
 
 class SweepInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM: runs that were training saved their checkpoints, unless the sweep stopped `at_once`."""
+    """Ctrl-C or SIGTERM: runs that were training saved their checkpoints, unless the sweep stopped `at_once`.
 
-    def __init__(self, signal_number: int, *, at_once: bool = False) -> None:
-        super().__init__("stopped; the same command continues" + " from the last checkpoints" * at_once)
+    `forced`: whether the command has `force=true`, with which it would start from update 0.
+    """
+
+    def __init__(self, signal_number: int, *, at_once: bool = False, forced: bool = False) -> None:
+        command = "the same command without force=true" if forced else "the same command"
+        super().__init__(f"stopped; {command} continues" + " from the last checkpoints" * at_once)
         self.exit_status = 128 + (signal_number or signal.SIGINT)
         self.at_once = at_once
 
@@ -51,9 +62,33 @@ class _WorkerStop(StopSignal):
 
 
 @cache
-def _prepare_worker() -> None:
+def _prepare_worker(sweep_pid: int) -> None:
     _WorkerStop().__enter__()
     clear_line_before_output()
+    try:
+        sweep = psutil.Process(sweep_pid)
+    except psutil.NoSuchProcess:
+        os._exit(1)
+    threading.Thread(target=_end_after, args=(sweep,), daemon=True).start()
+
+
+def _end_after(sweep: psutil.Process) -> None:
+    """Ends this worker within 5 s of the process of its sweep, which `kill -9` may have ended. Its run saves first."""
+    while _runs(sweep):
+        time.sleep(_POLL_SECONDS)
+    deadline = time.monotonic() + _SAVING_SECONDS
+    os.kill(os.getpid(), signal.SIGTERM)
+    while len(StopSignal.blocks) > 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os._exit(1)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether the process still runs. `Process.wait` would also wait until the parent of a killed process reads that."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class SweepTask:
@@ -71,7 +106,7 @@ class SweepTask:
             if stop_requested():
                 raise KeyboardInterrupt
             return self._task_function(config)
-        _prepare_worker()
+        _prepare_worker(self._sweep_pid)
         if stop_requested():
             return None
         try:
