@@ -226,7 +226,7 @@ def test_every_chart_has_a_place(folder, page):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_page_without_a_run_that_learned_shows_the_losses_first(tmp_path):
-    """Oscillation has no section, because a run that learned nothing is the smoothest there is."""
+    """A run that learned nothing is the smoothest there is, and ends at the loss of guessing: nothing to draw."""
 
     def stuck(_):
         return Outcome("completed", True, np.full(60, LN2), {"eval_loss": LN2})
@@ -238,8 +238,9 @@ def test_page_without_a_run_that_learned_shows_the_losses_first(tmp_path):
     assert [name for name in read_specs(folder) if page.count(f'id="{name}"') != 1] == []
     header, main = page[page.index("<header>") :].split("</header>", 1)
     assert 'id="traces-0-0"' in header
-    assert "<h2>Oscillation" not in main
-    assert "<h2>Usable learning rate" not in main, "no learning rate is usable"
+    heads = ["Arms and verdicts", "Runs", "Definitions", "Commands to reproduce"]
+    shown = re.findall("<h2>(.*?)</h2>", main.partition("<script")[0])
+    assert shown == ["Loss traces and schedules", "All swept values against final evaluation loss", *heads]
 
 
 @pytest.mark.usefixtures("without_pictures")

@@ -52,6 +52,7 @@ def recommendation_section(
       The interval is None below 3 seeds.
     - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was. `sentence` says what was
       chosen and how, `basis` only how, `unsure` what is open.
+    - `num_candidates`: how many combinations there were to choose from.
     - `next_command`: what to run next, for a shell; `next_note` what it would show, '' if that is said elsewhere.
 
     A sweep of ramps recommends the lr and the warmup of its section `jitter`. The metric is the primary one, or the
@@ -169,17 +170,23 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
         command = lr_grid_command(sweep, arm, [arm.lr * factor for factor in factors])
     elif decided:
         command = single_run_command(sweep, arm)
+    elif open_.num_candidates == 1 and arm.lr:
+        command = lr_grid_command(sweep, arm, [arm.lr / 4, arm.lr, arm.lr * 4])
     else:
         own = {other.name for other in table.arms if (other.lr, other.setting) == (arm.lr, arm.setting)}
         more = more_seeds(found, own)
         command = with_new_seeds_command(sweep, arm, more.num_seeds)
         at = f"at lr {arm.lr:g}" if swept else "with this setting"
         note = more.sentence(at) if swept or varied[1] else ""  # otherwise the headline has it
-    lead = "Preliminary: " if preliminary else "Use "
+    sentence = f"{'Preliminary: ' if preliminary else 'Use '}{_chosen(arm, varied)}. {basis}."
+    if open_.num_candidates == 1 and not preliminary:
+        basis = f"Only {_chosen(arm, varied)} was tried, so there is nothing to compare it with"
+        sentence = f"{basis}."
     return facts | {
         "decided": decided,
         "warmup_decided": bool(open_.basis) and not preliminary,
-        "sentence": f"{lead}{_chosen(arm, varied)}. {basis}.",
+        "num_candidates": open_.num_candidates,
+        "sentence": sentence,
         "basis": f"{basis}.",
         "unsure": [*preliminary, *open_questions(facts | {"metric": open_.metric}, table, compared, best)],
         "next_command": command,
@@ -202,7 +209,8 @@ def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Com
     else:
         command = longer_command(sweep, advice.updates)
     return {
-        "lr": None, "lr_at_edge": None, "warmup": None, "decided": False, "sentence": sentence, "basis": sentence,
+        "lr": None, "lr_at_edge": None, "warmup": None, "arm": None, "decided": False,
+        "sentence": sentence, "basis": sentence,
         "unsure": preliminary_sentences(found), "next_command": command, "next_note": "",
     }  # fmt: skip
 
@@ -233,7 +241,7 @@ def _basis(open_: _Open, *, swept: bool, varied: tuple[bool, bool]) -> str:
     """How far the choice is decided, without a full stop."""
     tried = open_.num_candidates
     if tried == 1:
-        return "only one combination has results" if preliminary_sentences(open_.found) else "nothing else was tried"
+        return "only this combination has results"
     if preliminary_sentences(open_.found):
         return f"the best observed so far of {tried} combinations"
     if not open_.basis:

@@ -70,8 +70,8 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
     """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
-    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup. Where no run
-    learned, there is no figure of oscillation.
+    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup. Nor has one
+    of a single arm, or one in which no run learned: all of its numbers are those of guessing.
     """
     layout: Layout = make_layout(comparison["arms"])
     seeds = seed_values(runs, drawn_metrics(comparison["primary"]["metric"]))
@@ -83,10 +83,9 @@ def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]
         detail_figure(layout, seeds),
         looks_figure(comparison["looks"]),
     ]
-    if comparison["lr_jitter"] or comparison["search"]:
+    learned, several = comparison["counts"]["learned"], len(comparison["arms"]) > 1
+    if comparison["lr_jitter"] or comparison["search"] or not (learned and several):
         over_warmup = [replace(figure, rows=[]) for figure in over_warmup]
-    elif not comparison["counts"]["learned"]:  # a run that learned nothing is the smoothest there is
-        over_warmup = [replace(one, rows=[]) if "oscillation" in one.name else one for one in over_warmup]
     return [
         recommend_figure(comparison["recommend"]),
         jitter_figure(comparison["lr_jitter"]),

@@ -18,7 +18,8 @@ def first_figure(comparison: Mapping[str, Any]) -> str:
     """The name of the figure, in the order in which the headline decides.
 
     Trends come before pairs, and failures before the metric. Where the learning rate was swept, failures are shown over
-    the learning rate. Where most runs failed with everything tried, the losses show why.
+    the learning rate. Where most runs failed with everything tried, the losses show why. They are all
+    that there is to see of a single arm.
     """
     if comparison.get("recommend"):
         return "recommend"
@@ -30,7 +31,7 @@ def first_figure(comparison: Mapping[str, Any]) -> str:
     if comparison["lr_lines"] and ("metric" not in decided or _shows_lr50(comparison, decided)):
         return "usable_lr"
     verdicts = {arm["verdict"]["value"] for arm in comparison["arms"]}
-    if "both_fail" in verdicts and verdicts <= {"both_fail", "reference"}:
+    if len(comparison["arms"]) == 1 or ("both_fail" in verdicts and verdicts <= {"both_fail", "reference"}):
         return "traces"
     by_failures = verdicts & {"fails_more", "fails_less"} and not verdicts & {"better", "worse"}
     return "failures" if by_failures and "metric" not in decided else "quality"
