@@ -176,6 +176,8 @@ def test_versions_of_all_runs_are_listed(folder, tmp_path):
     result["schema"], result["versions"]["torch"] = 1, "2.12.0"
     path.write_text(json.dumps(result))
     assert read_sweep(tmp_path / "study").versions["torch"] == "2.12.0, 2.11.0"
+    path.write_text(json.dumps(result | {"mixed_versions": {"torch": ["2.10.0", "2.12.0"]}}))
+    assert read_sweep(tmp_path / "study").versions["torch"] == "2.10.0, 2.12.0, 2.11.0"
     assert read_sweep(folder).versions["torch"] == "2.11.0"
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from joblib.externals.loky import get_reusable_executor
-from program import SMALL, SMALL_MODEL, start_train_py, train_py_here, wait_for_files
+from program import SMALL, SMALL_MODEL, run_here, start_train_py, train_py_here, wait_for_files
 
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.runs.trace import StepTable
@@ -75,6 +75,39 @@ def test_the_same_command_again_trains_nothing_and_rebuilds_the_report(copied, t
     (copied / "runs" / "try" / "results.parquet").unlink()
     done = train_py_here(*GRID, cwd=copied)
     assert "8 finished already, 0 to train" in done.stderr
+    pd.testing.assert_frame_equal(table(copied), table(trained), check_exact=True)
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.trains
+@pytest.mark.usefixtures("without_pictures")
+def test_damaged_runs_are_named_by_the_report_and_trained_again_by_the_sweep(copied, trained):
+    folders = [copied / "runs" / "try" / run for run in table(trained).run_id]
+    (folders[0] / "result.json").write_text("")
+    (folders[1] / "trace.parquet").unlink()
+    flip_a_bit(folders[2] / "trace.parquet")
+    flip_a_bit(folders[3] / "evals.parquet")
+    names = [sorted(path.name for path in folder.iterdir()) for folder in folders]
+    report = run_here(["-m", "warmup_lab.report", "runs/try"], cwd=copied)
+    assert report.returncode == 0, report.stderr
+    comparison = json.loads((copied / "runs" / "try" / "comparison.json").read_text())
+    assert {row["run_id"]: row["error"] for row in comparison["unfinished"]} == {
+        folders[0].name: "damaged: result.json is empty",
+        folders[1].name: "damaged: trace.parquet is missing",
+        folders[2].name: "damaged: trace.parquet does not match its SHA-256 in result.json",
+        folders[3].name: "damaged: evals.parquet does not match its SHA-256 in result.json",
+    }
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == names, "a report changes no run"
+    done = train_py_here(*GRID, cwd=copied)
+    assert done.returncode == 0, done.stderr
+    assert "4 finished already, 4 to train" in done.stderr
+    for folder in folders[:4]:
+        assert (folder / "result.json.damaged").exists()
     pd.testing.assert_frame_equal(table(copied), table(trained), check_exact=True)
 
 

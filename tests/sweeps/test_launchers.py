@@ -18,13 +18,14 @@ from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from packaging.version import Version
 from program import ROOT, SMALL, SMALL_MODEL, start_train_py, wait_for_files
-from small_runs import stopping_line
+from small_runs import small_plan, stopping_line
 
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.plan import Plan
 from warmup_lab.runs.trace import StepTable
 from warmup_lab.sweeps import launchers
-from warmup_lab.training import loop
+from warmup_lab.system.locks import run_lock
+from warmup_lab.training import execute, loop
 
 
 @pytest.fixture(autouse=True)
@@ -149,6 +150,22 @@ def test_runs_that_can_be_stacked_are_and_a_failed_run_leaves_the_others_intact(
     assert StepTable.read(tmp_path / "runs" / "try" / runs.index[0] / "trace.parquet").to_lists() == before
     third = train_py_here(*grid)
     assert "6 finished already, 0 to train" in third.stderr
+
+
+@pytest.mark.trains
+def test_a_stacked_run_whose_folder_is_in_use_fails_alone(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(execute, "_SWEEP_WAIT", 0)
+    plans = [small_plan(dropout=0.0, max_steps=2, eval_every=None, seed=seed) for seed in range(4)]
+    folders = [tmp_path / plan.run_id for plan in plans]
+    done = execute.execute_run(plans[3], folders[3])
+    with run_lock(folders[1]):
+        outcomes = launchers._train_claimed(plans, folders)
+    assert [isinstance(outcome, dict) for outcome in outcomes] == [True, False, True, True]
+    assert "in use by another run" in str(outcomes[1])
+    assert outcomes[0]["speed"]["runs_together"] == 2
+    assert outcomes[3] == done, "it was finished, so it was not trained again"
+    assert f"{plans[1].name}: " in caplog.text
+    assert not (folders[1] / "result.json").exists()
 
 
 @pytest.mark.trains

@@ -7,12 +7,14 @@ import os
 import socket
 
 import pytest
+import torch
 from program import SMALL, SMALL_MODEL
 from small_runs import small_plan, stopping_line
 
 from warmup_lab.config import ConfigError
 from warmup_lab.runs import checkpoint
 from warmup_lab.runs.stored_run import RETRAIN, finished_result, read_run
+from warmup_lab.runs.versions import versions
 from warmup_lab.system.locks import run_lock
 from warmup_lab.training import execute, loop
 from warmup_lab.training.execute import claimed_run, execute_run
@@ -95,6 +97,21 @@ def test_force_keeps_the_old_result_until_the_new_one_is_complete(finished, monk
     assert finished_result(finished) == result
 
 
+def test_a_run_resumed_with_other_versions_says_so(tmp_path, monkeypatch, caplog):
+    older = versions("cpu") | {"torch": "2.12.0", "processor": "AVX2"}
+    monkeypatch.setattr("warmup_lab.training.run.versions", lambda _: older)
+    monkeypatch.setattr(loop, "ProgressLine", stopping_line(2))
+    with pytest.raises(loop.Interrupted):
+        execute_run(small_plan(**PLAN), tmp_path)
+    monkeypatch.undo()
+    now = versions("cpu") | {"processor": "AVX512"}
+    monkeypatch.setattr("warmup_lab.training.run.versions", lambda _: now)
+    result = execute_run(small_plan(**PLAN), tmp_path)
+    assert result["mixed_versions"] == {"torch": ["2.12.0", torch.__version__], "processor": ["AVX2", "AVX512"]}
+    assert result["versions"]["torch"] == torch.__version__
+    assert f"torch {torch.__version__} (before: 2.12.0), processor AVX512 (before: AVX2)" in caplog.text
+
+
 def test_force_starts_from_update_0(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "ProgressLine", stopping_line(2))
     with pytest.raises(loop.Interrupted):
@@ -133,7 +150,7 @@ def test_a_job_of_a_sweep_says_why_it_did_not_start(finished, monkeypatch, caplo
 
 
 def test_the_lock_is_held_while_a_run_is_claimed(tmp_path):
-    with claimed_run(small_plan(**PLAN), tmp_path) as found:
+    with claimed_run(small_plan(**PLAN), tmp_path, in_sweep=False) as found:
         assert found is None
         with pytest.raises(ConfigError, match="in use"), run_lock(tmp_path):
             pytest.fail("two processes hold the lock")

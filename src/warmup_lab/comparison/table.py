@@ -165,6 +165,7 @@ def _read_trace(directory: Path) -> Trace:
 def _versions(results: Sequence[dict[str, Any]]) -> dict[str, str]:
     found: dict[str, dict[str, None]] = {}
     for result in results:
+        mixed = result.get("mixed_versions", {})  # of a run that was resumed with other versions
         for name, version in result.get("versions", {}).items():
-            found.setdefault(name, {})[version] = None
+            found.setdefault(name, {}).update(dict.fromkeys(mixed.get(name, [version])))
     return {name: ", ".join(values) for name, values in found.items()}

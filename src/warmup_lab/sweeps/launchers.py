@@ -207,7 +207,7 @@ def _train_claimed(plans: Sequence[Plan], folders: Sequence[Path]) -> list[dict[
     with ExitStack() as claims:
         for number, (plan, folder) in enumerate(zip(plans, folders, strict=True)):
             try:
-                finished = claims.enter_context(claimed_run(plan, folder))
+                finished = claims.enter_context(claimed_run(plan, folder, in_sweep=True))
             except ConfigError as error:
                 log.warning("%s: %s", plan.name, error)
                 outcomes[number] = error

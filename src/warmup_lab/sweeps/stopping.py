@@ -84,7 +84,7 @@ def _end_after(sweep: psutil.Process) -> None:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Whether the process still runs. `Process.wait` would also wait until the parent of a killed process reads that."""
+    """Whether the process still runs. `Process.wait` would also wait for the parent of a killed process to reap it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

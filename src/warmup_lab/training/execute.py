@@ -44,11 +44,11 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
     finished = None if plan.config.force else finished_result(directory, plan.run_id)
     if finished is None:
         try:
-            with claimed_run(plan, directory, wait=_SWEEP_WAIT if group else 0) as finished:
+            with claimed_run(plan, directory, in_sweep=group is not None) as finished:
                 if finished is None:
                     return _train(plan, directory, group, show_progress)
         except ConfigError as error:
-            if group:  # Hydra keeps the errors of the jobs of a sweep to itself
+            if group is not None:  # Hydra keeps the errors of the jobs of a sweep to itself
                 log.warning("%s: %s", plan.name, error)
             raise
     shown = shown_path(directory)
@@ -67,13 +67,13 @@ def _train(plan: Plan, directory: Path, group: str | None, show_progress: bool) 
 
 
 @contextmanager
-def claimed_run(plan: Plan, directory: Path, *, wait: float = _SWEEP_WAIT) -> Iterator[dict[str, Any] | None]:
+def claimed_run(plan: Plan, directory: Path, *, in_sweep: bool) -> Iterator[dict[str, Any] | None]:
     """Holds the lock of the run's folder; inside, no other process trains the run. Damaged files are set aside.
 
     Args:
         plan: the run.
         directory: its folder.
-        wait: seconds to wait for another process.
+        in_sweep: waits for a process that is about to end, such as a worker of a killed sweep.
 
     Yields:
         The result if the run is finished, so there is nothing to train; None otherwise.
@@ -83,7 +83,7 @@ def claimed_run(plan: Plan, directory: Path, *, wait: float = _SWEEP_WAIT) -> It
     """
     from warmup_lab.runs import read_run, reset_run, set_aside_damaged
 
-    with run_lock(directory, wait=wait):
+    with run_lock(directory, wait=_SWEEP_WAIT if in_sweep else 0):
         found, shown = read_run(directory, plan.run_id), shown_path(directory)
         if found.damaged:
             names = ", ".join(set_aside_damaged(found))
