@@ -124,27 +124,53 @@ def test_words():
 @pytest.mark.parametrize(
     ("num_runs", "shown"),
     [
-        (6, {"low": 0.1, "high": 0.3, "few": ""}),
-        (3, {"low": 0.1, "high": 0.3, "few": ""}),
-        (2, {"low": None, "high": None, "few": "2 runs"}),
-        (1, {"low": None, "high": None, "few": "1 run"}),
-        (0, {"low": 0.1, "high": 0.3, "few": ""}),
+        (6, {"low": 0.1, "high": 0.3, "few": 0}),
+        (3, {"low": 0.1, "high": 0.3, "few": 0}),
+        (2, {"low": None, "high": None, "few": 2}),
+        (1, {"low": None, "high": None, "few": 1}),
+        (0, {"low": 0.1, "high": 0.3, "few": 0}),
     ],
 )
 def test_interval_of_fewer_than_three_runs_is_not_drawn(num_runs, shown):
     assert shown_interval([0.1, 0.3], num_runs) == shown
 
 
-def test_single_survivor_is_marked():
-    alone = {"excess": {"num_runs": 1, "mean": 0.2, "interval": None}}
-    arms = [
-        make_arm(0, metrics=alone, num_learned=1, failed=failures(5, 6)),
-        make_arm(10, metrics={"excess": metric(0.1)}),
-    ]
+def digits(arms):
+    """The digits of the chart of `excess`, as the arm, the number and the side of the marker."""
     ((cell,),) = draw_columns([metric_column("excess")], make_layout(arms))
-    labels = [layer for layer in cell.spec["layer"] if layer["mark"]["type"] == "text"]
-    assert [layer["encoding"]["text"]["field"] for layer in labels] == ["few"]
-    assert {row["few"] for row in data_rows(cell.spec)} == {"1 run", ""}
+    drawn = {layer["transform"][0]["filter"] for layer in cell.spec["layer"] if layer["mark"]["type"] == "text"}
+    rows = [row for row in data_rows(cell.spec) if row.get("few_at")]
+    assert drawn == {f"datum.few_at == '{row['few_at']}'" for row in rows}, "a layer for each side that is used"
+    return cell, {(row["arm"], row["few"], row["few_at"]) for row in rows}
+
+
+def arm_of_few(lr, mean, num_runs, **changes):
+    return make_arm(10, lr=lr, metrics={"excess": {"num_runs": num_runs, "mean": mean, "interval": None}}, **changes)
+
+
+def test_single_survivor_has_its_number_beside_the_marker():
+    alone = arm_of_few(1e-3, 0.2, 1, num_learned=1, failed=failures(5, 6))
+    cell, found = digits([alone, make_arm(10, lr=1e-2, metrics={"excess": metric(0.1)})])
+    assert [row[1:] for row in found] == [(1, "above")], "away from the other mean, which is below"
+    assert cell.subtitle == "Excess oscillation over the reference"
+
+
+def test_digits_of_means_that_meet_are_on_different_sides():
+    """Four lines meet at one length. `2 runs` beside each marker would be drawn over the other three."""
+    arms = [arm_of_few(10.0**-n, 0.2 + n / 1000, num_runs) for n, num_runs in enumerate((1, 2, 6, 6))]
+    _, found = digits(arms)
+    assert {row[1:] for row in found} == {(1, "below"), (2, "above")}
+
+
+def test_number_of_runs_is_in_the_subtitle_if_all_means_have_it():
+    cell, found = digits([arm_of_few(1e-3, 0.2, 2), arm_of_few(1e-2, 0.1, 2)])
+    assert (cell.subtitle, found) == ("Excess oscillation over the reference · 2 runs each", set())
+    assert cell.title == "Lowest with 10 % warmup, lr 0.01: 0.1"
+
+
+def test_title_has_the_number_of_runs_where_it_differs():
+    arms = [arm_of_few(1e-3, 0.2, 6), arm_of_few(1e-2, 0.1, 2)]
+    assert digits(arms)[0].title == "Lowest with 10 % warmup, lr 0.01: 0.1 (2 runs)"
 
 
 def test_every_seed_is_a_dot_and_a_failed_one_is_hollow(layout):
@@ -158,7 +184,11 @@ def test_every_seed_is_a_dot_and_a_failed_one_is_hollow(layout):
     assert cell.spec["layer"][0]["encoding"]["y"]["scale"] == cell.spec["layer"][1]["encoding"]["y"]["scale"]
 
 
-ROWS = [{"mean": 0.5, "place": "no warmup"}, {"mean": 0.3, "place": "10 % warmup"}, {"mean": None, "place": "50 %"}]
+ROWS = [
+    {"mean": 0.5, "place": "no warmup", "few": 0},
+    {"mean": 0.3, "place": "10 % warmup", "few": 0},
+    {"mean": None, "place": "50 %", "few": 0},
+]
 
 
 @pytest.mark.parametrize(

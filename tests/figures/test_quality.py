@@ -16,8 +16,8 @@ ARMS = [
 
 
 def test_difference_is_zero_for_the_reference():
-    assert difference_from_reference("eval_loss", ARMS[0]) == {"mean": 0.2, "low": 0.1, "high": 0.3, "few": ""}
-    assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None, "few": ""}
+    assert difference_from_reference("eval_loss", ARMS[0]) == {"mean": 0.2, "low": 0.1, "high": 0.3, "few": 0}
+    assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None, "few": None}
 
 
 def test_difference_counts_all_seeds_if_known():
@@ -28,7 +28,7 @@ def test_difference_counts_all_seeds_if_known():
         "difference_interval_of_all": [0.2, 0.3],
     }
     arm = make_arm(0, metrics={"eval_loss": metric(0.5, difference=0.2, difference_interval=[0.1, 0.3], **of_all)})
-    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3, "few": ""}
+    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3, "few": 0}
 
 
 def test_reference_without_runs_has_no_difference():

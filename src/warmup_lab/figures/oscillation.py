@@ -11,8 +11,8 @@ from warmup_lab.metrics import ROUGHNESS
 
 DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
 _MEANS = (
-    "Mean over the runs that learned, with its 95 % t-interval if there are at least 3. Dots: single seeds. Intervals "
-    "and dots are cut at the edge of the chart."
+    "Mean over the runs that learned, with its 95 % t-interval if there are at least 3; a digit at a marker is the "
+    "number of runs, if fewer. Dots: single seeds. Intervals and dots are cut at the edge of the chart."
 )
 
 

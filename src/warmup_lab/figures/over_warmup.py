@@ -2,7 +2,8 @@
 
 Warmup lengths are equally spaced in rising order, because the usual ones (0, 1, 2, 5, 10, 20, 50 %) would crowd on a
 linear axis. Dashes and markers repeat what the colours say. A hollow marker means that runs of the arm failed. Every
-seed is a dot. A mean of fewer than 3 runs has no interval and is labelled with the number of runs.
+seed is a dot. A mean of fewer than 3 runs has no interval. Where the number of such runs differs between arms, it is a
+digit at the marker; otherwise the subtitle has it.
 """
 
 from __future__ import annotations
@@ -79,19 +80,30 @@ def metric_column(metric: str, seeds: SeedValues = NO_SEEDS) -> Column:
 
 
 def shown_interval(interval: Sequence[float] | None, num_runs: int) -> Row:
-    """`low` and `high`, None for fewer than 3 runs, and the label `few` of a mean of so few."""
+    """`low` and `high`, None for fewer than 3 runs, and `few`: the number of runs if it is so small, otherwise 0.
+
+    `few` is None for what is known without a run: the reference minus itself.
+    """
+    if 0 < num_runs < MIN_FOR_INTERVAL:
+        return {"low": None, "high": None, "few": num_runs}
     low, high = interval or (None, None)
-    few = 0 < num_runs < MIN_FOR_INTERVAL
-    return {"low": None if few else low, "high": None if few else high, "few": count(num_runs, "run") if few else ""}
+    return {"low": low, "high": high, "few": 0}
+
+
+def same_few(rows: Iterable[Row]) -> int:
+    """The number of runs behind every mean if it is the same and fewer than 3, otherwise 0."""
+    numbers = {row["few"] for row in rows if row["mean"] is not None and row["few"] is not None}
+    return numbers.pop() if len(numbers) == 1 else 0
 
 
 def seen_extreme(rows: Sequence[Row], *, lowest: bool) -> str:
-    """`Lowest with 10 % warmup, lr 0.001: 0.32`, or that all arms are equal to three digits."""
+    """`Lowest with 10 % warmup, lr 0.001: 0.32 (2 runs)`, or that all arms are equal to three digits."""
     known = [row for row in rows if row["mean"] is not None]
     if not known:
         return "No run learned"
     best = min(known, key=lambda row: row["mean"] if lowest else -row["mean"])
-    value = f"{best['mean']:.3g}"
+    few = 0 if same_few(rows) else best["few"]
+    value = f"{best['mean']:.3g}" + (f" ({count(few, 'run')})" if few else "")
     if len(known) == 1:
         return capitalized(f"{value} with {best['place']}")
     if len({f"{row['mean']:.3g}" for row in known}) == 1:
@@ -120,7 +132,7 @@ def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[
             "arm": arm["name"],
             "place": _place(arm, several_lines=len(lines) > 1),
             "colour": style(layout.lines.index(arm["line"]))[0],
-            "few": "",
+            "few": 0,
             "learned": f"{arm['num_learned']} of {arm['failed']['total']}",
             "cross": arm["num_learned"] == 0 and arm["failed"]["total"] > 0,
             "fill": WHITE if arm["failed"]["count"] else style(layout.lines.index(arm["line"]))[0],
@@ -128,6 +140,17 @@ def _panel_rows(layout: Layout, panel: str, read: Callable[[Row], Row]) -> list[
         }
         for arm in arms
     ]
+
+
+def _free_side(row: Row, rows: Sequence[Row]) -> str:
+    """The side of a marker, `above` or `below`, for its digit: away from the nearest mean of the same warmup length.
+
+    A mean that has a digit too counts first, so that the two digits are apart.
+    """
+    beside = [other for other in rows if round(other["x"]) == round(row["x"]) and other["mean"] is not None]
+    others = [other for other in beside if other is not row]
+    nearest = min(others, key=lambda other: (not other["few"], abs(other["mean"] - row["mean"])), default=row)
+    return "below" if (nearest["mean"], row["x"]) > (row["mean"], nearest["x"]) else "above"
 
 
 def _place(arm: Row, *, several_lines: bool) -> str:
@@ -196,9 +219,12 @@ def _cell(column: Column, table: list[Row], panel: str, layout: Layout) -> Cell:
         scale = alt.Scale(domain=domain, nice=False, clamp=True)
         y, foot = alt.Y("mean:Q", title=column.axis, scale=scale, axis=number_axis()), domain[0]
     rows = [row for row in table if row["panel"] == panel]
+    alone = same_few(rows)
+    rows = [row | {"few_at": "" if alone else _free_side(row, rows)} if row["few"] else row for row in rows]
     dots = _dots(rows, [values[row["arm"]] for row in rows], column.seeds)
     shown = [{name: value for name, value in row.items() if name not in ("panel", "place", "colour")} for row in rows]
-    what = f"{column.title} · {panel}" if panel else column.title
+    parts = [column.title, panel, f"{count(alone, 'run')} each" if alone else ""]
+    what = " · ".join(part for part in parts if part)
     seen = column.seen(rows)
     chart = column.decorate(interval_chart(shown, layout, y, foot, dots))
     return Cell(seen, chart, what) if seen else Cell(what, chart)
@@ -233,9 +259,10 @@ def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots:
         dot_y = y.copy()
         dot_y["shorthand"] = "y:Q"
         layers.insert(0, dot.encode(y=dot_y, fill=fill, tooltip=dot_tips))
-    if any(row["few"] for row in rows):
-        few = base.transform_filter("datum.few").mark_text(dx=8, align="left", fontSize=10, color=INK)
-        layers.append(few.encode(y=y, text="few:N", color=alt.value(INK)))
+    for place, dy in (("above", -9), ("below", 10)):
+        if any(row.get("few_at") == place for row in rows):
+            few = base.transform_filter(f"datum.few_at == '{place}'").mark_text(dy=dy, fontSize=9, color=INK)
+            layers.append(few.encode(y=y, text="few:Q", color=alt.value(INK)))
     missing = [row | {"mean": foot} for row in rows if row["mean"] is None and row["cross"]]
     if missing:
         crosses = alt.Chart(alt.InlineData(values=missing)).encode(

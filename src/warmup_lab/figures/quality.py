@@ -64,7 +64,9 @@ def difference_from_reference(metric: str, arm: Row) -> Row:
     of = "_of_all" if "mean_of_all" in found else ""
     shown = shown_interval(found.get(f"difference_interval{of}"), found.get(f"num_pairs{of}", 0))
     is_reference = arm["verdict"]["value"] == "reference" and found[f"mean{of}"] is not None
-    return {"mean": 0.0 if is_reference else found.get(f"difference{of}"), **shown}
+    if is_reference:
+        return shown | {"mean": 0.0, "few": None}
+    return shown | {"mean": found.get(f"difference{of}")}
 
 
 def quality_figure(primary: Row, layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
@@ -73,8 +75,8 @@ def quality_figure(primary: Row, layout: Layout, seeds: SeedValues = NO_SEEDS) -
     note = (
         "Losses and scores count all seeds: a run that failed to learn counts as guessing. Other metrics are means "
         "where both arms learned. Differences are paired by seed. The 95 % t-intervals are not adjusted for the number "
-        "of arms; the verdicts are. Fewer than 3 runs have no interval. Dots: single seeds, hollow if the run failed. "
-        "Horizontal line: the reference. Hollow marker: some runs of the arm failed."
+        "of arms; the verdicts are. Fewer than 3 runs have no interval, but a digit: their number. Dots: single "
+        "seeds, hollow if the run failed. Horizontal line: the reference. Hollow marker: some runs of the arm failed."
     )
     rows = draw_columns(quality_columns(primary, seeds), layout)
     return Figure("quality", "Final quality versus warmup length", note + band, rows, layout.lines)
