@@ -161,7 +161,7 @@ def test_a_stacked_run_whose_folder_is_in_use_fails_alone(tmp_path, monkeypatch,
     with run_lock(folders[1]):
         outcomes = launchers._train_claimed(plans, folders)
     assert [isinstance(outcome, dict) for outcome in outcomes] == [True, False, True, True]
-    assert "in use by another run" in str(outcomes[1])
+    assert "in use by another command" in str(outcomes[1])
     assert outcomes[0]["speed"]["runs_together"] == 2
     assert outcomes[3] == done, "it was finished, so it was not trained again"
     assert f"{plans[1].name}: " in caplog.text

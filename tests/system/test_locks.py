@@ -89,7 +89,7 @@ def test_a_run_in_use_names_process_host_and_since_when(tmp_path: Path, hold) ->
     holder = hold(tmp_path, "run")
     message = refused(run_lock, tmp_path)
     found = re.search(
-        r"another run \(process (\d+) on (.+) since (.{19})\): wait .* \(hydra\.run\.dir=FOLDER\)$", message
+        r"another command \(process (\d+) on (.+) since (.{19})\): wait .* \(hydra\.run\.dir=FOLDER\)$", message
     )
     assert found, message
     assert (int(found[1]), found[2]) == (holder.pid, socket.gethostname())

@@ -13,8 +13,8 @@ from small_runs import small_plan, stopping_line
 
 from warmup_lab.config import ConfigError
 from warmup_lab.runs import checkpoint
+from warmup_lab.runs.package_versions import versions
 from warmup_lab.runs.stored_run import RETRAIN, finished_result, read_run
-from warmup_lab.runs.versions import versions
 from warmup_lab.system.locks import run_lock
 from warmup_lab.training import execute, loop
 from warmup_lab.training.execute import claimed_run, execute_run
@@ -47,7 +47,9 @@ def test_a_second_start_of_a_run_names_the_first_and_changes_nothing(train_py_he
         done = train_py_here(*command)
         assert contents(tmp_path / "x") == before
     assert done.returncode == 1
-    assert f"error: x is in use by another run (process {os.getpid()} on {socket.gethostname()} since " in done.stderr
+    assert (
+        f"error: x is in use by another command (process {os.getpid()} on {socket.gethostname()} since " in done.stderr
+    )
     assert len(done.stderr.splitlines()) == 1
     assert train_py_here(*command).returncode == 0
 
@@ -146,7 +148,7 @@ def test_a_job_of_a_sweep_says_why_it_did_not_start(finished, monkeypatch, caplo
     with run_lock(finished), pytest.raises(ConfigError):
         execute_run(small_plan(**PLAN, force=True), finished, group="sweep")
     assert "warmuplinear-w1-lr0.001-s0: " in caplog.text
-    assert "is in use by another run" in caplog.text
+    assert "is in use by another command" in caplog.text
 
 
 def test_the_lock_is_held_while_a_run_is_claimed(tmp_path):

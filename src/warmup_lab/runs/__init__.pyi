@@ -1,6 +1,7 @@
 from .logged_run import Guessing as Guessing
 from .logged_run import TrainingLog as TrainingLog
 from .logged_run import write_logged_run as write_logged_run
+from .package_versions import versions as versions
 from .progress import Progress as Progress
 from .progress import eval_row as eval_row
 from .progress import fresh_progress as fresh_progress
@@ -23,4 +24,3 @@ from .stored_run import start_retraining as start_retraining
 from .stored_run import write_result as write_result
 from .trace import Number as Number
 from .trace import StepTable as StepTable
-from .versions import versions as versions

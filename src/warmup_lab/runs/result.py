@@ -13,8 +13,8 @@ import numpy as np
 
 from warmup_lab.config import ConfigError, suggestion
 from warmup_lab.metrics import summarise
+from warmup_lab.runs.package_versions import versions
 from warmup_lab.runs.stored_run import EVALS, SCHEMA, TRACE, start_retraining, write_result
-from warmup_lab.runs.versions import versions
 
 if TYPE_CHECKING:
     import torch

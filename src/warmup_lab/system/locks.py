@@ -59,7 +59,7 @@ def run_lock(directory: Path, *, wait: float = 0) -> Iterator[None]:
     Raises:
         FolderInUse: another process holds the lock. The message names process, host and since when.
     """
-    with _folder_lock(directory, "another run", "choose another folder (hydra.run.dir=FOLDER)", wait=wait):
+    with _folder_lock(directory, "another command", "choose another folder (hydra.run.dir=FOLDER)", wait=wait):
         yield
 
 
