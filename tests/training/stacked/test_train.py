@@ -6,9 +6,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from small_runs import small_plan, train
 from stacked_runs import NONE, interrupt_together, train_all
 
+from warmup_lab.runs import checkpoint
+from warmup_lab.system.files import file_digest
 from warmup_lab.training import loop
 from warmup_lab.training.run import Run
 from warmup_lab.training.stacked import loop as stacked_loop
@@ -29,6 +32,21 @@ def test_runs_at_different_updates_go_on_in_groups_of_their_own(tmp_path, monkey
         np.testing.assert_allclose(
             trace.array("loss"), train(plan, tmp_path / "alone" / plan.run_id)[1].array("loss"), rtol=1e-5
         )
+
+
+def test_a_run_whose_checkpoint_does_not_fit_is_not_trained_at_the_updates_of_the_others(tmp_path, monkeypatch):
+    plans = [small_plan(dropout=0.0, seed=seed, tracking=NONE) for seed in range(2)]
+    folders = [tmp_path / plan.run_id for plan in plans]
+    interrupt_together(plans, folders, 9, monkeypatch)
+    (path,) = checkpoint.checkpoints(folders[0])
+    state = torch.load(path, weights_only=True)
+    del state["trace"]["grad_norm"]
+    torch.save(state, path)
+    path.rename(path.with_name(f"state-0000009-{file_digest(path)[:16]}.pt"))
+    outcomes = train_stacked(plans, folders, show_progress=False)
+    assert "its last checkpoint cannot be used" in str(outcomes[0])
+    assert outcomes[1]["resumed_at"] == [9]
+    assert train_stacked(plans[:1], folders[:1], show_progress=False)[0]["resumed_at"] == []
 
 
 def test_what_goes_wrong_with_one_run_costs_the_others_nothing(tmp_path):
