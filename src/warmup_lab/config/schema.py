@@ -46,7 +46,7 @@ class SchedulerConfig:
     warmup: str = "linear"
     """Shape of the warmup: `linear`, `cosine`, `polynomial`, `exponential`, `sqrt` or `step`.
 
-    `untuned_linear`, `untuned_exponential`, `radam` and `giadam` have no length setting: their length follows from beta2.
+    `untuned_linear`, `untuned_exponential`, `radam` and `giadam` have no length setting: it follows from beta2.
     """
     start_factor: float = 0.0
     """Share of the peak learning rate at which the warmup starts, in [0, 1)."""
