@@ -34,6 +34,20 @@ def valley(best_lr):
     return lambda strategy: 0.3 + 0.1 * abs(np.log2(strategy["lr"] / best_lr))
 
 
+def test_runs_that_fail_are_not_preferred_to_runs_that_overfit(tmp_path):
+    """At 5e-4 every second run fails and counts as guessing, ln 2 = 0.69. At 1e-3 all learn, but end at 0.79."""
+
+    def eval_loss(strategy):
+        return 0.6 if strategy["lr"] == 5e-4 else 0.79
+
+    def failed(strategy):
+        return strategy["lr"] == 5e-4 and strategy["seed"] % 2 == 0
+
+    found = recommended(sweep_with(tmp_path, eval_loss, failed=failed, lrs=LRS[:2]))
+    assert found["lr"] == 1e-3
+    assert found["failed"]["count"] == 0
+
+
 def test_best_observed_lr_with_its_interval(tmp_path):
     found = recommended(sweep_with(tmp_path, valley(1e-3)))
     losses = 0.3 + 0.01 * NOISE[:6]

@@ -71,7 +71,15 @@ def recommendation_section(
         return _nothing(sweep, found, counted, jitter)
     advised = AdvisedArms(rows) if jitter is not None else advised_arms(found, table.arms, rows)
     sign = 1.0 if smaller_is_better(metric) else -1.0
-    best = min(advised.rows, key=lambda row: (_mostly_failed(table, row), sign * np.nanmean(compared[row])))
+    lowest = min(table.summary(row).failed.share for row in advised.rows)
+    best = min(
+        advised.rows,
+        key=lambda row: (
+            _mostly_failed(table, row),
+            table.summary(row).failed.share > lowest + found.failure_margin,  # others may overfit: worse than guessing
+            sign * np.nanmean(compared[row]),
+        ),
+    )
     if jitter is not None:
         return _of_jitter(sweep, table, compared, best, jitter["recommendation"]) | counted
     return _of_comparison(sweep, table, compared, best, _Open(found, advised.basis, len(rows), metric)) | counted
