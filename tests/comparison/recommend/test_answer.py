@@ -8,7 +8,7 @@ from fake_recommend import TOTAL
 from fake_sweep import make_sweep
 
 from warmup_lab.comparison.build import build_comparison
-from warmup_lab.comparison.recommend.answer import next_command, recommendation, train_command
+from warmup_lab.comparison.recommend.answer import next_step, recommendation, train_command
 from warmup_lab.comparison.recommend.findings import read_findings
 from warmup_lab.comparison.recommend.use import used
 from warmup_lab.comparison.table import read_sweep
@@ -28,7 +28,7 @@ def test_the_keys_are_those_of_every_other_sweep(decided, ramps_only, tmp_path):
 
 def test_a_decided_recommendation(decided):
     found = answer(decided)
-    assert found["decided"] is True
+    assert (found["decided"], found["warmup_decided"]) == (False, True)  # the lr was chosen, not tested
     assert found["warmup"] == {"steps": 12, "percent": 10.0, "name": "warmuplinear"}
     assert found["lr"] == pytest.approx(0.002, rel=0.05)
     assert len(found["lr_tried"]) == 4
@@ -74,7 +74,7 @@ def test_runs_with_too_few_updates_are_made_longer(decided):
     assert "20 of 24 failed runs learned too little" in recommendation(slow, decided)["sentence"]
     assert "ramps of 200 updates did learn. Train longer: max_steps=480." in recommendation(slow, decided)["sentence"]
     unstable = recommendation(replace(found, failures=none | {"too_slow": 4, "unstable": 20}), decided)
-    assert unstable["next_command"] is None
+    assert (unstable["next_command"], unstable["next_note"]) == (None, "")
     assert unstable["sentence"].startswith("20 of 24 failed runs became unstable: the rates are too large")
 
 
@@ -97,4 +97,5 @@ def test_an_interrupted_recommendation_says_so_and_goes_on_with_its_command(inte
     found, findings = answer(interrupted), read_findings(interrupted)
     assert found["decided"] is False
     assert found["unsure"][0] == "Interrupted: 4 runs left no result yet."
-    assert next_command(findings, interrupted, used(findings)) == interrupted.command
+    command, note = next_step(findings, interrupted, used(findings))
+    assert (command, note) == (interrupted.command, "The same command continues.")

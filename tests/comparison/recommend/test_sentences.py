@@ -100,7 +100,9 @@ def test_an_interrupted_confirmation_gives_estimates_and_no_verdict(interrupted)
 def test_rates_are_worth_trying_after_the_ramps_alone(ramps_only):
     first = words_of(ramps_only)[0]
     assert first == "So far only the ramp is known, and no lr was tried."
-    broken = replace(read_findings(ramps_only).ramp, lr=0.0084, low=0.0084, high=0.0084, learned=True, early=False)
+    broken = replace(
+        read_findings(ramps_only).ramp, lr=0.0084, low=0.0084, high=0.0084, learned=True, early=False, updates=200
+    )
     assert words_of(ramps_only, ramp=broken)[1].endswith("Rates worth trying: 0.001, 0.0021, 0.0042.")
 
 

@@ -26,6 +26,7 @@ UNBROKEN = replace(RAMP, lr=None, low=None, high=None, seeds=(SeedRamp(0, None),
         (RAMP, "The loss breaks at lr 0.0054 (0.005 to 0.006) on 2 ramps of 300 updates from lr 0.0001 to 0.1."),
         (replace(RAMP, early=True), "first quarter of the ramp, so the break may lie lower."),
         (replace(RAMP, learned=False), "Nothing had been learned by then, so the break may lie lower."),
+        (replace(RAMP, updates=60), "A ramp of 60 updates breaks late, so longer runs may break at a lower lr."),
         (
             UNBROKEN,
             "No break is visible on 2 ramps of 300 updates from lr 0.0001 to 0.1: the loss fell at lr 0.0004 and did "
@@ -53,6 +54,8 @@ def test_the_rates_and_the_time(decided, undecided, shortened):
     plan = read_findings(shortened).plan
     whole = f"A whole answer needs compare.budget_minutes={plan.needed_minutes} ({plan.needed_parts})."
     assert needed_sentence(read_findings(shortened)) == whole
+    assert "A whole run takes" not in budget_sentence(read_findings(shortened))  # a second estimate of the same time
+    assert "A whole run takes about 12 s; the stages took" in budget_sentence(found)
 
 
 def test_seeds_are_a_range_if_the_best_rates_have_more(decided):

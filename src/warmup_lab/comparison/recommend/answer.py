@@ -25,7 +25,9 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
     use, choice = used(found), found.choice
     metric = choice.metric if choice else found.question.metric
     confirmation = found.confirmation
-    decided = confirmation is not None and confirmation.effect in ("needed", "harmful", "same")
+    is_decided = confirmation is not None and confirmation.effect in ("needed", "harmful", "same") and use is not None
+    num_lrs = len(choice.lrs) if choice else 0
+    sentence, (command, note) = answer_sentence(found, use), next_step(found, sweep, use)
     failed = use.failed if use else Rate(0, 0, None, None)
     return {
         "lr": use.lr if use else None,
@@ -33,16 +35,21 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
         "lr_at_edge": choice.edge if choice and use else None,
         "warmup": _warmup(found, use, sweep) if use else None,
         "arm": use.arm if use else None,
+        "setting": "",
         "seeds": use.seeds if use else 0,
         "metric": metric,
         "title": title_and_unit(metric)[0],
         "mean": use.mean if use else None,
         "interval": use.interval if use else None,
         "failed": failed.to_dict() | {"share": failed.share if failed.total else None},
-        "decided": decided and use is not None,
-        "sentence": answer_sentence(found, use),
+        "decided": is_decided and num_lrs == 1,  # the lr is chosen, not tested
+        "warmup_decided": is_decided,
+        "num_candidates": 2 * num_lrs,
+        "sentence": sentence,
+        "basis": sentence,
         "unsure": unsure_sentences(found, use),
-        "next_command": next_command(found, sweep, use),
+        "next_command": command,
+        "next_note": note,
     }
 
 
@@ -64,15 +71,20 @@ def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
     )
 
 
-def next_command(found: Findings, sweep: Sweep, use: Use | None) -> str | None:
-    """What is missing (the rest of an interruption, longer runs, a larger budget), or else the training itself."""
+def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | None, str]:
+    """The command to run next, and what it does: what is missing (the rest of an interruption, longer runs, a larger
+    budget), or else the training itself."""
     if found.interrupted:
-        return sweep.command
+        return sweep.command, "The same command continues."
     if found.advised_updates is not None:
-        return _with(sweep.command, f"max_steps={found.advised_updates}", without=_LENGTHS)
+        command = _with(sweep.command, f"max_steps={found.advised_updates}", without=_LENGTHS)
+        return command, f"The same with {found.advised_updates} instead of {found.total_updates} updates."
     if found.plan.needed_minutes is not None:
-        return _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
-    return train_command(found, sweep, use) if use else None
+        command = _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
+        return command, f"It continues, and needs about {found.plan.needed_minutes} minutes in all."
+    if use is None:
+        return None, ""
+    return train_command(found, sweep, use), "One training with this lr and warmup, which keeps its model."
 
 
 def _with(command: str, word: str, *, without: Sequence[str]) -> str:

@@ -24,6 +24,8 @@ def ramp_sentence(ramp: RampResult) -> str:
             doubt = " That is in the first quarter of the ramp, so the break may lie lower."
         elif not ramp.learned:
             doubt = " Nothing had been learned by then, so the break may lie lower."
+        elif ramp.is_short:
+            doubt = f" A ramp of {ramp.updates} updates breaks late, so longer runs may break at a lower lr."
         return f"The loss breaks at lr {ramp.lr:.2g}{spread} on {ramps}.{doubt}"
     if ramp.fall_lr is None and not ramp.learned:
         return f"{ramps[:1].upper()}{ramps[1:]} show nothing: the loss neither fell nor rose, so they were too short."
@@ -65,7 +67,9 @@ def budget_sentence(found: Findings) -> str:
     plan = found.plan
     if plan.run_seconds is None:
         return ""
-    text = f"A whole run takes about {duration(plan.run_seconds)}; the stages took {duration(plan.wall_seconds)}"
+    text = f"The stages took {duration(plan.wall_seconds)}"
+    if plan.needed_parts is None:  # they name the time of a run, as estimated before the last stage
+        text = f"A whole run takes about {duration(plan.run_seconds)}; the{text[3:]}"
     if plan.budget_minutes is not None:
         text += f" of compare.budget_minutes={plan.budget_minutes:g}"
     return f"{text}. {needed_sentence(found)}".rstrip()
