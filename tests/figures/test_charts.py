@@ -1,14 +1,25 @@
 """Shared parts of charts."""
 
 import re
+from itertools import pairwise
 
 import altair as alt
 import numpy as np
 import pytest
 import vl_convert
 
-from warmup_lab.figures.charts import line_chart, line_scales, number_axis, rounded, share_axis, update_axis
-from warmup_lab.figures.palette import COLOURS, MARKERS
+from warmup_lab.figures.charts import (
+    line_chart,
+    line_scales,
+    log_ticks,
+    lr_axis,
+    lr_mark,
+    number_axis,
+    rounded,
+    share_axis,
+    update_axis,
+)
+from warmup_lab.figures.palette import COLOURS, CONFIG, MARKERS
 
 
 def test_rounding_by_hand():
@@ -54,3 +65,46 @@ def test_tick_labels_are_exact_and_distinct(peak, labels):
     chart = alt.Chart(alt.InlineData(values=[{"y": peak}]), height=300).mark_point().encode(y=y)
     svg = vl_convert.vegalite_to_svg(chart.to_dict())
     assert re.findall(r"<text[^>]*>([^<y]+)</text>", svg) == labels
+
+
+def test_ticks_of_a_narrow_range_of_rates_are_its_ends():
+    assert log_ticks(0.0011, 0.0019) == [0.0011, 0.0019]
+
+
+def texts_of(chart, width):
+    """Anchor, x, y and text of each visible text of a chart of 100 pixels in height, in the order of x."""
+    svg = vl_convert.vegalite_to_svg(chart.properties(width=width, height=100).to_dict() | {"config": CONFIG})
+    pattern = r'<text[^>]*text-anchor="(\w+)" transform="translate\(([\d.-]+),([\d.-]+)\)"([^>]*)>([^<]+)</text>'
+    found = [(anchor, float(x), float(y), text) for anchor, x, y, rest, text in re.findall(pattern, svg)
+             if 'opacity="0"' not in rest]  # fmt: skip
+    return sorted(found, key=lambda one: one[1])
+
+
+def tick_labels(lrs, width, ticks=()):
+    """Place and text of the labels of the axis."""
+    points = alt.Chart(alt.InlineData(values=[{"lr": lrs[0]}])).mark_point().encode(x=lr_axis("lr", lrs, ticks=ticks))
+    return [(x, text) for _, x, _, text in texts_of(points, width) if text != "learning rate"]
+
+
+@pytest.mark.parametrize("width", [150, 200, 330])
+@pytest.mark.parametrize("ticks", [(), [0.000875 * 2 ** (n / 2) for n in range(7)]])
+def test_labels_of_rates_do_not_touch_on_narrow_charts(width, ticks):
+    labels = tick_labels(ticks or [1e-4, 0.1], width, ticks)
+    assert len(labels) > 1
+    for (left, text), (right, after) in pairwise(labels):
+        assert right - left > 6 * (len(text) + len(after)) / 2, "type of 11 pixels is about 6 pixels wide"
+
+
+def test_round_rates_that_are_left_out_are_every_second_one():
+    """Vega's own choice for these rates is 0.0001, 0.0002, 0.0004, 0.0008, 0.002, 0.004, 0.007, 0.02, 0.04, 0.07."""
+    rates = ["0.0001", "0.0003", "0.001", "0.003", "0.01", "0.03", "0.1"]
+    assert [text for _, text in tick_labels([1e-4, 0.1], 600)] == rates
+    assert [text for _, text in tick_labels([1e-4, 0.1], 200)] == rates[::2]
+
+
+@pytest.mark.parametrize(("lr", "anchor"), [(1e-4, "start"), (3e-3, "middle"), (0.1, "end")])
+def test_label_of_a_mark_is_above_the_frame_and_within_its_width(lr, anchor):
+    lrs = [1e-4, 0.1]
+    chart = alt.LayerChart(layer=lr_mark(lr, "break", lr_axis("lr", lrs), lrs, "#000000"))
+    ((own, x, y, _),) = [one for one in texts_of(chart, 250) if one[3] == "break"]
+    assert (own, y < 0, 0 < x < 250) == (anchor, True, True)

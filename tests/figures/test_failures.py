@@ -60,6 +60,17 @@ def test_figure_without_levels_has_the_arms():
     assert [row["mean"] for row in data_rows(cell.spec)] == [11 / 12]
 
 
+def test_panels_are_three_a_row():
+    """5 kinds at 2 rates do not fit one panel, so each rate has its own, beside all runs together."""
+    arms = [
+        make_arm(w, scheduler=f"s{kind}", lr=lr, failed=failures(1, 6))
+        for kind in range(4)
+        for lr in (1e-4, 1e-3, 1e-2, 1e-1)
+        for w in (0, 10)
+    ]
+    assert [len(row) for row in failures_figure(LEVELS[:2], make_layout(arms)).rows] == [3, 2]
+
+
 def test_figure_without_failures_is_empty():
     assert failures_figure(LEVELS, make_layout([make_arm(0), make_arm(10)])).rows == []
 
@@ -68,6 +79,7 @@ def test_titles_say_how_many_runs_fail():
     assert seen_failures([{"mean": 0.0}, {"mean": 0.875}, {"mean": None}]) == "From 0 % to 88 % of runs fail"
     assert seen_failures([{"mean": 0.5}]) == "50 % of runs fail"
     assert seen_failures([{"mean": 0.5}, {"mean": 0.5}]) == "50 % of runs fail with each"
+    assert seen_failures([{"mean": 0.0}, {"mean": 0.0}]) == "No run fails"
     assert seen_failures([{"mean": None}]) == "No run ended"
     assert seen_levels(LEVELS[:1]) == "92 % of runs fail with no warmup"
     assert seen_levels([]) == "No run ended"

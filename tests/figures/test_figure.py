@@ -6,7 +6,16 @@ import altair as alt
 import pytest
 from PIL import Image
 
-from warmup_lab.figures.figure import Cell, Figure, as_picture, as_spec, picture_frame, save_chart, save_figure
+from warmup_lab.figures.figure import (
+    Cell,
+    Figure,
+    as_picture,
+    as_spec,
+    notes_of,
+    picture_frame,
+    save_chart,
+    save_figure,
+)
 
 
 def make_cell(title: str) -> Cell:
@@ -43,6 +52,25 @@ def test_picture_has_title_subtitle_and_caption(figure):
     assert chart["title"]["subtitle"] == ["What is drawn (nats)"]
     assert " ".join(picture["title"]["text"]).startswith("Title. A note that is long")
     assert max(map(len, picture["title"]["text"])) <= 60, "one column has 330 pixels"
+
+
+def test_caption_of_some_charts_has_their_sentences_once(figure):
+    one, three = (replace(figure.rows[0][0], notes=notes) for notes in (("A.", "B."), ("B.", "C.")))
+    whole = replace(figure, rows=[[one], [three]])
+    assert whole.caption == "A. B. C. Note."
+    assert (whole.caption_of([one]), whole.caption_of([three])) == ("A. B. Note.", "B. C. Note.")
+    assert notes_of((True, "A."), (0, "B."), ([1], "C."), (True, "")) == ("A.", "C.")
+
+
+def test_numbers_are_not_broken_over_two_lines(figure):
+    """With `textwrap` alone, 10 and % come apart at some width, and t-interval at its hyphen."""
+    text = "Lowest at the end with warmup of 10 % and a 95 % t-interval up to 1e-6 or so"
+    for pad in range(12):
+        cell = replace(figure.rows[0][0], title="x" * pad + " " + text)
+        (chart,) = as_picture(replace(figure, rows=[[cell]]))["vconcat"][-1]["concat"]
+        lines = chart["title"]["text"]
+        assert not any(line.startswith("%") or line.endswith("-") for line in lines)
+        assert " ".join(lines).replace("\N{NO-BREAK SPACE}", " ").strip() == cell.title.strip()
 
 
 def test_page_can_make_the_picture_from_its_charts(figure):

@@ -74,6 +74,48 @@ def test_title_names_the_best(name, values, text):
     assert seen_best(heatmap_table(make_layout(arms), name), name) == text
 
 
+def test_title_names_the_recommended_arm_first_where_another_is_the_lowest():
+    """The frame is around the recommended one, which may need less warmup, or fail less often."""
+    table = heatmap_table(make_layout(ARMS), "eval_loss")
+    assert seen_best(table, "eval_loss", ARMS[0]["name"]) == (
+        "Recommended: lr 0.001 with no warmup. Lowest at lr 0.001 with 10 % warmup: 0.3"
+    )
+    assert seen_best(table, "eval_loss", ARMS[1]["name"]) == "Lowest at lr 0.001 with 10 % warmup: 0.3"
+
+
+def test_the_caption_names_only_what_is_drawn():
+    learned = [make_arm(0, lr=lr, metrics={"eval_loss": metric(0.5)}) for lr in (1e-3, 1e-2)]
+    figure = learning_rate_figure([], BEST | {"arm": None}, make_layout(learned))
+    assert figure.caption == "A cell is the mean of all seeds. Darker is better."
+    figure = learning_rate_figure([largest(0, None), largest(10, 1e-2, at_edge=True)], BEST, make_layout(ARMS))
+    (heatmap,), (limit,) = figure.rows
+    assert heatmap.notes[1:] == (
+        "Below it: the runs that failed, such as 2/8.", "Darker is better.", "Grey: most runs failed.",
+        "Frame: the recommended one.",
+    )  # fmt: skip
+    assert limit.notes == (
+        "Arrow: no larger learning rate was tried.",
+        "Cross: some run failed at each learning rate.",
+    )
+
+
+def test_largest_lr_joins_the_schedule_without_warmup_to_the_one_with():
+    arms = [
+        make_arm(w, scheduler=name, lr=lr)
+        for w, name in ((0, "constantlr"), (10, "warmupconstant"))
+        for lr in (1e-3, 1e-2)
+    ]
+    limits = [largest(0, 1e-3) | {"scheduler": "constantlr"}, largest(10, 1e-2) | {"scheduler": "warmupconstant"}]
+    figure = learning_rate_figure(limits, BEST | {"arm": None}, make_layout(arms))
+    assert figure.lines == ["warmupconstant"]
+
+
+def test_ramps_alone_are_no_grid():
+    """A ramp passes through all rates up to its last one, so `lowest at lr 0.1` would say nothing."""
+    ramps = [make_arm(0, scheduler="exponentialramp", lr=0.1, metrics={"eval_loss": metric(0.5)})]
+    assert learning_rate_figure([], BEST, make_layout(ramps)).rows == []
+
+
 def test_title_without_runs():
     arms = [make_arm(0, failed=failures(0, 0), num_learned=0)]
     assert seen_best(heatmap_table(make_layout(arms), "eval_loss"), "eval_loss") == "No run ended"

@@ -2,7 +2,7 @@
 
 from report_files import data_rows
 
-from warmup_lab.figures.looks import looks_figure, path_table
+from warmup_lab.figures.looks import looks_figure, path_table, seen_looks
 
 TREND = {"name": "trend of failures", "p_values": [0.2, 1e-9], "p_adjusted": [0.6, 1e-8]}
 PAIR = {"name": "w0", "p_values": [None, 0.03], "p_adjusted": [None, 0.1]}
@@ -28,6 +28,21 @@ def test_figure_draws_the_path_beside_the_boundary():
     rows = data_rows(cell.spec)
     assert [row["bound"] for row in rows if "bound" in row] == LOOKS["boundary"]
     assert [row["fill"] == "#ffffff" for row in rows if "fill" in row] == [True, False, True]
+
+
+def test_title_counts_all_decided_tests():
+    assert seen_looks(LOOKS) == "1 of 2 tests decided after 12 of 24 seeds"
+    many = [PAIR | {"name": f"t{n}"} for n in range(8)]
+    assert seen_looks(LOOKS | {"path": many, "reached": 24}) == "None of 8 tests decided after 24 seeds"
+
+
+def test_the_caption_names_only_what_is_drawn():
+    words = ["Dashed line", "Filled marker", "Hollow marker", "Smaller p-values"]
+    ((cell,),) = looks_figure(LOOKS).rows
+    assert all(note.startswith(word) for note, word in zip(cell.notes, words, strict=True))
+    ((cell,),) = looks_figure(LOOKS | {"path": [PAIR | {"name": f"t{n}"} for n in range(8)]}).rows
+    assert [note.partition(":")[0] for note in cell.notes[:2]] == ["Dashed line", "Hollow marker"]
+    assert cell.notes[2:] == ("The 5 tests with the smallest p-values are drawn.",)
 
 
 def test_figure_without_planned_looks_is_empty():

@@ -71,9 +71,9 @@ def test_labels_give_the_lr_and_its_multiple_at_halves_and_doubles():
 def test_figure_has_failures_first_then_overshoot_and_loss():
     (cells,) = jitter_figure(SECTION).rows
     assert [(cell.title, cell.subtitle) for cell in cells] == [
-        ("Half of the runs fail at lr 1 cold, 1.2 warmed", "Runs that failed at a constant lr"),
-        ("Updates overshoot from lr 1 on", "Overshoot along the ramps"),
-        ("The loss is lowest at lr 0.1", "Loss along the ramps"),
+        ("Half of the runs fail at lr 1 cold, 1.2 warmed", "Runs that diverged or failed to learn at a constant lr"),
+        ("Updates overshoot from lr 1 on", "Updates that raised the loss on their own batch, along the ramps"),
+        ("The loss is lowest at lr 0.1", "Training loss along the ramps"),
     ]
     assert lr50_table(SECTION["gain"]["lr50"])[0] in data_rows(cells[0].spec)
     rows = data_rows(cells[1].spec)
@@ -89,19 +89,24 @@ def test_figure_without_trials_has_only_the_ramps():
 
 def test_the_caption_names_only_what_is_drawn():
     whole = jitter_figure(SECTION)
-    for mark in ("Runs that failed:", "Diamonds:", "Overshoot:", "Ticks", "Vertical line"):
-        assert mark in whole.note
+    for mark in ("Vertical lines", "Diamonds:", "overshoot:", "Ticks", "Dashed line"):
+        assert mark in whole.caption
     assert len(whole.lines) == 2
     ramps = [{"seed": 0, "lr": None}]
     silent = jitter_figure(SECTION | {"trials": [], "jitter_lr": {"median": None}, "ramps": ramps})
-    assert silent.note == (
-        "Overshoot: share of updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % "
-        "Wilson interval as a band. Thin lines: single seeds. Loss: median training loss."
+    assert silent.caption == (
+        "Dark line of the overshoot: all seeds, with the 95 % Wilson interval as a band. Thin lines: single seeds. "
+        "Dark line of the loss: the median over the seeds."
     )
     assert silent.lines == []
     undecided = jitter_figure(SECTION | {"gain": {"lr50": {}}})
-    assert "Runs that failed:" in undecided.note
-    assert "Diamonds" not in undecided.note
+    assert "Vertical lines" in undecided.caption
+    assert "Diamonds" not in undecided.caption
+
+
+def test_charts_of_ramps_have_nothing_from_the_legend():
+    (failures_chart, *ramps) = jitter_figure(SECTION).rows[0]
+    assert (failures_chart.has_lines, [cell.has_lines for cell in ramps]) == (True, [False, False])
 
 
 def test_figure_without_ramps_is_empty():

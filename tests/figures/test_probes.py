@@ -21,6 +21,7 @@ from warmup_lab.figures.probes import (
     value_range,
 )
 from warmup_lab.report.build import report_sweep
+from warmup_lab.runs.stored_run import with_digests
 from warmup_lab.runs.trace import StepTable
 
 NAN = np.nan
@@ -154,6 +155,8 @@ def folder(tmp_path_factory):
         columns["overshoot"] = [float(seed == 0) for _ in steps]
         columns["cka/head"] = [1.0 for _ in steps]
         StepTable.from_lists(columns).write(path)
+        result = json.loads((path.parent / "result.json").read_text())
+        (path.parent / "result.json").write_text(json.dumps(with_digests(path.parent, result)))
     report_sweep(folder)
     return folder
 

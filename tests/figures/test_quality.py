@@ -16,7 +16,9 @@ ARMS = [
 
 
 def test_difference_is_zero_for_the_reference():
-    assert difference_from_reference("eval_loss", ARMS[0]) == {"mean": 0.2, "low": 0.1, "high": 0.3, "few": 0}
+    of_learned = "Differences are paired by seed, where both arms learned."
+    shown = {"mean": 0.2, "low": 0.1, "high": 0.3, "few": 0, "note": of_learned}
+    assert difference_from_reference("eval_loss", ARMS[0]) == shown
     assert difference_from_reference("eval_loss", ARMS[1]) == {"mean": 0.0, "low": None, "high": None, "few": None}
 
 
@@ -28,7 +30,9 @@ def test_difference_counts_all_seeds_if_known():
         "difference_interval_of_all": [0.2, 0.3],
     }
     arm = make_arm(0, metrics={"eval_loss": metric(0.5, difference=0.2, difference_interval=[0.1, 0.3], **of_all)})
-    assert difference_from_reference("eval_loss", arm) == {"mean": 0.25, "low": 0.2, "high": 0.3, "few": 0}
+    of_all = "Differences are paired by seed, over all seeds; a run that failed to learn counts as guessing."
+    shown = {"mean": 0.25, "low": 0.2, "high": 0.3, "few": 0, "note": of_all}
+    assert difference_from_reference("eval_loss", arm) == shown
 
 
 def test_reference_without_runs_has_no_difference():
@@ -59,7 +63,7 @@ def test_margin_is_a_band_around_the_reference(margin, num_layers):
     assert len(spec["layer"]) == num_layers
     (bounds,) = [row for row in data_rows(spec) if "zero" in row]
     assert bounds == {"zero": 0, "low": -(margin or 0), "high": margin or 0}
-    assert ("band" in figure.note) == bool(margin)
+    assert ("band" in figure.caption) == bool(margin)
 
 
 @pytest.mark.parametrize(

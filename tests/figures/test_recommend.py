@@ -18,7 +18,7 @@ SECTION = {
 
 
 def test_a_point_per_rate_and_start_names_its_failures():
-    assert [(row["lr"], row["failed"]) for row in grid_table(SECTION)] == [(1e-3, ""), (1e-3, ""), (2e-3, "1/1 failed")]
+    assert [(row["lr"], row["failed"]) for row in grid_table(SECTION)] == [(1e-3, ""), (1e-3, ""), (2e-3, "1/1")]
     assert [row["value"] for row in seed_table(SECTION)] == [0.3, 0.5, 0.2, 0.2, 0.69]
 
 
@@ -46,10 +46,24 @@ def test_a_broken_ramp_does_not_hide_the_fall_before_it():
     assert ramps.spec["layer"][0]["encoding"]["y"]["scale"]["domain"] == pytest.approx([0.63, 0.77])
 
 
-def test_the_caption_names_only_what_is_drawn():
-    assert "First chart" in recommend_figure(SECTION).note
-    assert "Dashed" in recommend_figure(SECTION).note
-    unbroken = recommend_figure(SECTION | {"ramp": {"lr": None}, "choice": None, "grid": []}).note
-    assert "First chart" not in unbroken
-    assert "Dashed" not in unbroken
-    assert recommend_figure(None).note == ""
+def test_captions_name_only_what_is_drawn():
+    (grid, ramps) = recommend_figure(SECTION).rows[0]
+    for cell, words in ((grid, ("Lines: means", "Hollow", "Dashed")), (ramps, ("Ramps", "Dashed"))):
+        assert all(note.startswith(word) for note, word in zip(cell.notes, words, strict=True))
+    unbroken = recommend_figure(SECTION | {"ramp": {"lr": None}, "choice": None, "grid": []})
+    assert unbroken.caption == "Ramps: the lr grows at every update; a line is one seed."
+    assert recommend_figure(None).caption == ""
+
+
+def test_labels_of_failures_at_one_lr_are_on_different_sides():
+    """The higher mean has its label above, also where the run with warmup is the higher one."""
+    failed = {"failed": {"count": 3, "total": 3}, "values": {"0": 0.69}}
+    grid = [row | failed for row in GRID[:2]] + [GRID[2]]
+    table = grid_table(SECTION | {"grid": grid})
+    assert [(row["lr"], row["failed"], row["side"]) for row in table] == [
+        (1e-3, "3/3", "above"), (1e-3, "3/3", "below"), (2e-3, "1/1", "above"),
+    ]  # fmt: skip
+    texts = [
+        layer for layer in recommend_figure(SECTION | {"grid": grid}).rows[0][0].spec["layer"] if "dy" in layer["mark"]
+    ]
+    assert [layer["mark"]["dy"] for layer in texts] == [-12, 13]

@@ -112,7 +112,7 @@ def test_many_lines_have_few_points_each():
 def test_figure_has_a_panel_per_family(layout):
     figure = traces_figure(RUNS, TRACES, layout)
     assert [[(cell.title, cell.subtitle) for cell in panel] for panel in figure.rows] == [
-        [("Lowest at the end with 0 updates of warmup (0 %): 1", "Training loss · warmuplinear"), ("Learning rate", "")]
+        [("Lowest at the end with no warmup: 1", "Training loss · warmuplinear"), ("Learning rate", "")]
     ]
     assert figure.stacked
     assert figure.lines == layout.warmup_lines
@@ -124,6 +124,34 @@ def test_families_beyond_the_twelfth_are_named_as_left_out():
     figure = traces_figure(runs, TRACES, make_layout(arms))
     assert len(figure.rows) == 12
     assert "The first 12 of 14 sets of arms are drawn." in figure.note
+
+
+def test_single_runs_have_no_median_in_the_caption():
+    """Nothing here is thinned, above the frame or cut short."""
+    losses = {run: TRACES[run] | {"loss": FALLING} for run in "ac"}
+    runs = RUNS[RUNS["run_id"].isin(["a", "c"])]
+    assert traces_figure(runs, losses, make_layout([COLD, WARM])).caption == "A line is a single run."
+
+
+def test_the_caption_says_which_lines_end_early(layout):
+    assert traces_figure(RUNS, TRACES, layout).caption == (
+        "Thin lines: single runs. Thick lines: the median over all seeds at each update. The line of a "
+        "run that diverged ends early."
+    )
+
+
+def test_schedule_without_warmup_is_beside_the_one_with():
+    arms = [make_arm(0, scheduler="constantlr"), make_arm(10, scheduler="warmupconstant")]
+    by_arm = {arm["name"]: {} for arm in arms}
+    assert list(families_of(by_arm, make_layout(arms))) == ["warmupconstant"]
+    own = make_arm(0, scheduler="warmupconstant")
+    families = families_of(by_arm | {own["name"]: {}}, make_layout([*arms, own]))
+    assert {name: len(found) for name, found in families.items()} == {"constantlr": 1, "warmupconstant": 2}
+
+
+def test_ramp_is_named_by_the_rate_that_it_reaches():
+    arms = [make_arm(0, scheduler="exponentialramp", lr=0.1), make_arm(0, scheduler="constantlr")]
+    assert make_layout(arms).arms[0]["family"] == "exponentialramp, lr up to 0.1"
 
 
 def test_figure_without_traces_is_empty(layout):

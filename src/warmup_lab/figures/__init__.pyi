@@ -1,5 +1,6 @@
 from .charts import MIN_FOR_INTERVAL as MIN_FOR_INTERVAL
 from .failures import failures_figure as failures_figure
+from .figure import Cell as Cell
 from .figure import Figure as Figure
 from .figure import as_spec as as_spec
 from .figure import picture_frame as picture_frame

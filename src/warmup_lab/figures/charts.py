@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -20,6 +22,8 @@ NUMBER_LABEL = (
     "? replace(format(datum.value, '.6~e'), '+', '') : format(datum.value, '.6~r')"
 )
 """Vega expression of a tick label with all digits of the tick: 0.0015, 250, 5e-5, 0. Two ticks never look alike."""
+LR_MARGIN = 1.2
+"""Factor between the outermost learning rate and the edge of a chart."""
 MIN_FOR_INTERVAL = 3
 """Fewest runs whose interval is drawn. With 2, an interval says only that the spread is unknown."""
 
@@ -28,6 +32,48 @@ def number_axis(**more: Any) -> alt.Axis:
     """An axis whose labels are exact."""
     options: dict[str, Any] = {"labelExpr": NUMBER_LABEL, "tickCount": 5, "minExtent": 40}
     return alt.Axis(**options | more)
+
+
+def lr_axis(field: str, lrs: Sequence[float], *, ticks: Sequence[float] = (), title: str = "learning rate") -> alt.X:
+    """Learning rates along a logarithmic horizontal axis. `ticks` are those of a grid; by default they are round.
+
+    Where the labels have no room, every second one is left out, so that the others stay at equal distances.
+    """
+    low, high = min(lrs), max(lrs)
+    axis = number_axis(**at_ticks(ticks or log_ticks(low, high)), grid=False, minExtent=0)
+    scale = alt.Scale(type="log", domain=[low / LR_MARGIN, high * LR_MARGIN], nice=False, clamp=True)
+    return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+
+def at_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """Options of an axis with these ticks: every second label is left out where there is no room."""
+    # Vega leaves out ticks of a logarithmic axis if there are more than its default of `tickCount`.
+    return {"values": list(values), "tickCount": len(values), "labelOverlap": "parity", "labelSeparation": 6}
+
+
+def lr_mark(lr: float, text: str, x: alt.X, lrs: Sequence[float], colour: str) -> list[AnyChart]:
+    """A vertical line at an lr, with its label above the frame, where no line of the chart passes.
+
+    The label ends or starts at the line where it would otherwise reach beyond the frame. `x` is the axis of `lrs`.
+    """
+    place = math.log(lr / min(lrs)) / (math.log(max(lrs) / min(lrs)) or 1.0)
+    align: Any = "left" if place < 0.4 else "right" if place > 0.6 else "center"
+    base = alt.Chart(alt.InlineData(values=[{"lr": lr, "text": text}])).encode(x=x)
+    rule = base.mark_rule(color=colour, strokeWidth=2, strokeDash=[5, 3])
+    name = base.mark_text(color=colour, align=align, baseline="bottom", fontSize=12, fontWeight=600)
+    return [rule, name.encode(text="text:N", y=alt.value(-5))]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten; over more than a decade and a half 1 and 3 times.
+
+    >>> log_ticks(0.0004, 0.006), log_ticks(0.0001, 0.01)
+    ([0.0005, 0.001, 0.002, 0.005], [0.0001, 0.0003, 0.001, 0.003, 0.01])
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if high / low < 10**1.5 else (1, 3)
+    marks = [float(f"{factor}e{power}") for power in powers for factor in factors]
+    return [mark for mark in marks if low <= mark <= high] or [low, high]
 
 
 def number_tip(field: str, title: str | None = None) -> alt.Tooltip:

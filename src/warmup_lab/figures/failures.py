@@ -8,10 +8,13 @@ from collections.abc import Sequence
 import altair as alt
 
 from warmup_lab.figures.charts import HEIGHT, share_axis
+from warmup_lab.figures.column_charts import WILSON, draw_columns, font_size
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Layout, Row, short_percent
-from warmup_lab.figures.over_warmup import Column, draw_columns, font_size
+from warmup_lab.figures.over_warmup import Column
 from warmup_lab.figures.palette import INK
+
+_PER_ROW = 3
 
 # --- numbers
 
@@ -47,6 +50,8 @@ def seen_failures(rows: Sequence[Row]) -> str:
     if not known:
         return "No run ended"
     low, high = (short_percent(100 * end(row["mean"] for row in known)) for end in (min, max))
+    if not any(row["mean"] for row in known):
+        return "No run fails"
     if len(known) == 1:
         return f"{low} of runs fail"
     return f"{low} of runs fail with each" if low == high else f"From {low} to {high} of runs fail"
@@ -78,21 +83,17 @@ def level_labels(levels: Sequence[Row], total_steps: int | None) -> list[list[st
 
 def failures_figure(levels: Sequence[Row], layout: Layout) -> Figure:
     """All runs of each length together, and then a line per kind. Empty if no run failed."""
-    rows: list[list[Cell]] = []
+    cells: list[Cell] = []
     if any(arm["failed"]["count"] for arm in layout.arms):
-        column = Column("Runs that failed to learn", "share of runs", failure_rate, seen_failures, share=True)
-        rows = draw_columns([column], layout)
-        if levels and len(layout.arms) > len(levels):
-            rows = [
-                [Cell(seen_levels(levels), _level_chart(levels, layout), "All runs of each length"), *rows[0]],
-                *rows[1:],
-            ]
-        elif levels:
-            rows = [[Cell(seen_levels(levels), _level_chart(levels, layout), "Runs that failed to learn")]]
-    note = (
-        "A run failed if it diverged, or if its training loss at the end is not clearly below that of guessing. "
-        "Vertical lines: 95 % Wilson intervals."
-    )
+        several = len(layout.arms) > len(levels)
+        if levels:
+            what = "All runs of each length" if several else "Runs that failed to learn"
+            cells.append(Cell(seen_levels(levels), _level_chart(levels, layout), what, (WILSON,)))
+        if several:
+            column = Column("Runs that failed to learn", "share of runs", failure_rate, seen_failures, share=True)
+            cells += [cell for row in draw_columns([column], layout) for cell in row]
+    rows = [cells[start : start + _PER_ROW] for start in range(0, len(cells), _PER_ROW)]
+    note = "A run failed if it diverged, or if its training loss at the end is not clearly below that of guessing."
     return Figure("failures", "Failures versus warmup length", note, rows, layout.lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from warmup_lab.figures.charts import line_scales
+from warmup_lab.figures.layout import unique
 from warmup_lab.figures.palette import CONFIG, INK
 from warmup_lab.system import atomic_path
 
@@ -37,11 +39,18 @@ class Cell:
     title: str
     chart: AnyChart
     subtitle: str = ""
+    notes: tuple[str, ...] = ()
+    """Sentences of the caption that explain what is drawn here."""
 
     @cached_property
     def spec(self) -> Row:
         """The chart as JSON, checked by Altair against the Vega-Lite schema. The page and the picture share it."""
         return _without_file_keys(self.chart)
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether the chart has what the legend names: rows of data with the key `line`."""
+        return any("line" in row for rows in self.spec["datasets"].values() for row in rows)
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,26 @@ class Figure:
     name: str
     title: str
     note: str
+    """What the caption says besides the notes of the charts."""
     rows: list[list[Cell]]
     lines: list[str]
     """Names in the legend. The legend is drawn only if there are several."""
     stacked: bool = False
+
+    @property
+    def caption(self) -> str:
+        """The caption of the whole figure."""
+        return self.caption_of([cell for row in self.rows for cell in row])
+
+    def caption_of(self, cells: Iterable[Cell]) -> str:
+        """The caption of some charts: it names only what they have. A sentence that several share is there once."""
+        sentences = [*(note for cell in cells for note in cell.notes), self.note]
+        return " ".join(sentence for sentence in unique(sentences) if sentence)
+
+
+def notes_of(*parts: tuple[object, str]) -> tuple[str, ...]:
+    """The sentences whose mark is drawn; each part is whether it is, and the sentence."""
+    return tuple(sentence for is_drawn, sentence in parts if is_drawn and sentence)
 
 
 def as_spec(cell: Cell) -> Row:
@@ -91,7 +116,7 @@ def _picture(figure: Figure, specs: list[list[Row]]) -> Row:
     legend = [_without_file_keys(_legend(figure, width))] if len(figure.lines) > 1 else []
     datasets = legend[0].pop("datasets") if legend else {}
     caption = {
-        "text": wrap(f"{figure.title}. {figure.note}", 2 * width // _CAPTION_SIZE), "orient": "bottom",
+        "text": _wrapped(f"{figure.title}. {figure.caption}", 2 * width // _CAPTION_SIZE), "orient": "bottom",
         "anchor": "start", "fontSize": _CAPTION_SIZE, "fontWeight": "normal", "lineHeight": 15, "offset": 14,
     }  # fmt: skip
     look = {"config": CONFIG, "background": "white", "padding": 8, "spacing": 14, "datasets": datasets}
@@ -100,8 +125,13 @@ def _picture(figure: Figure, specs: list[list[Row]]) -> Row:
 
 def _title(cell: Cell) -> Row:
     """The title and subtitle above a chart of a picture, in lines that fit."""
-    title = {"text": wrap(cell.title, 40), "fontSize": 12, "lineHeight": 15, "anchor": "start", "frame": "group"}
-    return title | ({"subtitle": wrap(cell.subtitle, 46), "subtitleLineHeight": 14} if cell.subtitle else {})
+    title = {"text": _wrapped(cell.title, 40), "fontSize": 12, "lineHeight": 15, "anchor": "start", "frame": "group"}
+    return title | ({"subtitle": _wrapped(cell.subtitle, 46), "subtitleLineHeight": 14} if cell.subtitle else {})
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters. A number stays with its percent sign, and `1e-6` and `t-interval` whole."""
+    return wrap(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text), width, break_on_hyphens=False)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

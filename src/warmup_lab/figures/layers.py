@@ -70,6 +70,6 @@ def layers_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
         "over the learning rate of the update, joined in the order of the updates" if over_lr else "over the updates"
     )
     left_out = f" {len(shown)} of {len(names)} layers are drawn." if len(names) > len(shown) else ""
-    note = f"Each layer {where}: the median over seeds. All charts in a column have the same scale.{left_out}"
+    note = f"Each layer {where}: the median over seeds. All charts of a measure have the same scale.{left_out}"
     name, title = ("layers_lr", "Layers, over the learning rate") if over_lr else ("layers", "Layers, over the updates")
     return Figure(name, title, note, rows, layout.warmup_lines if rows else [])

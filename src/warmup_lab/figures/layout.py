@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_lab.comparison import kind_name, several_lrs
+from warmup_lab.comparison import WITHOUT_WARMUP, kind_name, several_lrs
+from warmup_lab.comparison.lr_jitter import RAMP
 
 Row = dict[str, Any]
 
@@ -56,7 +57,7 @@ def make_layout(arms: Sequence[Row]) -> Layout:
     """Spreads lines over as few panels as allow at most `MAX_LINES` a panel, or as few lines a panel as possible."""
     totals = sorted({arm["total_steps"] for arm in arms})
     kinds = [kind_name(arm, several_totals=len(totals) > 1) for arm in arms]
-    rates = [f"lr {arm['lr']:g}" for arm in arms]
+    rates = [f"lr {'up to ' * (arm['scheduler'] == RAMP)}{arm['lr']:g}" for arm in arms]
     num_kinds, num_rates = len(set(kinds)), len(set(rates))
     both = [f"{kind}, {rate}" for kind, rate in zip(kinds, rates, strict=True)]
     together = kinds if num_rates == 1 else rates if num_kinds == 1 else both
@@ -73,6 +74,12 @@ def make_layout(arms: Sequence[Row]) -> Layout:
     ]
     lengths = sorted({arm["warmup_steps"] for arm in arms})
     return Layout(placed, unique(panels), unique(lines), lengths, totals[0] if len(totals) == 1 else None)
+
+
+def comparable_name(arm: Row, key: str) -> str:
+    """`kind` or `family` of an arm, with a schedule without warmup as the one that equals it with 0 updates of it."""
+    scheduler, name = str(arm["scheduler"]), str(arm[key])
+    return name.replace(scheduler, WITHOUT_WARMUP.get(scheduler.lower(), scheduler), 1)
 
 
 def short_percent(percent: float) -> str:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import altair as alt
 
-from warmup_lab.comparison import WITHOUT_WARMUP, several_lrs
-from warmup_lab.figures.charts import HEIGHT, AnyChart, number_axis, number_tip
-from warmup_lab.figures.figure import Cell, Figure
-from warmup_lab.figures.layout import Layout, Row, short_percent, unique
-from warmup_lab.figures.over_warmup import capitalized, font_size, interval_chart, warmup_axis, warmup_table, with_unit
+from warmup_lab.comparison import several_lrs
+from warmup_lab.figures.charts import HEIGHT, AnyChart, at_ticks, log_ticks, number_axis, number_tip
+from warmup_lab.figures.column_charts import font_size, interval_chart, warmup_axis
+from warmup_lab.figures.figure import Cell, Figure, notes_of
+from warmup_lab.figures.layout import Layout, Row, comparable_name, short_percent, unique
+from warmup_lab.figures.over_warmup import capitalized, warmup_table, with_unit
 from warmup_lab.figures.palette import ACCENT, GREY, HEAT, INK, MISSING, ON_DARK, ON_LIGHT, WHITE, style
 from warmup_lab.metrics import smaller_is_better, title_and_unit
 
@@ -48,10 +49,7 @@ def heatmap_table(layout: Layout, metric: str) -> list[Row]:
 
 
 def _kind(arm: Row) -> str:
-    """The kind of an arm, with a schedule without warmup as the one that equals it with 0 updates of warmup."""
-    scheduler: str = arm["scheduler"]
-    kind: str = arm["kind"]
-    return kind.replace(scheduler, WITHOUT_WARMUP.get(scheduler.lower(), scheduler), 1)
+    return comparable_name(arm, "kind")
 
 
 def _mean(found: Row) -> float | None:
@@ -72,7 +70,7 @@ def largest_lr_table(largest: list[Row], layout: Layout) -> list[Row]:
     `mean` is None if some run failed at every lr that was tried.
     """
     found = {tuple(row[name] for name in _KEY): row for row in largest}
-    kinds = unique(arm["kind"] for arm in layout.arms)
+    kinds = unique(map(_kind, layout.arms))
 
     def read(arm: Row) -> Row:
         row = found[tuple(arm[name] for name in _KEY)]
@@ -80,11 +78,11 @@ def largest_lr_table(largest: list[Row], layout: Layout) -> list[Row]:
             "mean": row["lr"],
             "low": None,
             "high": None,
-            "arm": arm["kind"],
+            "arm": _kind(arm),
             "at_edge": row["at_edge"],
             "learned": "all" if row["lr"] else "not all at any lr",
             "cross": row["lr"] is None,
-            "fill": style(kinds.index(arm["kind"]))[0],
+            "fill": style(kinds.index(_kind(arm)))[0],
         }
 
     return warmup_table(_over_all_rates(layout), read)
@@ -93,8 +91,8 @@ def largest_lr_table(largest: list[Row], layout: Layout) -> list[Row]:
 def _over_all_rates(layout: Layout) -> Layout:
     """One arm for all learning rates of a warmup, in one panel with a line per kind."""
     arms = {tuple(arm[name] for name in _KEY): arm for arm in layout.arms}
-    kinds = unique(arm["kind"] for arm in layout.arms)
-    placed = [arm | {"panel": "", "line": arm["kind"]} for arm in arms.values()]
+    kinds = unique(map(_kind, layout.arms))
+    placed = [arm | {"panel": "", "line": _kind(arm)} for arm in arms.values()]
     return replace(layout, arms=placed, panels=[""], lines=kinds)
 
 
@@ -120,30 +118,59 @@ def learning_rate_figure(largest: list[Row], best: Row, layout: Layout) -> Figur
         sparse = is_sparse(rows)
         chart = _point_chart(rows, span, best["arm"]) if sparse else _heatmap(rows, layout, span, best["arm"])
         subtitle = f"{what} · {kind}" if len(kinds) > 1 else what
-        cells.append(Cell(seen_best(rows, best["metric"]), chart, subtitle))
+        cells.append(Cell(seen_best(rows, best["metric"], best["arm"]), chart, subtitle, _notes(rows, best["arm"])))
     grid = [cells[first : first + 2] for first in range(0, len(cells), 2)]
     has_largest = bool(kinds) and any(row["lr"] is not None for row in largest)
     if has_largest:
-        usable = _largest_lr_chart(largest_lr_table(largest, layout), layout)
-        grid.append([Cell(_seen_largest(largest), usable, "Largest learning rate at which every run learned")])
-    note = (
-        "A cell has the mean of all seeds, failed runs counted as guessing, and below it the runs that failed, such as "
-        "2/8. Darker is better; grey: most runs failed. Frame: the recommended one. Largest lr: an arrow means that no "
-        "larger one was tried; a cross, that some run failed at each."
+        limits = largest_lr_table(largest, layout)
+        usable = _largest_lr_chart(limits, layout)
+        what = "Largest learning rate at which every run learned"
+        grid.append([Cell(_seen_largest(largest), usable, what, _largest_notes(limits))])
+    lines = unique(map(_kind, layout.arms)) if has_largest else []
+    return Figure("learning_rate", "Learning rate and warmup together", "", grid, lines)
+
+
+def _notes(rows: Sequence[Row], best: str | None) -> tuple[str, ...]:
+    """What the marks of a heatmap, or of the points of a random search, mean."""
+    failed, cell = any(row["failed"] for row in rows), "point" if is_sparse(rows) else "cell"
+    return notes_of(
+        (True, f"A {cell} is the mean of all seeds{', with failed runs as guessing' if failed else ''}."),
+        (failed and cell == "cell", "Below it: the runs that failed, such as 2/8."),
+        (failed and cell == "point", "Cross: some runs failed."),
+        (True, "Darker is better."),
+        (cell == "cell" and any(row["runs"] and not row["usable"] for row in rows), "Grey: most runs failed."),
+        (best in {row["arm"] for row in rows}, f"{'Frame' if cell == 'cell' else 'Ring'}: the recommended one."),
     )
-    lines = unique(arm["kind"] for arm in layout.arms) if has_largest else []
-    return Figure("learning_rate", "Learning rate and warmup together", note, grid, lines)
 
 
-def seen_best(rows: Sequence[Row], metric: str) -> str:
-    """`Lowest at lr 0.001 with 10 % warmup: 0.32`; the best mean of the arms in which most runs learned."""
+def _largest_notes(limits: Sequence[Row]) -> tuple[str, ...]:
+    return notes_of(
+        (any(row["at_edge"] for row in limits), "Arrow: no larger learning rate was tried."),
+        (any(row["cross"] for row in limits), "Cross: some run failed at each learning rate."),
+    )
+
+
+def seen_best(rows: Sequence[Row], metric: str, recommended: str | None = None) -> str:
+    """`Lowest at lr 0.001 with 10 % warmup: 0.32`; the best mean of the arms in which most runs learned.
+
+    If another arm is recommended, that is said first: it is framed, and may fail less often or need less warmup.
+    """
     known = [row for row in rows if row["value"] is not None and row["usable"]]
     if not known:
         return "Most runs failed at each learning rate" if any(row["runs"] for row in rows) else "No run ended"
     lowest = smaller_is_better(metric)
     best = min(known, key=lambda row: row["value"] if lowest else -row["value"])
-    warmup = f"{short_percent(best['percent'])} warmup" if best["percent"] else "no warmup"
-    return f"{'Lowest' if lowest else 'Highest'} at lr {best['lr']:g} with {warmup}: {best['value']:.3g}"
+    extreme = f"{'Lowest' if lowest else 'Highest'} at {_place(best)}: {best['value']:.3g}"
+    own = next((row for row in known if row["arm"] == recommended), best)
+    if own is best:
+        return extreme
+    return f"Recommended: {_place(own)}. {extreme}"
+
+
+def _place(row: Row) -> str:
+    """`lr 0.001 with 10 % warmup`."""
+    warmup = f"{short_percent(row['percent'])} warmup" if row["percent"] else "no warmup"
+    return f"lr {row['lr']:g} with {warmup}"
 
 
 def _seen_largest(largest: Sequence[Row]) -> str:
@@ -223,7 +250,7 @@ def _point_chart(cells: Sequence[Row], span: list[float], best: str | None) -> a
     """A point per arm, for rates and warmups that were drawn at random."""
     rates, percents = _rates(cells), [row["percent"] for row in cells]
     scale = alt.Scale(type="log", domain=[rates[-1] / 1.3, rates[0] * 1.3], nice=False)
-    axis = number_axis(labelOverlap="greedy")
+    axis = number_axis(**at_ticks(log_ticks(rates[-1], rates[0])))
     margin = 0.06 * (max(percents) - min(percents)) or 1.0
     across = alt.Scale(domain=[min(percents) - margin, max(percents) + margin], nice=False)
     base = alt.Chart(alt.InlineData(values=list(cells))).encode(
@@ -243,7 +270,7 @@ def _largest_lr_chart(table: list[Row], layout: Layout) -> alt.LayerChart:
     rates = sorted({arm["lr"] for arm in layout.arms})
     domain = [rates[0] / 1.5, rates[-1] * 1.5]
     scale = alt.Scale(type="log", domain=domain, nice=False)
-    axis = number_axis(values=rates, labelOverlap="greedy")
+    axis = number_axis(**at_ticks(rates))
     y = alt.Y("mean:Q", title="peak learning rate", scale=scale, axis=axis)
     chart = interval_chart(table, _over_all_rates(layout), y, domain[0])
     edges = alt.Chart(alt.InlineData(values=[row for row in table if row["at_edge"]])).encode(x="x:Q", y="mean:Q")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, number_axis, number_tip
-from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.comparison import count
+from warmup_lab.figures.charts import HEIGHT, AnyChart, at_ticks, line_scales, log_ticks, number_axis, number_tip
+from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import MAX_LINES, Row, unique
 from warmup_lab.figures.palette import GREY, WHITE, style
 
@@ -43,6 +44,14 @@ def path_table(path: Sequence[Row], planned: Sequence[int]) -> list[Row]:
     ]
 
 
+def seen_looks(looks: Row) -> str:
+    """`2 of 3 tests are decided after 12 of 24 seeds`, at the last look that was reached."""
+    tested = [one for one in looks["path"] if any(p is not None for p in one["p_values"])]
+    decided = sum(any(p is not None and p < LEVEL for p in one["p_adjusted"]) for one in tested)
+    of = f"of {looks['planned'][-1]} " if looks["reached"] < looks["planned"][-1] else ""
+    return f"{decided or 'None'} of {count(len(tested), 'test')} decided after {looks['reached']} {of}seeds"
+
+
 # --- drawing
 
 
@@ -50,13 +59,23 @@ def looks_figure(looks: Row) -> Figure:
     """`looks` is the section of `comparison.json`. Empty without planned looks, or before the first."""
     table = path_table(looks.get("path", []), looks["planned"])
     lines = unique(row["line"] for row in table)
-    rows = [[Cell("p-value at each look", _path_chart(table, looks, lines))]] if table else []
-    note = (
-        "Dashed line: the boundary, the p-value that a single test must reach at a look so that all looks together "
-        "have an error of 5 %. Filled marker: decided, also after the adjustment for all tests, which needs a smaller "
-        f"p-value. Hollow marker: undecided. Smaller p-values are drawn at {LOWEST_P:g}."
+    cells = []
+    if table:
+        chart = _path_chart(table, looks, lines)
+        cells.append(Cell(seen_looks(looks), chart, "p-value of each test at each look", _notes(table, looks)))
+    return Figure("looks", "Planned looks", "", [cells] if cells else [], lines)
+
+
+def _notes(table: list[Row], looks: Row) -> tuple[str, ...]:
+    num_left_out = len(looks["path"]) - len({row["line"] for row in table})
+    decided = "Filled marker: decided, also after the adjustment for all tests, which needs a smaller p-value."
+    return notes_of(
+        (True, "Dashed line: the p-value that a single test must reach so that all looks together err in 5 %."),
+        (any(row["decided"] for row in table), decided),
+        (not all(row["decided"] for row in table), "Hollow marker: undecided."),
+        (any(row["p"] < LOWEST_P for row in table), f"Smaller p-values are drawn at {LOWEST_P:g}."),
+        (num_left_out > 0, f"The {MAX_LINES} tests with the smallest p-values are drawn."),
     )
-    return Figure("looks", "Planned looks", note, rows, lines)
 
 
 def _path_chart(table: list[Row], looks: Row, lines: list[str]) -> alt.LayerChart:
@@ -67,8 +86,9 @@ def _path_chart(table: list[Row], looks: Row, lines: list[str]) -> alt.LayerChar
     x = alt.X("seeds:Q", title="seeds", scale=scale, axis=alt.Axis(values=planned, grid=False))
 
     def y(field: str) -> alt.Y:
-        powers = alt.Scale(type="log", domain=[LOWEST_P / 2, 1.0], nice=False, clamp=True)
-        axis = number_axis(values=[10.0**-power for power in range(7)])
+        lowest = min([row["drawn"] for row in table] + looks["boundary"]) / 2
+        powers = alt.Scale(type="log", domain=[lowest, 1.0], nice=False, clamp=True)
+        axis = number_axis(**at_ticks(log_ticks(lowest, 1.0)))
         return alt.Y(f"{field}:Q", title="p-value", scale=powers, axis=axis)
 
     rows = [row | {"fill": style(lines.index(row["line"]))[0] if row["decided"] else WHITE} for row in table]

@@ -7,8 +7,18 @@ import math
 import altair as alt
 
 from warmup_lab.comparison.lr_jitter import fraction
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, number_axis, number_tip, share_axis
-from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    AnyChart,
+    at_ticks,
+    line_scales,
+    lr_axis,
+    lr_mark,
+    number_axis,
+    number_tip,
+    share_axis,
+)
+from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import Row
 from warmup_lab.figures.palette import GREY, INK, WHITE
 
@@ -18,6 +28,11 @@ _JITTER = "#a33f00"
 _LR50 = ("lr50", "low", "high")
 _SHIFT = 1.06
 """Factor between a trial's lr and its position, to the left if cold and to the right if warmed, so that both show."""
+
+_DIAMONDS = "Diamonds: lr50, at which half of the runs fail, with its 95 % interval."
+_BAND = "Dark line of the overshoot: all seeds, with the 95 % Wilson interval as a band."
+_MEDIAN = "Dark line of the loss: the median over the seeds."
+_SINGLE = "Thin lines: single seeds."
 
 # --- numbers
 
@@ -71,6 +86,11 @@ def rate_labels(trials: list[Row]) -> dict[float, list[str]]:
     return labels or {trial["lr"]: [f"{trial['lr']:g}"] for trial in trials}
 
 
+def seed_ticks(section: Row, foot: float) -> list[Row]:
+    """A row per seed whose jitter lr is known: `lr`, `seed`, and the height `foot` of its tick."""
+    return [{"lr": ramp["lr"], "seed": ramp["seed"], "foot": foot} for ramp in section["ramps"] if ramp["lr"]]
+
+
 def seen_overshoot(jitter: Row) -> str:
     """Where the jitter starts."""
     median = jitter["median"]
@@ -95,42 +115,32 @@ def seen_lr50(lr50: Row) -> str:
 
 def jitter_figure(section: Row | None) -> Figure:
     """Empty for a sweep without ramps, which has no section."""
-    rows: list[list[Cell]] = []
+    cells: list[Cell] = []
     if section is not None:
-        cells = [
-            Cell(seen_overshoot(section["jitter_lr"]), _overshoot_chart(section), "Overshoot along the ramps"),
-            Cell(seen_loss(section["curves"]), _loss_chart(section), "Loss along the ramps"),
-        ]
         if section["trials"]:
-            chart = _failure_chart(section["trials"], lr50_table(section["gain"]["lr50"]))
-            cells.insert(0, Cell(seen_lr50(section["gain"]["lr50"]), chart, "Runs that failed at a constant lr"))
-        rows = [cells]
+            lr50 = lr50_table(section["gain"]["lr50"])
+            notes = notes_of((True, "Vertical lines: 95 % Wilson intervals."), (lr50, _DIAMONDS))
+            chart, seen = _failure_chart(section["trials"], lr50), seen_lr50(section["gain"]["lr50"])
+            cells.append(Cell(seen, chart, "Runs that diverged or failed to learn at a constant lr", notes))
+        title = seen_overshoot(section["jitter_lr"])
+        chart, what = _overshoot_chart(section), "Updates that raised the loss on their own batch, along the ramps"
+        cells.append(Cell(title, chart, what, (_BAND, _SINGLE, *_mark_notes(section))))
+        chart, what = _loss_chart(section), "Training loss along the ramps"
+        cells.append(Cell(seen_loss(section["curves"]), chart, what, (_MEDIAN, _SINGLE, *_mark_notes(section))))
     lines = _LINES if section is not None and section["trials"] else []
-    return Figure("lr_jitter", "Where the loss starts to jitter", caption(section), rows, lines)
+    return Figure("lr_jitter", "Where the loss starts to jitter", "", [cells] if cells else [], lines)
 
 
-def caption(section: Row | None) -> str:
-    """A sentence for each mark that is drawn."""
-    if section is None:
-        return ""
-    parts = [
-        "Overshoot: share of updates that raised the loss on their own batch. Dark line: all seeds, with the 95 % "
-        "Wilson interval as a band. Thin lines: single seeds. Loss: median training loss."
-    ]
-    if section["trials"]:
-        failed = "Runs that failed: share of runs at a constant lr that diverged or failed to learn, with 95 % Wilson"
-        parts.insert(0, f"{failed} intervals.")
-        if lr50_table(section["gain"]["lr50"]):
-            parts.insert(1, "Diamonds: lr50, at which half of the runs fail, with its 95 % interval.")
-    if any(ramp["lr"] for ramp in section["ramps"]):
-        parts.append("Ticks at the bottom: the lr at which a seed starts to jitter.")
-    if section["jitter_lr"]["median"] is not None:
-        parts.append("Vertical line: their median.")
-    return " ".join(parts)
+def _mark_notes(section: Row) -> tuple[str, ...]:
+    """What the marks at the jitter lr mean, of those that are drawn."""
+    return notes_of(
+        (seed_ticks(section, 0.0), "Ticks at the bottom: the lr at which a seed starts to jitter."),
+        (section["jitter_lr"]["median"] is not None, "Dashed line: their median."),
+    )
 
 
 def _overshoot_chart(section: Row) -> alt.LayerChart:
-    x, y = _lr_axis(section["curves"]), share_axis("share", "share of updates")
+    x, y = lr_axis("lr", _rates(section)), share_axis("share", "share of updates")
     tips = [
         number_tip("lr"), alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("overshoots:Q"),
         alt.Tooltip("probed:Q"),
@@ -148,7 +158,7 @@ def _overshoot_chart(section: Row) -> alt.LayerChart:
 
 def _loss_chart(section: Row) -> alt.LayerChart:
     low, high = loss_range(section["curves"])
-    x = _lr_axis(section["curves"])
+    x = lr_axis("lr", _rates(section))
     scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis())
     tips = [number_tip("lr"), number_tip("loss")]
@@ -163,16 +173,13 @@ def _loss_chart(section: Row) -> alt.LayerChart:
 
 def _jitter_marks(section: Row, x: alt.X, foot: float) -> list[AnyChart]:
     """The jitter lr of each seed as a tick at `foot`, and their median as a vertical line."""
-    seeds = [{"lr": ramp["lr"], "seed": ramp["seed"], "foot": foot} for ramp in section["ramps"] if ramp["lr"]]
+    seeds = seed_ticks(section, foot)
     ticks = _chart_of(seeds).mark_tick(color=_JITTER, thickness=2, size=14, orient="vertical", yOffset=-7, opacity=0.9)
     tips = [alt.Tooltip("seed:N"), number_tip("lr")]
     layers: list[AnyChart] = [ticks.encode(x=x, y="foot:Q", tooltip=tips)]
     median = section["jitter_lr"]["median"]
     if median is not None:
-        one = _chart_of([{"lr": median, "text": f"jitter from lr {median:g}"}]).encode(x=x)
-        name = one.mark_text(color=_JITTER, align="right", dx=-5, fontSize=12, fontWeight=600)
-        layers.append(one.mark_rule(color=_JITTER, strokeWidth=2, strokeDash=[5, 3]))
-        layers.append(name.encode(text="text:N", y=alt.value(8)))
+        layers += lr_mark(median, f"jitter from lr {median:.3g}", x, _rates(section), _JITTER)
     return layers
 
 
@@ -181,7 +188,7 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
     labels = rate_labels(trials)
     words = "{" + ",".join(f"'{lr:g}': {lines}" for lr, lines in labels.items()) + "}"
     expression = f"{words}[format(datum.value, '~g')] || ''"
-    axis = alt.Axis(values=sorted(labels), labelExpr=expression, grid=False, labelOverlap=False)
+    axis = alt.Axis(labelExpr=expression, grid=False, **at_ticks(sorted(labels)))
     lrs = [trial["lr"] for trial in trials]
     scale = alt.Scale(type="log", domain=[min(lrs) / 1.2, max(lrs) * 1.2], nice=False, clamp=True)
 
@@ -207,11 +214,8 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
     return alt.LayerChart(layer=layers, height=HEIGHT)
 
 
-def _lr_axis(curves: list[Row]) -> alt.X:
-    rates = [row["lr"] for row in curves]
-    scale = alt.Scale(type="log", domain=[min(rates) / 1.1, max(rates) * 1.1], nice=False)
-    axis = number_axis(grid=False, tickCount=4, labelOverlap="greedy", labelSeparation=8, minExtent=0)
-    return alt.X("lr:Q", title="learning rate", scale=scale, axis=axis)
+def _rates(section: Row) -> list[float]:
+    return [row["lr"] for row in section["curves"]]
 
 
 def _chart_of(rows: list[Row]) -> alt.Chart:

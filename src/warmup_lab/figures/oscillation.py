@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from warmup_lab.figures.column_charts import draw_columns
 from warmup_lab.figures.failures import failure_rate, seen_failures
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout
-from warmup_lab.figures.over_warmup import Column, draw_columns, metric_column
+from warmup_lab.figures.over_warmup import Column, metric_column
 from warmup_lab.figures.seed_dots import NO_SEEDS, SeedValues
 from warmup_lab.metrics import ROUGHNESS
 
 DETAILS = ("early/roughness", "late/roughness", "whole/max_rise", "whole/spike_rate", "excess", "updates_to_target")
-_MEANS = (
-    "Mean over the runs that learned, with its 95 % t-interval if there are at least 3; a digit at a marker is the "
-    "number of runs, if fewer. Dots: single seeds. Intervals and dots are cut at the edge of the chart."
-)
 
 
 def oscillation_columns(seeds: SeedValues = NO_SEEDS) -> list[Column]:
@@ -23,17 +20,12 @@ def oscillation_columns(seeds: SeedValues = NO_SEEDS) -> list[Column]:
 
 
 def oscillation_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
-    note = (
-        f"{_MEANS} Failure rates have 95 % Wilson intervals. Hollow marker: some runs of the arm failed to learn. "
-        "Cross: no run learned, so there is no mean; this does not mean a calm loss."
-    )
     measured = any(ROUGHNESS[0] in arm["metrics"] for arm in layout.arms)  # not by logs without a row an update
     rows = draw_columns(oscillation_columns(seeds), layout) if measured else []
-    return Figure("oscillation", "Oscillation versus warmup length", note, rows, layout.lines)
+    return Figure("oscillation", "Oscillation versus warmup length", "", rows, layout.lines)
 
 
 def detail_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
     """The other measures of oscillation."""
-    note = f"{_MEANS} Hollow marker: some runs of the arm failed."
     rows = draw_columns([metric_column(metric, seeds) for metric in DETAILS], layout)
-    return Figure("oscillation_detail", "Other measures of oscillation", note, rows, layout.lines)
+    return Figure("oscillation_detail", "Other measures of oscillation", "", rows, layout.lines)

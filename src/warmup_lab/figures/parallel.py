@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from warmup_lab.figures.charts import log_ticks
 from warmup_lab.figures.layout import Layout, Row, unique
 from warmup_lab.figures.over_warmup import capitalized, with_unit
 from warmup_lab.figures.seed_dots import SeedValues
@@ -130,14 +131,3 @@ def even_ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10((high - low) / 4))
     step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda one: abs((high - low) / one - 4.5))
     return [float(f"{step * n:.6g}") for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten.
-
-    >>> log_ticks(0.0004, 0.006)
-    [0.0005, 0.001, 0.002, 0.005]
-    """
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [float(f"{factor}e{power}") for power in powers for factor in (1, 2, 5)]
-    return [mark for mark in marks if low <= mark <= high] or [low, high]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import altair as alt
@@ -14,15 +14,17 @@ import pandas as pd
 from warmup_lab.comparison import Trace
 from warmup_lab.figures.charts import (
     HEIGHT,
+    LR_MARGIN,
     AnyChart,
     line_chart,
     line_scales,
+    lr_axis,
     number_axis,
     number_tip,
     rounded,
     update_axis,
 )
-from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import Layout, Row
 from warmup_lab.figures.palette import GREY, WHITE
 from warmup_lab.figures.traces import families_of, finite_traces
@@ -31,6 +33,7 @@ _MAX_FAMILIES = 4
 _MAX_POINTS = 120
 """Most points per line."""
 _NUM_BINS = 10
+_NOT_SHOWN = "Values that a logarithmic axis cannot show are left out."
 
 
 @dataclass(frozen=True)
@@ -174,31 +177,74 @@ def limit_rows(table: pd.DataFrame, column: ProbeColumn, limits: Sequence[float]
     ]
 
 
+def lr_span(table: pd.DataFrame) -> list[float]:
+    """The smallest and the largest learning rate above 0."""
+    rates = table.loc[table["lr"] > 0, "lr"]
+    return [float(rates.min()), float(rates.max())] if len(rates) else [0.1, 1.0]
+
+
+def limit_points(column: ProbeColumn, span: list[float], limits: list[float]) -> list[Row]:
+    """Points `x` (lr) and `y` (the limit at that lr) of the part of the limit that is inside the frame."""
+    if column.limit is None:
+        return []
+    lr = np.geomspace(span[0] / LR_MARGIN, span[1] * LR_MARGIN, 60)
+    at = column.limit(lr)
+    inside = (at >= limits[0]) & (at <= limits[1])
+    rows = [{"x": float(x), "y": float(y)} for x, y in zip(lr[inside], at[inside], strict=True)]
+    return rows if len(rows) > 1 else []
+
+
 # --- drawing
 
 
 def probes_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layout) -> Figure:
     """A row per probe: its column over the updates and over the rate. Empty if no probe ran."""
     families = probe_families(runs, traces, layout)
+    found = [
+        (column, name, table)
+        for column in COLUMNS
+        for name, lines in families.items()
+        for table in [probe_table(lines, column.name, share=column.share)]
+        if not table.empty and (column.name != "critical_lr_degenerate" or table["value"].any())
+    ]
+    measured = {line for *_, table in found for line in table["line"]}
+    layout = replace(layout, lengths=[one for one in layout.lengths if layout.warmup_line(one) in measured])
+    several = len({name for _, name, _ in found}) > 1
     rows = []
-    for column in COLUMNS:
-        for name, lines in families.items():
-            table = probe_table(lines, column.name, share=column.share)
-            if table.empty or (column.name == "critical_lr_degenerate" and not table["value"].any()):
-                continue
-            title = f"{column.title} · {name}" if len(families) > 1 else column.title
-            limits = value_range([table], column)
-            charts = (draw_over_updates(table, column, layout, limits), draw_over_lr(table, column, layout, limits))
-            rows.append([Cell(title, chart) for chart in charts])
-    note = (
-        "Left: over the updates. Right: over the learning rate of the update, joined in the order of the updates. "
-        "Points: the median over seeds of the measured values; for overshoot and for updates without a critical rate, "
-        f"the share in {_NUM_BINS} bins. Dashed grey line: the rate at which training becomes unstable, in theory. An "
-        "update is too large if the sharpness is above this line, or if the critical rate is below it; warmup avoids "
-        "this. Thin dotted line, left: the same limit at each arm's own rate. Values that a logarithmic axis cannot "
-        "show are left out."
+    for column, name, table in found:
+        limits, suffix = value_range([table], column), f" · {name}" if several else ""
+        over_updates = draw_over_updates(table, column, layout, limits)
+        over_lr = draw_over_lr(table, column, layout, limits)
+        rows.append(
+            [
+                Cell(column.title, over_updates, f"Over the updates{suffix}", _notes(table, column, limits)),
+                Cell(column.title, over_lr, f"Over the learning rate{suffix}", _notes_over_lr(table, column, limits)),
+            ]
+        )
+    return Figure("probes", "Probe measurements", "", rows, layout.warmup_lines if rows else [])
+
+
+def _notes(table: pd.DataFrame, column: ProbeColumn, limits: list[float]) -> tuple[str, ...]:
+    """What is drawn over the updates."""
+    return notes_of(
+        (column.share, f"Shares are those in {_NUM_BINS} bins."),
+        (not column.share, "Points: the median over the seeds."),
+        (limit_rows(table, column, limits), "Thin dotted lines: the limit at each arm's own learning rate."),
+        (column.log and (table["value"] <= 0).any(), _NOT_SHOWN),
     )
-    return Figure("probes", "Probe measurements", note, rows, layout.warmup_lines if rows else [])
+
+
+def _notes_over_lr(table: pd.DataFrame, column: ProbeColumn, limits: list[float]) -> tuple[str, ...]:
+    """What is drawn over the learning rate."""
+    line = (
+        "Dashed grey line: the limit beyond which training is unstable, in theory. An update is too large if the "
+        "sharpness is above it, or if the critical rate is below it; warmup avoids this."
+    )
+    return notes_of(
+        (True, "Over the learning rate, points are joined in the order of the updates."),
+        (limit_points(column, lr_span(table), limits), line),
+        ((table["lr"] <= 0).any() or (column.log and (table["value"] <= 0).any()), _NOT_SHOWN),
+    )
 
 
 def draw_over_updates(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limits: list[float]) -> alt.LayerChart:
@@ -215,12 +261,9 @@ def draw_over_updates(table: pd.DataFrame, column: ProbeColumn, layout: Layout, 
 
 def draw_over_lr(table: pd.DataFrame, column: ProbeColumn, layout: Layout, limits: list[float]) -> alt.LayerChart:
     """A column over the learning rate, with the limit as a dashed line."""
-    rates = table.loc[table["lr"] > 0, "lr"]
-    span = [float(rates.min()) / 1.2, float(rates.max()) * 1.2] if len(rates) else [0.1, 1.0]
-    axis = number_axis(tickCount=4, grid=False, labelOverlap="greedy", labelSeparation=8, minExtent=0)
-    x = alt.X("x:Q", title="learning rate", scale=alt.Scale(type="log", domain=span, nice=False), axis=axis)
-    layers = _line_layers(line_rows(table, column, "lr"), x, _value_axis(column, limits), layout)
-    line, name = _limit_layers(column, span, limits)
+    span = lr_span(table)
+    layers = _line_layers(line_rows(table, column, "lr"), lr_axis("x", span), _value_axis(column, limits), layout)
+    line, name = _limit_layers(column, limit_points(column, span, limits))
     return alt.LayerChart(layer=[*line, *layers, *name], height=HEIGHT - 30)
 
 
@@ -240,21 +283,15 @@ def _line_layers(rows: list[Row], x: alt.X, y: alt.Y, layout: Layout) -> list[An
     return [line, point]
 
 
-def _limit_layers(column: ProbeColumn, span: list[float], limits: list[float]) -> tuple[list[AnyChart], list[AnyChart]]:
-    """The part of the limit inside the frame, to go below the points, and its name, to go above them."""
-    if column.limit is None:
+def _limit_layers(column: ProbeColumn, points: list[Row]) -> tuple[list[AnyChart], list[AnyChart]]:
+    """The limit, to go below the points of the runs, and its name, to go above them."""
+    if not points:
         return [], []
-    lr = np.geomspace(span[0], span[1], 60)
-    at = column.limit(lr)
-    inside = (at >= limits[0]) & (at <= limits[1])
-    if inside.sum() < 2:
-        return [], []
-    rows = [{"x": float(x), "y": float(y)} for x, y in zip(lr[inside], at[inside], strict=True)]
-    line = alt.Chart(alt.InlineData(values=rows)).encode(x="x:Q", y="y:Q")
-    name = alt.Chart(alt.InlineData(values=[rows[-1] | {"name": column.limit_name}])).encode(
+    line = alt.Chart(alt.InlineData(values=points)).encode(x="x:Q", y="y:Q")
+    name = alt.Chart(alt.InlineData(values=[points[-1] | {"name": column.limit_name}])).encode(
         x="x:Q", y="y:Q", text="name:N"
     )
-    place: dict[str, Any] = {"align": "right", "dx": -4, "dy": 14 if at[-1] < at[0] else 24}
+    place: dict[str, Any] = {"align": "right", "dx": -4, "dy": 14 if points[-1]["y"] < points[0]["y"] else 24}
     return (
         [line.mark_line(color=GREY, strokeDash=[6, 3], strokeWidth=1.5)],
         [name.mark_text(**place, stroke=WHITE, strokeWidth=4, opacity=0.8), name.mark_text(**place, color="#374151")],

@@ -8,13 +8,13 @@ from functools import partial
 import altair as alt
 
 from warmup_lab.figures.charts import HEIGHT, AnyChart
+from warmup_lab.figures.column_charts import draw_columns
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout, Row
 from warmup_lab.figures.oscillation import DETAILS
 from warmup_lab.figures.over_warmup import (
     Column,
     capitalized,
-    draw_columns,
     metric_column,
     shown_interval,
     with_unit,
@@ -24,6 +24,9 @@ from warmup_lab.figures.seed_dots import NO_SEEDS, SeedValues
 from warmup_lab.metrics import ROUGHNESS
 
 SCORES = ("eval_loss", "eval_accuracy")
+_BAND = "Grey band: the stated margin; smaller differences do not matter."
+_PAIRED_OF_ALL = "Differences are paired by seed, over all seeds; a run that failed to learn counts as guessing."
+_PAIRED_OF_LEARNED = "Differences are paired by seed, where both arms learned."
 
 
 def drawn_metrics(primary: str) -> list[str]:
@@ -42,6 +45,7 @@ def quality_columns(primary: Row, seeds: SeedValues = NO_SEEDS) -> list[Column]:
         seeds.minus_reference(metric),
         seeds,
         decorate=partial(_with_margin, margin=primary["margin"]),
+        notes=("Horizontal line: the reference.", *([_BAND] if primary["margin"] else [])),
     )
     return [difference, *(metric_column(name, seeds) for name in dict.fromkeys((metric, *SCORES)))]
 
@@ -66,20 +70,14 @@ def difference_from_reference(metric: str, arm: Row) -> Row:
     is_reference = arm["verdict"]["value"] == "reference" and found[f"mean{of}"] is not None
     if is_reference:
         return shown | {"mean": 0.0, "few": None}
-    return shown | {"mean": found.get(f"difference{of}")}
+    return shown | {"mean": found.get(f"difference{of}"), "note": _PAIRED_OF_ALL if of else _PAIRED_OF_LEARNED}
 
 
 def quality_figure(primary: Row, layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
     """`primary` is the section of `comparison.json`."""
-    band = " Grey band: the stated margin; smaller differences do not matter." if primary["margin"] else ""
-    note = (
-        "Losses and scores count all seeds: a run that failed to learn counts as guessing. Other metrics are means "
-        "where both arms learned. Differences are paired by seed. The 95 % t-intervals are not adjusted for the number "
-        "of arms; the verdicts are. Fewer than 3 runs have no interval, but a digit: their number. Dots: single "
-        "seeds, hollow if the run failed. Horizontal line: the reference. Hollow marker: some runs of the arm failed."
-    )
+    note = "The intervals are not adjusted for the number of arms; the verdicts are."
     rows = draw_columns(quality_columns(primary, seeds), layout)
-    return Figure("quality", "Final quality versus warmup length", note + band, rows, layout.lines)
+    return Figure("quality", "Final quality versus warmup length", note, rows, layout.lines)
 
 
 def _with_margin(chart: AnyChart, margin: float | None) -> alt.LayerChart:

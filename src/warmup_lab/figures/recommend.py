@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, number_axis, number_tip
-from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, lr_axis, lr_mark, number_axis, number_tip
+from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import Row
-from warmup_lab.figures.palette import ACCENT, GREY, INK
+from warmup_lab.figures.palette import ACCENT, GREY, INK, WHITE, style
 
 _LINES = {"without": "without warmup", "with": "with warmup"}
 
@@ -17,11 +15,23 @@ _LINES = {"without": "without warmup", "with": "with warmup"}
 
 
 def grid_table(section: Row) -> list[Row]:
-    """A row per lr and start with a finished run: `line`, `lr`, `mean`, and `failed` such as `1/3 failed`, or ''."""
+    """A row per lr and start with a finished run: `line`, `lr`, `mean`, `failed`, `fill` and `side`.
+
+    `failed` is such as `1/3`, or '' if no run failed; `fill` is white then. `side` of the marker is free for this
+    label: `above` for the larger mean of an lr, `below` for the other.
+    """
+    known = [row for row in section["grid"] if row["mean"] is not None]
+    highest = {row["lr"]: row for row in sorted(known, key=lambda row: row["mean"])}
     return [
-        {"line": _LINES[row["start"]], "lr": row["lr"], "mean": row["mean"], "failed": _failed(row["failed"])}
-        for row in section["grid"]
-        if row["mean"] is not None
+        {
+            "line": _LINES[row["start"]],
+            "lr": row["lr"],
+            "mean": row["mean"],
+            "failed": _failed(row["failed"]),
+            "fill": WHITE if row["failed"]["count"] else style(list(_LINES).index(row["start"]))[0],
+            "side": "above" if highest[row["lr"]] is row else "below",
+        }
+        for row in known
     ]
 
 
@@ -35,7 +45,7 @@ def seed_table(section: Row) -> list[Row]:
 
 
 def _failed(failed: Row) -> str:
-    return f"{failed['count']}/{failed['total']} failed" if failed["count"] else ""
+    return f"{failed['count']}/{failed['total']}" if failed["count"] else ""
 
 
 def seen_grid(section: Row) -> str:
@@ -62,55 +72,66 @@ def recommend_figure(section: Row | None) -> Figure:
     if section is not None and section["choice"]:
         title, unit = section["title"]
         what = f"Mean {title}{f' ({unit})' if unit else ''} over the learning rate"
-        cells.append(Cell(seen_grid(section), _grid_chart(section), what))
+        cells.append(Cell(seen_grid(section), _grid_chart(section), what, _grid_notes(section)))
     if section is not None and section["ramp"]:
-        cells.append(Cell(seen_ramp(section), _ramp_chart(section), "Training loss along the ramps"))
+        notes = notes_of((True, "Ramps: the lr grows at every update; a line is one seed."), *_break_note(section))
+        cells.append(Cell(seen_ramp(section), _ramp_chart(section), "Training loss along the ramps", notes))
     lines = list(_LINES.values()) if section is not None and section["choice"] else []
-    note = _note(section) if section is not None else ""
-    return Figure("recommend", "Which learning rate", note, [cells] if cells else [], lines)
+    return Figure("recommend", "Which learning rate", "", [cells] if cells else [], lines)
 
 
-def _note(section: Row) -> str:
-    """Says only what is drawn."""
-    text = []
-    if section["choice"]:
-        text.append(
-            "First chart: dots are single runs on the seeds that chose the lr, lines their means; a failed run counts "
-            "as guessing."
-        )
-    if section["ramp"]:
-        text.append("Ramps: the lr grows at every update; a line is one seed.")
-    if _breaks(section):
-        text.append("Dashed: the lr at which the loss breaks, that is rises again; the median over the seeds.")
-    return " ".join(text)
+def _grid_notes(section: Row) -> tuple[str, ...]:
+    failed = any(row["failed"] for row in grid_table(section))
+    dots = "Lines: means over the seeds that chose the lr. Dots: single runs."
+    return notes_of(
+        (True, dots),
+        (failed, "Hollow, with a label such as 1/3: runs that failed to learn, which count as guessing."),
+        *_break_note(section),
+    )
+
+
+def _break_note(section: Row) -> list[tuple[object, str]]:
+    text = "Dashed: the lr at which the loss of the ramps breaks, that is rises again; the median over the seeds."
+    return [(_breaks(section), text)]
 
 
 def _grid_chart(section: Row) -> alt.LayerChart:
     lines = list(_LINES.values())
     colour, dash, shape = line_scales(lines)
-    lrs = [row["lr"] for row in section["grid"]]
-    x = _lr_axis([*lrs, *_breaks(section)], values=sorted(set(lrs)))
+    lrs = sorted({row["lr"] for row in section["grid"]})
+    x = lr_axis("lr", [*lrs, *_breaks(section)], ticks=lrs)
     label = section["title"][1] or section["title"][0]
-    y = alt.Y("mean:Q", title=label, scale=alt.Scale(zero=False), axis=number_axis())
-    tips = [alt.Tooltip("line:N", title="start"), number_tip("lr"), number_tip("mean"), alt.Tooltip("failed:N")]
+    scale = alt.Scale(domain=_grid_range(section), nice=False)
+    y = alt.Y("mean:Q", title=label, scale=scale, axis=number_axis())
+    failed = alt.Tooltip("failed:N", title="runs that failed")
+    tips = [alt.Tooltip("line:N", title="start"), number_tip("lr"), number_tip("mean"), failed]
     seeds = [alt.Tooltip("line:N", title="start"), number_tip("lr"), alt.Tooltip("seed:N"), number_tip("value")]
     means = _chart_of(grid_table(section)).encode(x=x, color=colour)
     runs = _chart_of(seed_table(section)).encode(x=x, color=colour)
+    fill = alt.Fill("fill:N", scale=None, legend=None)
     layers: list[AnyChart] = [
         means.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=dash),
         runs.mark_circle(size=22, opacity=0.45).encode(y=alt.Y("value:Q"), tooltip=seeds),
-        means.mark_point(size=60, filled=True, opacity=1).encode(y=y, shape=shape, tooltip=tips),
+        means.mark_point(size=60, strokeWidth=2, opacity=1).encode(y=y, shape=shape, fill=fill, tooltip=tips),
     ]
-    for line, offset in zip(lines, (-11, 13), strict=True):
-        rows = [row for row in grid_table(section) if row["line"] == line and row["failed"]]
+    for side, offset in (("above", -12), ("below", 13)):
+        rows = [row for row in grid_table(section) if row["side"] == side and row["failed"]]
         text = _chart_of(rows).mark_text(dy=offset, fontSize=10)
         layers += [text.encode(x=x, y=y, color=colour, text="failed:N")] if rows else []
-    return alt.LayerChart(layer=[*layers, *_break_marks(section, x)], height=HEIGHT)
+    return alt.LayerChart(layer=[*layers, *_break_marks(section, x, [*lrs, *_breaks(section)])], height=HEIGHT)
+
+
+def _grid_range(section: Row) -> list[float]:
+    """All runs, with room for labels above and below."""
+    values = [row["value"] for row in seed_table(section)] + [row["mean"] for row in grid_table(section)]
+    room = 0.12 * (max(values) - min(values)) or 1.0
+    return [min(values) - room, max(values) + room]
 
 
 def _ramp_chart(section: Row) -> alt.LayerChart:
     rows = section["ramp_curves"]
-    x = _lr_axis([row["lr"] for row in rows])
+    lrs = [row["lr"] for row in rows]
+    x = lr_axis("lr", lrs)
     # The loss of a broken ramp may be huge, and what matters is the fall before it.
     start = max(row["loss"] for row in rows if row["lr"] == min(one["lr"] for one in rows))
     low = min(row["loss"] for row in rows)
@@ -118,7 +139,7 @@ def _ramp_chart(section: Row) -> alt.LayerChart:
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis())
     tips = [alt.Tooltip("seed:N"), number_tip("lr"), number_tip("loss")]
     ramps = _chart_of(rows).mark_line(color=GREY, strokeWidth=1.2, point=alt.OverlayMarkDef(color=INK, size=12))
-    layer = [ramps.encode(x=x, y=y, detail="seed:N", tooltip=tips), *_break_marks(section, x)]
+    layer = [ramps.encode(x=x, y=y, detail="seed:N", tooltip=tips), *_break_marks(section, x, lrs)]
     return alt.LayerChart(layer=layer, height=HEIGHT)
 
 
@@ -126,25 +147,9 @@ def _breaks(section: Row) -> list[float]:
     return [section["ramp"]["lr"]] if section["ramp"] and section["ramp"]["lr"] else []
 
 
-def _break_marks(section: Row, x: alt.X) -> list[AnyChart]:
+def _break_marks(section: Row, x: alt.X, lrs: list[float]) -> list[AnyChart]:
     """The lr at which the loss breaks as a vertical line."""
-    breaks = _breaks(section)
-    if not breaks:
-        return []
-    base = _chart_of([{"lr": breaks[0], "text": "break"}]).encode(x=x)
-    text = base.mark_text(color=ACCENT, align="right", baseline="top", dx=-5, fontSize=12, fontWeight=600)
-    rule = base.mark_rule(color=ACCENT, strokeWidth=2, strokeDash=[5, 3])
-    return [rule, text.encode(text="text:N", y=alt.value(8))]
-
-
-def _lr_axis(lrs: list[float], **more: Any) -> alt.X:
-    scale = alt.Scale(type="log", domain=[min(lrs) / 1.2, max(lrs) * 1.2], nice=False, clamp=True)
-    return alt.X(
-        "lr:Q",
-        title="learning rate",
-        scale=scale,
-        axis=number_axis(grid=False, labelOverlap="greedy", labelSeparation=6, **more),
-    )
+    return [layer for lr in _breaks(section) for layer in lr_mark(lr, "break", x, lrs, ACCENT)]
 
 
 def _chart_of(rows: list[Row]) -> alt.Chart:

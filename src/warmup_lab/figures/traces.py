@@ -10,8 +10,8 @@ import pandas as pd
 
 from warmup_lab.comparison import Trace
 from warmup_lab.figures.charts import line_chart, line_scales, number_axis, number_tip, rounded, update_axis
-from warmup_lab.figures.figure import Cell, Figure
-from warmup_lab.figures.layout import Layout, Row
+from warmup_lab.figures.figure import Cell, Figure, notes_of
+from warmup_lab.figures.layout import Layout, Row, comparable_name
 
 MAX_SEEDS = 8
 """Most single runs drawn per arm."""
@@ -47,11 +47,17 @@ def finite_traces(runs: pd.DataFrame, traces: Mapping[str, Trace]) -> ArmTraces:
 
 
 def families_of(by_arm: ArmTraces, layout: Layout) -> dict[str, list[Row]]:
-    """The arms that have traces, in sets that differ only in warmup."""
+    """The arms that have traces, in sets that differ only in warmup.
+
+    `constantlr` is in the set of `warmupconstant`, unless that has an arm without warmup itself.
+    """
+    own = {(arm["family"], arm["warmup_steps"]) for arm in layout.arms}
     families: dict[str, list[Row]] = {}
     for arm in layout.arms:
         if arm["name"] in by_arm:
-            families.setdefault(arm["family"], []).append(arm)
+            shared = comparable_name(arm, "family")
+            name = arm["family"] if (shared, arm["warmup_steps"]) in own else shared
+            families.setdefault(name, []).append(arm)
     return families
 
 
@@ -100,8 +106,9 @@ def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> s
     if not ends:
         return "No run was trained to the end"
     best = min(ends, key=lambda steps: ends[steps])
-    others = "Lowest at the end" if len(ends) > 1 else "Ends"
-    return f"{others} with {layout.warmup_line(best)}: {ends[best]:.3g}"
+    if len(ends) == 1:
+        return f"Loss at the end: {ends[best]:.3g}"
+    return f"Lowest at the end with {layout.warmup_line(best) if best else 'no warmup'}: {ends[best]:.3g}"
 
 
 def thinned(values: np.ndarray, num_points: int) -> np.ndarray:
@@ -148,23 +155,34 @@ def traces_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
     panels = []
     for name, arms in drawn.items():
         last = max(arm["total_steps"] for arm in arms) - 1
-        losses = _loss_chart(trace_table(arms, by_arm, layout, num_points), layout.warmup_lines, last)
-        rates = rate_table(arms, by_arm, layout, num_points)
-        cells = [Cell(seen_final_loss(arms, by_arm, layout), losses, f"Training loss · {name}")]
-        cells += [Cell("Learning rate", _rate_chart(rates, layout.warmup_lines, last))] if rates else []
+        table = trace_table(arms, by_arm, layout, num_points)
+        losses = _loss_chart(table, layout.warmup_lines, last)
+        what, notes = f"Training loss · {name}", _notes(table, arms, by_arm, num_points)
+        cells = [Cell(seen_final_loss(arms, by_arm, layout), losses, what, notes)]
+        if rates := rate_table(arms, by_arm, layout, num_points):
+            chart = _rate_chart(rates, layout.warmup_lines, last)
+            cells.append(Cell("Learning rate", chart, name if len(drawn) > 1 else ""))
         panels.append(cells)
-    note = _note(num_points, len(families))
+    left_out = f"The first {MAX_FAMILIES} of {len(families)} sets of arms are drawn." * (len(families) > MAX_FAMILIES)
     lines = layout.warmup_lines if drawn else []
-    return Figure("traces", "Loss traces and schedules", note, panels, lines, stacked=True)
+    return Figure("traces", "Loss traces and schedules", left_out, panels, lines, stacked=True)
 
 
-def _note(num_points: int, num_families: int) -> str:
-    left_out = f" The first {MAX_FAMILIES} of {num_families} sets of arms are drawn." * (num_families > MAX_FAMILIES)
-    return (
-        f"Thin lines: single runs, at most {MAX_SEEDS} seeds per arm. Thick lines: the median over all seeds at each "
-        f"update. A line has at most {num_points} points, the lowest and the highest in each of {num_points // 2} "
-        f"equal stretches, so every spike keeps its height. Losses above the frame are drawn at its edge. The line of "
-        f"a diverged run ends early.{left_out}"
+def _notes(table: list[Row], arms: Sequence[Row], by_arm: ArmTraces, num_points: int) -> tuple[str, ...]:
+    lengths = [(len(trace["loss"]), arm["total_steps"]) for arm in arms for trace in by_arm[arm["name"]].values()]
+    most = max(len(by_arm[arm["name"]]) for arm in arms)
+    thin = "Thin lines: single runs" + f", {MAX_SEEDS} seeds per arm" * (most > MAX_SEEDS)
+    points = (
+        f"A line has at most {num_points} points, the lowest and the highest in each of {num_points // 2} equal "
+        "stretches, so every spike keeps its height."
+    )
+    highest = _loss_range(table)[1]
+    return notes_of(
+        (most == 1, "A line is a single run."),
+        (most > 1, f"{thin}. Thick lines: the median over all seeds at each update."),
+        (any(length > num_points for length, _ in lengths), points),
+        (any(max(row["loss"]) > highest for row in table), "Losses above the frame are drawn at its edge."),
+        (any(length < total for length, total in lengths), "The line of a run that diverged ends early."),
     )
 
 
@@ -182,8 +200,9 @@ def _loss_chart(table: list[Row], lines: list[str], last: int) -> alt.LayerChart
         number_tip("loss"),
     ]
     faint = min(0.5, max(0.08, 5 / len(thin)))
+    thick_width = 1.8 if len(thin) > len(thick) else 1.2
     single = line_chart(thin, "step", "loss").mark_line(strokeWidth=0.6, strokeOpacity=faint)
-    median = line_chart(thick, "step", "loss").mark_line(strokeWidth=1.8)
+    median = line_chart(thick, "step", "loss").mark_line(strokeWidth=thick_width)
     layers = [
         single.encode(x=x, y=y, color=colour, detail="seed:N"),
         median.encode(x=x, y=y, color=colour, strokeDash=dash, tooltip=tips),

@@ -11,15 +11,16 @@ from scipy.special import expit
 
 from warmup_lab.figures.charts import (
     HEIGHT,
+    LR_MARGIN,
     AnyChart,
     line_chart,
     line_scales,
-    number_axis,
+    lr_axis,
     number_tip,
     rounded,
     share_axis,
 )
-from warmup_lab.figures.figure import Cell, Figure
+from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import MAX_LINES, Layout, Row, unique
 from warmup_lab.figures.palette import GREY, WHITE, style
 
@@ -27,8 +28,6 @@ RIDGE = 0.1
 """Penalty on the squared coefficients of the fit. It bounds the slope if all runs below some lr learn and all above it
 fail."""
 _NUM_POINTS = 60
-_MARGIN = 1.25
-"""Factor between the outermost lr and the edge of a chart."""
 _PER_ROW = 3
 _SHIFT = 0.05
 """Distance between the points of neighbouring lines at one lr, in grid steps, so that all show."""
@@ -118,7 +117,7 @@ def _position(log_lr: np.ndarray, lrs: Sequence[float]) -> np.ndarray:
 def curve_table(table: Sequence[Row]) -> list[Row]:
     """The fitted curve of each row of `usable_lr_table`: `panel`, `line` and the lists `lr` and `share`."""
     lrs = [lr for row in table for lr in row["lr"]]
-    grid = np.linspace(np.log(min(lrs) / _MARGIN), np.log(max(lrs) * _MARGIN), _NUM_POINTS)
+    grid = np.linspace(np.log(min(lrs) / LR_MARGIN), np.log(max(lrs) * LR_MARGIN), _NUM_POINTS)
     rows = []
     for row in table:
         if len(set(row["lr"])) < 2:
@@ -142,17 +141,26 @@ def usable_lr_figure(lr_lines: Sequence[Row], layout: Layout) -> Figure:
             seen_lr50(_rows_of(table, panel)),
             _panel_chart(_rows_of(table, panel), _rows_of(curves, panel), lines),
             f"Runs that failed to learn{f' · {panel}' if panel else ''}",
+            _notes(_rows_of(table, panel)),
         )
         for panel in panels
     ]
     rows = [cells[start : start + _PER_ROW] for start in range(0, len(cells), _PER_ROW)]
-    note = (
-        "Points: share of runs that failed, with 95 % Wilson intervals. Thin lines: logistic regression on log lr with "
-        "a small ridge. Diamonds: lr50, the learning rate at which half of the runs fail, with its 95 % interval. "
+    return Figure("usable_lr", "Usable learning rate", "", rows, lines)
+
+
+def _notes(table: Sequence[Row]) -> tuple[str, ...]:
+    open_end = (
         "Hollow diamond: the learning rates tried do not reach from one at which runs learn to one at which runs fail, "
         "so lr50 may lie further out."
     )
-    return Figure("usable_lr", "Usable learning rate", note, rows, lines)
+    interval = any(row["lr50_low"] is not None for row in table)
+    return notes_of(
+        (True, "Points: share of runs that failed, with 95 % Wilson intervals."),
+        (True, "Thin lines: logistic regression on log lr with a small ridge."),
+        (True, f"Diamonds: lr50, at which half of the runs fail{', with its 95 % interval' if interval else ''}."),
+        (any(row["open"] for row in table), open_end),
+    )
 
 
 def seen_lr50(rows: Sequence[Row]) -> str:
@@ -169,11 +177,9 @@ def _rows_of(table: list[Row], panel: str) -> list[Row]:
 def _panel_chart(table: list[Row], curves: list[Row], lines: list[str]) -> alt.LayerChart:
     colour, dash, shape = line_scales(lines)
     rates = sorted({lr for row in table for lr in row["lr"]})
-    scale = alt.Scale(type="log", domain=[rates[0] / _MARGIN, rates[-1] * _MARGIN], nice=False, clamp=True)
-    axis = number_axis(values=rates, grid=False, labelOverlap="greedy", minExtent=0)
 
     def x(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title="peak learning rate", scale=scale, axis=axis)
+        return lr_axis(field, rates, ticks=rates, title="peak learning rate")
 
     y = share_axis("share", "share of runs", -0.02, 1.02)
     lists = ("arm", "x", "lr", "share", "low", "high", "runs")

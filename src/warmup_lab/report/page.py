@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 
 from warmup_lab.comparison import p_text
 from warmup_lab.comparison.lr_jitter import fraction
-from warmup_lab.figures import CONFIG, MIN_FOR_INTERVAL, Figure, as_spec, picture_frame, short_percent, style
+from warmup_lab.figures import CONFIG, MIN_FOR_INTERVAL, Cell, Figure, as_spec, picture_frame, short_percent, style
 from warmup_lab.metrics import oscillation, paired, title_and_unit
 from warmup_lab.report.commands import report_command, run_command
 from warmup_lab.report.first_figure import lead_figures
@@ -103,7 +103,8 @@ def _chart_ids(figure: Figure) -> list[list[str]]:
 
 
 def _template_figure(figure: Figure) -> dict[str, Any]:
-    """A figure as the template needs it."""
+    """A figure as the template needs it: whole, or with its first chart, the lead, at the top of the page."""
+    cells = [cell for row in figure.rows for cell in row]
     rows = [
         [{"id": name, "title": cell.title, "subtitle": cell.subtitle} for name, cell in zip(names, cells, strict=True)]
         for names, cells in zip(_chart_ids(figure), figure.rows, strict=True)
@@ -111,12 +112,19 @@ def _template_figure(figure: Figure) -> dict[str, Any]:
     return {
         "name": figure.name,
         "title": figure.title,
-        "note": figure.note,
         "rows": rows,
         "num_charts": sum(map(len, rows)),
         "stacked": figure.stacked,
-        "legend": _legend(figure) if len(figure.lines) > 1 else [],
+        "whole": _around(figure, cells),
+        "lead": _around(figure, cells[:1]),
+        "rest": _around(figure, cells[1:]),
     }
+
+
+def _around(figure: Figure, cells: list[Cell]) -> dict[str, Any]:
+    """Legend and caption of some charts of a figure: they name only what these charts have."""
+    has_legend = len(figure.lines) > 1 and any(cell.has_lines for cell in cells)
+    return {"legend": _legend(figure) if has_legend else [], "caption": figure.caption_of(cells)}
 
 
 def _legend(figure: Figure) -> list[dict[str, str]]:
@@ -145,8 +153,8 @@ def _with_code(text: str) -> Markup:
 
 
 def _unbroken(text: str) -> Markup:
-    """Text whose small numbers, such as 1e-6, are not broken at the hyphen."""
-    return Markup(re.sub(r"\b[\d.]+e-\d+", r'<span class="unbroken">\g<0></span>', str(escape(text))))
+    """Text in which numbers, such as `1e-6` and `10 %`, are not broken over two lines."""
+    return Markup(re.sub(r"\b[\d.]+(?:e-\d+| %)", r'<span class="unbroken">\g<0></span>', str(escape(text))))
 
 
 @cache
