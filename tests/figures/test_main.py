@@ -19,6 +19,21 @@ def test_draws_the_schedule_of_a_command(tmp_path, capsys):
         assert len(set(image.convert("RGB").resize((200, 100)).get_flattened_data())) > 5, "something is drawn"
 
 
+def test_writes_nothing_without_an_output_file(tmp_path, monkeypatch, capsys):
+    """It used to leave schedule.png where it ran, an untracked file in a clone."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["scheduler=warmupcosine"]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out.endswith("to save a picture: --out schedule.png, or .svg\n")
+
+
+def test_says_where_the_picture_is_in_a_new_folder(tmp_path, capsys):
+    path = tmp_path / "new" / "one.svg"
+    assert main(["scheduler=warmupcosine", "--out", str(path)]) == 0
+    assert path.exists()
+    assert capsys.readouterr().out.endswith(f"saved {path}\n")
+
+
 def test_draws_all_schedulers_as_svg(tmp_path, capsys):
     path = tmp_path / "all.svg"
     assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0

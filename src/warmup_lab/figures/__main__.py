@@ -1,5 +1,7 @@
 """`python -m warmup_lab.figures` draws the schedule that a command would use, and trains nothing.
 
+In the terminal, and with `--out` as a picture.
+
 `scheduler=all` draws all schedulers and `scheduler.warmup=all` all warmup shapes; `make schedules` draws both for
 `docs/`.
 """
@@ -45,14 +47,17 @@ def main(arguments: list[str], prog: str = "python -m warmup_lab.figures") -> in
     for name, plan in plans.items():
         bars = text_bars([plan.multiplier(step) for step in range(plan.total_steps)])
         print(f"{name}, {plan.total_steps} updates, peak lr {plan.config.optimizer.lr:g}\n{bars}")
-    chart = _stacked_chart(groups)
-    for path in options.out:
-        save_chart(chart, path)
+    if options.out:
+        chart = _stacked_chart(groups)
+        for path in options.out:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_chart(chart, path)
     if options.each:
         options.each.mkdir(parents=True, exist_ok=True)
         for name, plan in plans.items():
             save_chart(small_chart(schedule_table({name: plan})), options.each / f"{_file_name(name)}.svg")
-    print(f"saved {', '.join(map(str, options.out))}")
+    saved = [*options.out, *([options.each] if options.each else [])]
+    print(f"saved {', '.join(map(str, saved))}" if saved else "to save a picture: --out schedule.png, or .svg")
     return 0
 
 
@@ -64,7 +69,8 @@ def _parse(arguments: list[str], prog: str) -> argparse.Namespace:
     overrides = "as for a training; scheduler=all draws all schedulers, scheduler.warmup=all all warmup shapes"
     parser.add_argument("overrides", nargs="*", help=overrides)
     parser.add_argument("--config-dir", "-cd", type=Path, help="folder with more options, as for a training")
-    parser.add_argument("--out", type=Path, nargs="+", default=[Path("schedule.png")], help="PNG or SVG files to write")
+    out = "PNG or SVG files to write; without it, the schedule is only drawn in the terminal"
+    parser.add_argument("--out", type=Path, nargs="+", default=[], help=out)
     parser.add_argument("--each", type=Path, help="folder for a small SVG of each schedule")
     return parser.parse_intermixed_args(arguments)
 
