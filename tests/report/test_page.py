@@ -389,6 +389,41 @@ def test_dragging_along_an_axis_selects_runs_in_all_charts_and_tables(visit, fol
     assert messages == []
 
 
+def test_captions_name_only_the_charts_beside_them(page):
+    """The recommended heatmap is at the top of the page, and the largest learning rates are further down."""
+    for name, mark, absent in (("learning_rate-0-0", "Frame", "Arrow"), ("learning_rate-0-1", "Arrow", "Frame")):
+        (figure,) = [one for one in page.split("<figure")[1:] if f'id="{name}"' in one]
+        caption = figure.partition("<figcaption>")[2].partition("</figcaption>")[0]
+        assert mark in caption
+        assert absent not in caption
+
+
+def test_arrow_keys_move_the_handles_of_an_axis(visit, folder):
+    """Down from the top of the last axis: the run with the largest loss is left out first, then the next ones."""
+    shown, messages, _ = visit(folder / "report.html", 1280)
+    lines = json.loads(shown.text_content("#parallel"))["lines"]
+    places = sorted({line["at"][-1] for line in lines})
+    handles = shown.locator("#parallel-chart .handle")
+    assert handles.count() == 2 * len(json.loads(shown.text_content("#parallel"))["axes"])
+    upper = handles.last
+    assert upper.get_attribute("aria-valuetext") == "all runs"
+    handles.nth(handles.count() - 2).focus()
+    shown.keyboard.press("Tab")
+    assert upper.evaluate("one => document.activeElement === one && getComputedStyle(one).outlineStyle") == "solid"
+    shown.keyboard.press("ArrowDown")
+    shown.keyboard.press("ArrowDown")
+    chosen = [line for line in lines if line["at"][-1] <= places[-3]]
+    assert shown.inner_text("#parallel-status").startswith(f"{len(chosen)} of {len(lines)} runs")
+    assert upper.get_attribute("aria-valuetext") == str(max(line["value"] for line in chosen))
+    assert shown.locator(".run.out").count() == len(lines) - len(chosen)
+    shown.keyboard.press("Home")
+    lowest = {line["arm"] for line in lines if line["at"][-1] == places[0]}
+    assert set(shown.eval_on_selector_all("#arms tr.lit", "rows => rows.map(row => row.dataset.arm)")) == lowest
+    shown.keyboard.press("Escape")
+    assert shown.locator(".faded, tr.lit, .run.out").count() == 0
+    assert messages == []
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_swept_values_are_downloaded_with_their_caption(visit, folder, kind):
     shown, messages, _ = visit(folder / "report.html", 1280)

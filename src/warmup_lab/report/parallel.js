@@ -1,4 +1,5 @@
 // Parallel coordinates: a line for every run. Dragging along an axis selects runs, here and in every chart and table.
+// Each axis also has two handles for the keyboard, at the ends of its selection.
 (() => {
   const data = read("parallel"), box = document.getElementById("parallel-chart");
   if (!data || !box) return;
@@ -14,6 +15,16 @@
   const numSeeds = new Set(data.lines.map(line => line.seed)).size;
   const seeds = [...new Set(data.lines.map(line => line.seed))].sort((a, b) => a - b);
   const isIn = line => brushes.every((brush, axis) => !brush || line.at[axis] >= brush[0] && line.at[axis] <= brush[1]);
+  // The places on each axis that a run passes, from the bottom: an arrow key moves a handle to the next one.
+  const places = data.axes.map((_, axis) => [...new Set(data.lines.map(line => line.at[axis]))].sort((a, b) => a - b));
+  const ends = axis => {
+    const own = places[axis], brush = brushes[axis] || [0, 1], inside = own.filter(at => at >= brush[0] && at <= brush[1]);
+    return inside.length ? [own.indexOf(inside[0]), own.indexOf(inside.at(-1))] : [0, own.length - 1];
+  };
+  const labelOf = (axis, at) => {
+    const last = axis === data.axes.length - 1, line = data.lines.find(one => one.at[axis] === at);
+    return last ? String(line.value) : data.axes[axis].ticks.reduce((best, tick) => Math.abs(tick[0] - at) < Math.abs(best[0] - at) ? tick : best)[1];
+  };
   let paths = [];
   const select = () => {
     const chosen = data.lines.filter(isIn), any = brushes.some(Boolean);
@@ -34,13 +45,16 @@
     const left = 46, right = width - 46, gap = (right - left) / (data.axes.length - 1);
     const x = axis => left + gap * axis, y = share => bottom - height * share;
     box.replaceChildren();
-    const svg = draw(box, "svg", {viewBox: `0 0 ${width} ${bottom + 12}`, width, height: bottom + 12, role: "img", "aria-label": "Swept values against quality, a line for every run"});
+    const svg = draw(box, "svg", {viewBox: `0 0 ${width} ${bottom + 12}`, width, height: bottom + 12, role: "group", "aria-label": "Swept values against quality, a line for every run"});
+    const runs = draw(svg, "g", {"aria-hidden": "true"});
+    const opacity = Math.min(0.75, Math.max(0.2, 60 / data.lines.length));
+    svg.style.setProperty("--strength", opacity);
     const quality = data.axes.length - 1;
     paths = data.lines.map(line => {
       // Runs of an arm share all swept values, so they are drawn slightly apart.
       const shift = numSeeds > 1 ? 10 * (seeds.indexOf(line.seed) / (numSeeds - 1) - 0.5) : 0;
       const points = line.at.map((share, axis) => `${x(axis).toFixed(1)},${(y(share) + (axis === quality ? 0 : shift)).toFixed(1)}`);
-      const path = draw(svg, "path", {class: "run" + (line.failed ? " failed" : ""), d: "M" + points.join("L")});
+      const path = draw(runs, "path", {class: "run" + (line.failed ? " failed" : ""), d: "M" + points.join("L")});
       path.style.setProperty("--good", `${Math.round(15 + 85 * line.good)}%`);
       path.__data__ = {datum: {arm: line.arm}};
       draw(path, "title", {}, `${line.arm}, seed ${line.seed}: ${line.value}${line.failed ? ", failed" : ""}`);
@@ -58,11 +72,32 @@
         draw(svg, "text", {class: "tick", x: x(index) + (last ? 7 : -7), y: y(share) + 4, "text-anchor": last || index === 0 && short.length > 6 ? "start" : "end", ...(index === 0 && short.length > 6 ? {x: x(index) + 7} : {})}, short);
       }
       const band = draw(svg, "rect", {class: "band", x: x(index) - 9, width: 18, y: 0, height: 0, rx: 3});
+      const handles = ["lower", "upper"].map(end => draw(svg, "rect", {class: "handle", x: x(index) - 11, width: 22, height: 7, rx: 3, tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-label": `${axis.title}, ${end} end of the selection`, "aria-valuemin": 0, "aria-valuemax": places[index].length - 1}));
       const show = () => {
-        const brush = brushes[index];
+        const brush = brushes[index], at = ends(index);
         band.setAttribute("y", brush ? y(brush[1]) : 0);
         band.setAttribute("height", brush ? Math.max(1, y(brush[0]) - y(brush[1])) : 0);
+        for (const [end, handle] of handles.entries()) {
+          handle.setAttribute("y", (brush ? y(brush[end]) : end ? top : bottom) - (end ? 7 : 0));
+          handle.setAttribute("aria-valuenow", at[end]);
+          handle.setAttribute("aria-valuetext", brush ? labelOf(index, places[index][at[end]]) : "all runs");
+        }
       };
+      for (const [end, handle] of handles.entries()) {
+        handle.addEventListener("keydown", event => {
+          const at = ends(index), most = places[index].length - 1, page = Math.max(1, Math.round(most / 10));
+          const moves = {ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: page, PageDown: -page, Home: -most, End: most};
+          if (event.key !== "Escape" && !(event.key in moves)) return;
+          event.preventDefault();
+          const moved = at[end] + (moves[event.key] || 0);
+          // The handles do not pass each other.
+          at[end] = end ? Math.min(most, Math.max(at[0], moved)) : Math.max(0, Math.min(at[1], moved));
+          const isAll = event.key === "Escape" || at[0] === 0 && at[1] === most;
+          brushes[index] = isAll ? null : at.map(one => places[index][one]);
+          show();
+          select();
+        });
+      }
       const grip = draw(svg, "rect", {class: "grip", x: x(index) - 16, width: 32, y: top, height});
       const shareOf = event => {
         const frame = svg.getBoundingClientRect();
@@ -101,7 +136,7 @@
       const style = getComputedStyle(node);
       for (const name of ["fill", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "opacity", "paint-order", "font-size", "font-weight"]) copies[index].setAttribute(name, style.getPropertyValue(name));
     }
-    copy.querySelectorAll(".grip").forEach(node => node.remove());
+    copy.querySelectorAll(".grip, .handle").forEach(node => node.remove());
     const lines = wrapped(caption, Math.floor(width / 6));
     lines.forEach((text, row) => draw(copy, "text", {x: 4, y: height + 14 + 15 * row, "font-size": 11, fill: getComputedStyle(box).color}, text));
     const total = height + 20 + 15 * lines.length;
