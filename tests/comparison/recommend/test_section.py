@@ -35,3 +35,9 @@ def test_the_comparison_takes_headline_and_recommendation_from_it(decided):
 def test_without_a_compared_run_the_sentences_stand_alone(ramps_only):
     _, comparison = build_comparison(ramps_only)
     assert comparison["summary"] == recommend_section(ramps_only)["sentences"]
+
+
+def test_an_answer_that_is_not_final_has_its_training_too(undecided, ramps_only):
+    assert recommend_section(undecided)["sentences"][-1].startswith("To train one model with this answer now: ")
+    assert recommend_section(undecided)["sentences"][-1].endswith("warmup_steps=12 save_model=true")
+    assert not [text for text in recommend_section(ramps_only)["sentences"] if text.startswith("To train")]

@@ -24,7 +24,9 @@ def test_the_answer_comes_first_then_the_numbers(decided):
     assert first == "Use lr 0.0021 with 12 updates of warmup (10 %), which is better than none."
     assert numbers.startswith("Without warmup the final evaluation loss is 0.5")
     assert "at 6 seeds that took no part in the choice of the lr; p = " in numbers
-    assert unsure[-1] == "Rare failures: none of 6 runs failed, which excludes rates above 39 %."  # Wilson, 0 of 6
+    assert (
+        unsure[-1] == "Rare failures: none of 6 runs failed, which excludes failure rates above 39 %."
+    )  # Wilson, 0 of 6
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | Non
         return command, f"The same with {found.advised_updates} instead of {found.total_updates} updates."
     if found.plan.needed_minutes is not None:
         command = _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
-        return command, f"It continues, and needs about {found.plan.needed_minutes} minutes in all."
+        return (
+            command,
+            f"The same with a larger budget: it continues, and takes {found.plan.needed_minutes} min in all.",
+        )
     if use is None:
         return None, ""
     return train_command(found, sweep, use), "One training with this lr and warmup, which keeps its model."

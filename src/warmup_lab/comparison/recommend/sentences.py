@@ -197,7 +197,7 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
         )
     text += [*_open_choice(found, choice), *_failure_sentences(found, use)]
     if not use.failed.count and confirmation is not None and confirmation.judged:
-        text.append(f"Rare failures: none of {use.failed.total} runs failed, which excludes rates above "
+        text.append(f"Rare failures: none of {use.failed.total} runs failed, which excludes failure rates above "
                     f"{100 * (use.failed.high or 0):.0f} %.")  # fmt: skip
     return text
 
