@@ -56,6 +56,7 @@ def seen_differences(rows: Sequence[Row], unit: str) -> str:
     ends = list(dict.fromkeys(f"{value:+.2g}" if value else "0" for value in (min(known), max(known)))) if known else []
     if len(known) == 1 and known[0] == 0:
         return "Only the reference has results"
+    unit = "" if " " in unit else unit  # a long one is on the axis
     return f"{'From ' * (len(ends) > 1)}{' to '.join(ends)} {unit}".strip() if ends else "No pair of runs"
 
 
