@@ -135,7 +135,7 @@ def note_row(**changes):
         ({"mean": None, "cross": True, "fill": "#ffffff"}, [], ["Cross"]),
         ({"note": "A sentence."}, [], ["A sentence.", "Vertical lines"]),
         ({}, [{"y": [0.5], "fill": [COLOURS[0]]}], ["Vertical lines", "Dots: single seeds."]),
-        ({}, [{"y": [0.5], "fill": ["#ffffff"]}], ["Vertical lines", "Dots: single seeds, hollow if the run failed."]),
+        ({}, [{"y": [0.5], "fill": ["#ffffff"]}], ["Vertical lines", "Dots: single seeds.", "Hollow dot"]),
     ],
 )
 def test_the_caption_names_only_the_marks_that_are_drawn(changes, dots, words):

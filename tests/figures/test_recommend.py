@@ -22,6 +22,14 @@ def test_a_point_per_rate_and_start_names_its_failures():
     assert [row["value"] for row in seed_table(SECTION)] == [0.3, 0.5, 0.2, 0.2, 0.69]
 
 
+def test_two_starts_at_one_lr_are_side_by_side():
+    """1.5 % of the axis to the left and to the right: the grid spans a factor of 4."""
+    shift = 4**0.015
+    expected = [1e-3 / shift, 1e-3 * shift, 2e-3 * shift]
+    assert [row["x"] for row in grid_table(SECTION)] == pytest.approx(expected)
+    assert sorted({row["x"] for row in seed_table(SECTION)}) == pytest.approx(expected)
+
+
 def test_titles_say_what_is_seen():
     assert seen_grid(SECTION) == "Best at lr 0.001 with warmup: 0.2"
     assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"

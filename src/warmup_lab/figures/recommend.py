@@ -10,12 +10,14 @@ from warmup_lab.figures.layout import Row
 from warmup_lab.figures.palette import ACCENT, GREY, INK, WHITE, style
 
 _LINES = {"without": "without warmup", "with": "with warmup"}
+_SHIFT = 0.015
+"""Half of the distance of the two starts at one lr, as a share of the axis, so that both show."""
 
 # --- numbers
 
 
 def grid_table(section: Row) -> list[Row]:
-    """A row per lr and start with a finished run: `line`, `lr`, `mean`, `failed`, `fill` and `side`.
+    """A row per lr and start with a finished run: `line`, `lr`, `x` (its position), `mean`, `failed`, `fill`, `side`.
 
     `failed` is such as `1/3`, or '' if no run failed; `fill` is white then. `side` of the marker is free for this
     label: `above` for the larger mean of an lr, `below` for the other.
@@ -26,6 +28,7 @@ def grid_table(section: Row) -> list[Row]:
         {
             "line": _LINES[row["start"]],
             "lr": row["lr"],
+            "x": _place(section, row),
             "mean": row["mean"],
             "failed": _failed(row["failed"]),
             "fill": WHITE if row["failed"]["count"] else style(list(_LINES).index(row["start"]))[0],
@@ -36,12 +39,19 @@ def grid_table(section: Row) -> list[Row]:
 
 
 def seed_table(section: Row) -> list[Row]:
-    """A row per run of the grid: `line`, `lr`, `seed`, `value`."""
+    """A row per run of the grid: `line`, `lr`, `x`, `seed`, `value`."""
     return [
-        {"line": _LINES[row["start"]], "lr": row["lr"], "seed": int(seed), "value": value}
+        {"line": _LINES[row["start"]], "lr": row["lr"], "x": _place(section, row), "seed": int(seed), "value": value}
         for row in section["grid"]
         for seed, value in row["values"].items()
     ]
+
+
+def _place(section: Row, row: Row) -> float:
+    """The lr, moved to the left without warmup and to the right with it."""
+    lrs = [one["lr"] for one in section["grid"]]
+    shift: float = (max(lrs) / min(lrs)) ** _SHIFT
+    return float(row["lr"]) * shift if row["start"] == "with" else float(row["lr"]) / shift
 
 
 def _failed(failed: Row) -> str:
@@ -99,7 +109,8 @@ def _grid_chart(section: Row) -> alt.LayerChart:
     lines = list(_LINES.values())
     colour, dash, shape = line_scales(lines)
     lrs = sorted({row["lr"] for row in section["grid"]})
-    x = lr_axis("lr", [*lrs, *_breaks(section)], ticks=lrs)
+    axis_lrs = [*lrs, *_breaks(section)]
+    x = lr_axis("x", axis_lrs, ticks=lrs)
     label = section["title"][1] or section["title"][0]
     scale = alt.Scale(domain=_grid_range(section), nice=False)
     y = alt.Y("mean:Q", title=label, scale=scale, axis=number_axis())
@@ -118,7 +129,9 @@ def _grid_chart(section: Row) -> alt.LayerChart:
         rows = [row for row in grid_table(section) if row["side"] == side and row["failed"]]
         text = _chart_of(rows).mark_text(dy=offset, fontSize=10)
         layers += [text.encode(x=x, y=y, color=colour, text="failed:N")] if rows else []
-    return alt.LayerChart(layer=[*layers, *_break_marks(section, x, [*lrs, *_breaks(section)])], height=HEIGHT)
+    return alt.LayerChart(
+        layer=[*layers, *_break_marks(section, lr_axis("lr", axis_lrs, ticks=lrs), axis_lrs)], height=HEIGHT
+    )
 
 
 def _grid_range(section: Row) -> list[float]:

@@ -55,6 +55,8 @@
       const shift = numSeeds > 1 ? 10 * (seeds.indexOf(line.seed) / (numSeeds - 1) - 0.5) : 0;
       const points = line.at.map((share, axis) => `${x(axis).toFixed(1)},${(y(share) + (axis === quality ? 0 : shift)).toFixed(1)}`);
       const path = draw(runs, "path", {class: "run" + (line.failed ? " failed" : ""), d: "M" + points.join("L")});
+      // Otherwise the dashes of an arm's failed runs would form bars.
+      path.style.strokeDashoffset = `${(3 * seeds.indexOf(line.seed)) % 7}px`;
       path.style.setProperty("--good", `${Math.round(15 + 85 * line.good)}%`);
       path.__data__ = {datum: {arm: line.arm}};
       draw(path, "title", {}, `${line.arm}, seed ${line.seed}: ${line.value}${line.failed ? ", failed" : ""}`);
@@ -134,7 +136,7 @@
     const nodes = [...svg.querySelectorAll("*")], copies = [...copy.querySelectorAll("*")];
     for (const [index, node] of nodes.entries()) {
       const style = getComputedStyle(node);
-      for (const name of ["fill", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "opacity", "paint-order", "font-size", "font-weight"]) copies[index].setAttribute(name, style.getPropertyValue(name));
+      for (const name of ["fill", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset", "opacity", "paint-order", "font-size", "font-weight"]) copies[index].setAttribute(name, style.getPropertyValue(name));
     }
     copy.querySelectorAll(".grip, .handle").forEach(node => node.remove());
     const lines = wrapped(caption, Math.floor(width / 6));
