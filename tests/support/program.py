@@ -45,6 +45,7 @@ def run_here(words: Sequence[str], *, cwd: Path, **environment: str) -> subproce
     ):
         try:
             if is_module:
+                sys.modules.pop(f"{words[1]}.__main__", None)  # another test may have imported it: runpy would warn
                 runpy.run_module(words[1], run_name="__main__", alter_sys=True)
             else:
                 runpy.run_path(words[0], run_name="__main__")
