@@ -171,7 +171,7 @@ def warmup_axis(layout: Layout, **more: Any) -> alt.Axis:
     labels = json.dumps([layout.label(steps) for steps in layout.lengths])
     title = "warmup (updates)"
     if layout.total_steps:
-        title = f"warmup (updates, and share of {layout.total_steps})"
+        title = f"warmup (updates, % of {layout.total_steps})"
     return alt.Axis(
         values=list(range(len(layout.lengths))), labelExpr=f"{labels}[datum.value]", grid=False, labelOverlap="greedy",
         labelFontSize=font_size(layout), labelAngle=0, title=title, **more,

@@ -104,7 +104,7 @@ def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
         values=list(range(len(levels))), labelExpr=f"{labels}[datum.value]", grid=False, labelAngle=0,
         labelFontSize=font_size(layout), labelOverlap="greedy",
     )  # fmt: skip
-    of = f"updates, and share of {layout.total_steps}" if layout.total_steps else "share of the run"
+    of = f"updates, % of {layout.total_steps}" if layout.total_steps else "% of the run"
     scale = alt.Scale(domain=[-0.5, len(levels) - 0.5], nice=False)
     x, y = (
         alt.X("x:Q", title=f"warmup ({of})", scale=scale, axis=axis),

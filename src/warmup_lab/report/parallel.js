@@ -41,8 +41,11 @@
     return last && (last + " " + word).length <= width ? [...lines.slice(0, -1), last + " " + word] : [...lines, word];
   }, []);
   const render = () => {
-    const width = Math.max(280, box.clientWidth), top = 52, height = 300, bottom = top + height;
+    const width = Math.max(280, box.clientWidth);
     const left = 46, right = width - 46, gap = (right - left) / (data.axes.length - 1);
+    const titles = data.axes.map(axis => wrapped(axis.title, Math.max(9, Math.floor(gap / 7.5))));
+    const top = 24 + 14 * Math.max(...titles.map(lines => lines.length)), height = 300, bottom = top + height;
+    const longest = Math.max(6, Math.min(14, Math.floor((gap - 34) / 6.5)));
     const x = axis => left + gap * axis, y = share => bottom - height * share;
     box.replaceChildren();
     const svg = draw(box, "svg", {viewBox: `0 0 ${width} ${bottom + 12}`, width, height: bottom + 12, role: "group", "aria-label": "Swept values against quality, a line for every run"});
@@ -65,11 +68,11 @@
     for (const [index, axis] of data.axes.entries()) {
       const anchor = index === 0 ? "start" : index === quality ? "end" : "middle";
       const at = index === 0 ? 4 : index === quality ? width - 4 : x(index);
-      const lines = wrapped(axis.title, Math.max(9, Math.floor(gap / 7.5)));
+      const lines = titles[index];
       lines.forEach((text, row) => draw(svg, "text", {class: "title", x: at, y: top - 14 - 14 * (lines.length - 1 - row), "text-anchor": anchor}, text));
       draw(svg, "line", {class: "axis", x1: x(index), x2: x(index), y1: top, y2: bottom});
       for (const [share, label] of axis.ticks) {
-        const short = label.length > 14 ? label.slice(0, 13) + "\u2026" : label;
+        const short = label.length > longest && Number.isNaN(Number(label)) ? label.slice(0, longest - 1) + "\u2026" : label;
         const last = index === quality;
         draw(svg, "text", {class: "tick", x: x(index) + (last ? 7 : -7), y: y(share) + 4, "text-anchor": last || index === 0 && short.length > 6 ? "start" : "end", ...(index === 0 && short.length > 6 ? {x: x(index) + 7} : {})}, short);
       }
