@@ -169,12 +169,12 @@ def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots:
 def warmup_axis(layout: Layout, **more: Any) -> alt.Axis:
     """Labels for the positions 0, 1, ... of the lengths."""
     labels = json.dumps([layout.label(steps) for steps in layout.lengths])
-    title = "warmup (updates)"
+    title = "warmup updates"
     if layout.total_steps:
-        title = f"warmup (updates, % of {layout.total_steps})"
+        title = f"warmup updates (% of {layout.total_steps})"
     return alt.Axis(
         values=list(range(len(layout.lengths))), labelExpr=f"{labels}[datum.value]", grid=False, labelOverlap="greedy",
-        labelFontSize=font_size(layout), labelAngle=0, title=title, **more,
+        labelFontSize=font_size(layout), labelAngle=0, title=title, titleFontSize=11, **more,
     )  # fmt: skip
 
 

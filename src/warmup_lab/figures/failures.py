@@ -102,12 +102,12 @@ def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
     labels = json.dumps(level_labels(levels, layout.total_steps))
     axis = alt.Axis(
         values=list(range(len(levels))), labelExpr=f"{labels}[datum.value]", grid=False, labelAngle=0,
-        labelFontSize=font_size(layout), labelOverlap="greedy",
+        labelFontSize=font_size(layout), labelOverlap="greedy", titleFontSize=11,
     )  # fmt: skip
-    of = f"updates, % of {layout.total_steps}" if layout.total_steps else "% of the run"
+    title = f"warmup updates (% of {layout.total_steps})" if layout.total_steps else "warmup (% of the updates)"
     scale = alt.Scale(domain=[-0.5, len(levels) - 0.5], nice=False)
     x, y = (
-        alt.X("x:Q", title=f"warmup ({of})", scale=scale, axis=axis),
+        alt.X("x:Q", title=title, scale=scale, axis=axis),
         share_axis("share", "share of runs", -0.02, 1.15),
     )
     base = alt.Chart(alt.InlineData(values=level_table(levels))).encode(x=x)
