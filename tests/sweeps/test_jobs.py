@@ -87,6 +87,13 @@ def test_results_that_will_be_replaced_stay_but_do_not_count(tmp_path):
     assert not (tmp_path / "missing").exists()
 
 
+def test_the_result_of_another_run_is_left_as_it_is(tmp_path):
+    write_result(tmp_path / "a", run_id="another")
+    start_retrainings(jobs_of("a"), tmp_path)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["evals.parquet", "result.json", "trace.parquet"]
+    assert [job.run_id for job in unfinished_jobs(jobs_of("a"), tmp_path, force=False)] == ["a"]
+
+
 def test_the_job_list_holds_jobs_settings_and_a_command_for_a_shell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))

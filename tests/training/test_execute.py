@@ -137,7 +137,7 @@ def test_a_later_schema_is_refused_and_stays(finished):
     path = finished / "result.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
     before = contents(finished)
-    with pytest.raises(ConfigError, match=r"holds a result\.json of schema 99, .*: choose another folder, or force"):
+    with pytest.raises(ConfigError, match=r"holds a result\.json of schema 99, .*, remove this one, or set force"):
         execute_run(small_plan(**PLAN), finished)
     assert contents(finished) == before
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.comparison import arm_names, resolve_reference
 from warmup_lab.config import ConfigError, RunConfig
-from warmup_lab.runs import finished_result, start_retraining
+from warmup_lab.runs import finished_result, read_run, start_retraining
 from warmup_lab.system import train_program, write_json
 
 if TYPE_CHECKING:
@@ -86,9 +86,11 @@ def unfinished_jobs(jobs: Sequence[Job], directory: Path, *, force: bool) -> lis
 
 
 def start_retrainings(jobs: Sequence[Job], directory: Path) -> None:
-    """Marks results that are about to be replaced: errors, and finished results with `force`."""
+    """Marks results that are about to be replaced: errors, and finished results with `force`. A refused one stays."""
     for job in jobs:
-        start_retraining(directory / job.run_id)
+        folder = directory / job.run_id
+        if not read_run(folder, job.run_id).refused:
+            start_retraining(folder)
 
 
 def write_job_list(directory: Path, study: str, jobs: Sequence[Job], compare: dict[str, Any]) -> None:

@@ -73,7 +73,8 @@ class SweepProgress:
     def _state(self, folder: Path) -> str:
         """The status in `result.json`, or `running`, or `waiting`."""
         try:
-            if result := read_result(folder):
+            result = read_result(folder)
+            if result and result["run_id"] == folder.name:
                 return str(result["status"])
         except OSError:  # the sweep itself says so once the jobs have ended
             return "waiting"

@@ -91,7 +91,7 @@ def claimed_run(plan: Plan, directory: Path, *, in_sweep: bool) -> Iterator[dict
         if plan.config.force:
             reset_run(directory)
         elif found.refused:
-            raise ConfigError(f"{shown} {found.problem}: choose another folder, or force=true")
+            raise ConfigError(f"{shown} {found.problem}: choose another folder, remove this one, or set force=true")
         yield None if plan.config.force else found.finished
 
 
