@@ -21,11 +21,11 @@ from warmup_lab.comparison.recommend import (
     Stage,
     StoredPlan,
     duration,
+    own_plan,
     ramp_sentence,
     rate_beyond,
     rates_to_try,
     read_findings,
-    read_plan,
 )
 from warmup_lab.config import require
 from warmup_lab.runs import is_finished
@@ -87,10 +87,7 @@ class RecommendSearch:
         self._position, self._is_over = 0, False
         whole = self._cells.plan
         self._plan = self._stored() or StoredPlan(
-            self._identity,
-            compare.budget_minutes,
-            full_updates=whole.total_steps,
-            full_warmup_steps=whole.warmup_steps,
+            self._identity, compare.budget_minutes, full_updates=whole.total_steps, full_warmup_steps=whole.warmup_steps
         )
 
     # --- the protocol of a source of cells
@@ -98,6 +95,8 @@ class RecommendSearch:
     def ask(self) -> Sequence[Sequence[str]]:
         if self._is_over:
             return []
+        if self._position == 0 and self._plan.write(self._directory):
+            _say("another recommendation in this folder keeps its runs, not its report: study=NAME keeps both")
         if self._position == len(self._plan.stages):
             stage = self._next_stage()
             if stage is None:
@@ -135,8 +134,8 @@ class RecommendSearch:
 
     def _stored(self) -> StoredPlan | None:
         """The plan of an earlier command of the same kind; of one with another budget, what a new plan would keep."""
-        stored, budget = read_plan(self._directory), self._cells.config.compare.budget_minutes
-        if stored is None or stored.identity != self._identity or self._cells.config.force:
+        stored, budget = own_plan(self._directory, self._identity), self._cells.config.compare.budget_minutes
+        if stored is None or self._cells.config.force:
             return None
         if budget == stored.budget_minutes:
             return stored
@@ -150,8 +149,7 @@ class RecommendSearch:
         """The next stage; None at the end. Says what is known and what comes next, or what is missing."""
         if not self._plan.stages:
             _say("measuring the time of an update")
-            first = (self._base.first_seed,)
-            return Stage("timing", first, (self._cells.ramp_lrs[1],), TIMING_UPDATES)
+            return Stage("timing", (self._base.first_seed,), (self._cells.ramp_lrs[1],), TIMING_UPDATES)
         timing = measured_timing(
             self._plan, self._directory, run_updates=self._cells.plan.total_steps,
             eval_updates=self._cells.eval_updates, num_processes=self._num_processes,

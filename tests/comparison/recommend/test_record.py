@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from warmup_lab.comparison.recommend.record import Stage, StoredPlan, plan_of_jobs, read_plan
+from warmup_lab.comparison.recommend.record import Stage, StoredPlan, own_plan, plan_of_jobs, read_plan
 
 TIMING = Stage("timing", (0,), (0.1,), 10, run_ids=("t",), wall_seconds=2.0)
 GRID = Stage("grid", (0, 1), (1e-3, 2e-3), 120, ("a", "b"), 10.0)
@@ -27,6 +27,20 @@ def test_a_plan_belongs_to_its_own_runs_only(tmp_path):
     assert plan_of_jobs(tmp_path, [{"run_id": "t"}, {"run_id": "x"}]) is None
     assert plan_of_jobs(tmp_path, [{"run_id": "t"}]).stages == (TIMING,)
     assert plan_of_jobs(tmp_path, [{"run_id": one} for one in "tab"]).stages == (TIMING, GRID)
+
+
+def test_the_plans_of_two_commands_in_one_folder_are_both_kept(tmp_path):
+    other = replace(PLAN, identity="other", budget_minutes=7.0)
+    assert not PLAN.write(tmp_path)
+    assert other.write(tmp_path)  # the first is set aside
+    assert not other.write(tmp_path)
+    assert read_plan(tmp_path) == own_plan(tmp_path, "other") == other
+    assert own_plan(tmp_path, "what") == PLAN
+    assert own_plan(tmp_path, "third") is None
+    assert PLAN.write(tmp_path)
+    assert read_plan(tmp_path) == PLAN
+    assert own_plan(tmp_path, "other") == other
+    assert len(list(tmp_path.glob("recommend*.json"))) == 2
 
 
 def test_sums_over_the_stages():

@@ -9,7 +9,7 @@ from .ramp import rates_to_try as rates_to_try
 from .record import Stage as Stage
 from .record import StageKind as StageKind
 from .record import StoredPlan as StoredPlan
-from .record import read_plan as read_plan
+from .record import own_plan as own_plan
 from .section import recommend_section as recommend_section
 from .stage_sentences import duration as duration
 from .stage_sentences import ramp_sentence as ramp_sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -82,13 +83,36 @@ class StoredPlan(JsonRecord):
         """The plan once the budget is enough."""
         return replace(self, needed_minutes=None, needed_for=None, needed_parts=None)
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path) -> bool:
+        """Writes the plan beside the sweep, and returns whether the plan of another command was there.
+
+        That one is set aside, as `recommend-<digest of its identity>.json`, so each command finds its own again.
+        """
+        present = read_plan(directory)
+        is_other = present is not None and present.identity != self.identity
+        if present is not None and is_other:
+            (directory / FILE_NAME).replace(_set_aside(directory, present.identity))
         write_json(directory / FILE_NAME, {"schema": 1, **self.to_dict()})
+        _set_aside(directory, self.identity).unlink(missing_ok=True)
+        return is_other
+
+
+def own_plan(directory: Path, identity: str) -> StoredPlan | None:
+    """The plan of this identity, beside the sweep or set aside; None if there is none."""
+    plans = _read(directory / FILE_NAME), _read(_set_aside(directory, identity))
+    return next((plan for plan in plans if plan is not None and plan.identity == identity), None)
+
+
+def _set_aside(directory: Path, identity: str) -> Path:
+    return directory / f"recommend-{hashlib.sha256(identity.encode()).hexdigest()[:12]}.json"
 
 
 def read_plan(directory: Path) -> StoredPlan | None:
     """The plan beside a sweep; None if there is none."""
-    path = directory / FILE_NAME
+    return _read(directory / FILE_NAME)
+
+
+def _read(path: Path) -> StoredPlan | None:
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
