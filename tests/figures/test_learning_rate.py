@@ -153,7 +153,7 @@ def test_figure_draws_heatmap_and_largest_lr():
     figure = learning_rate_figure([largest(0, None), largest(10, 1e-2, at_edge=True)], BEST, make_layout(ARMS))
     assert [[cell.title for cell in row] for row in figure.rows] == [
         ["Lowest at lr 0.001 with 10 % warmup: 0.3"],
-        ["Every run learned up to lr 0.01"],
+        ["Every run learned up to lr 0.01, with some warmups at no lr"],
     ]
     assert figure.rows[0][0].subtitle == "Final evaluation loss (nats), mean of all seeds"
     rows = data_rows(figure.rows[0][0].spec)

@@ -107,5 +107,8 @@ def test_figure_without_lr_lines_is_empty():
 
 
 def test_title_says_where_half_of_the_runs_fail():
-    assert seen_lr50([{"lr50": 0.00335}, {"lr50": 0.00182}]) == "Half of the runs fail at lr 0.0018 to 0.0034"
-    assert seen_lr50([{"lr50": 0.00335}]) == "Half of the runs fail at lr 0.0034"
+    low, high, beyond = ({"lr50": lr50, "open": lr50 > 0.005} for lr50 in (0.00182, 0.00335, 0.0057))
+    assert seen_lr50([high, low]) == "Half of the runs fail at lr 0.0018 to 0.0034"
+    assert seen_lr50([high]) == "Half of the runs fail at lr 0.0034"
+    assert seen_lr50([low, beyond]) == "Half of the runs fail at lr 0.0018, or outside of the rates tried"
+    assert seen_lr50([beyond]) == "The rates tried do not enclose that at which half of the runs fail"

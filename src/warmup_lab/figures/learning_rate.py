@@ -174,10 +174,11 @@ def _place(row: Row) -> str:
 
 
 def _seen_largest(largest: Sequence[Row]) -> str:
-    """`Every run learned up to lr 0.001 to 0.002`, over the warmups."""
+    """`Every run learned up to lr 0.001 to 0.002`, over the warmups; with some warmups perhaps at no lr."""
     known = sorted(row["lr"] for row in largest if row["lr"] is not None)
     reach = f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:g} to {known[-1]:g}, depending on the warmup"
-    return f"Every run learned up to lr {reach}"
+    is_none = any(row["lr"] is None for row in largest)
+    return f"Every run learned up to lr {reach}{', with some warmups at no lr' if is_none else ''}"
 
 
 def _span(values: Sequence[float], metric: str) -> list[float]:

@@ -164,10 +164,13 @@ def _notes(table: Sequence[Row]) -> tuple[str, ...]:
 
 
 def seen_lr50(rows: Sequence[Row]) -> str:
-    """`Half of the runs fail at lr 0.0018 to 0.0034`: the lr50 of the lines of a panel."""
-    known = sorted(row["lr50"] for row in rows)
+    """`Half of the runs fail at lr 0.0018 to 0.0034`: the lr50 of the lines of a panel that the rates tried enclose."""
+    known = sorted(row["lr50"] for row in rows if not row["open"])
+    if not known:
+        return "The rates tried do not enclose that at which half of the runs fail"
     low, high = f"{known[0]:.2g}", f"{known[-1]:.2g}"
-    return f"Half of the runs fail at lr {low if low == high else f'{low} to {high}'}"
+    text = f"Half of the runs fail at lr {low if low == high else f'{low} to {high}'}"
+    return text if len(known) == len(rows) else f"{text}, or outside of the rates tried"
 
 
 def _rows_of(table: list[Row], panel: str) -> list[Row]:
