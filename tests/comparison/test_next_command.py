@@ -31,15 +31,22 @@ def test_confirmation_has_new_seeds_and_a_folder_of_its_own():
     ]  # fmt: skip
 
 
-def test_wider_grid_has_the_seeds_of_the_sweep():
+def test_wider_grid_has_the_seeds_of_the_sweep_and_at_least_as_many_as_a_test_needs():
     words = shlex.split(lr_grid_command(SWEEP, ARM, [1e-3, 2.5e-4, 5e-4]))
     assert words[4:] == [
-        "optimizer.lr=0.00025,0.0005,0.001", "warmup_ratio=0,0.05,0.1", "seed=range(4)", "study=mine_lr",
+        "optimizer.lr=0.00025,0.0005,0.001", "warmup_ratio=0,0.05,0.1", "seed=range(6)", "study=mine_lr",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("seeds", "text"), [((3, 4, 5), "range(3,6)"), ((0, 2, 7), "0,2,7"), ((5,), "5"), ((0, 1), "range(2)")]
+    ("seeds", "text"),
+    [
+        (range(3, 10), "range(3,10)"),
+        ((0, 2, 7, 8, 9, 12), "0,2,7,8,9,12"),
+        (range(6), "range(6)"),
+        ((5,), "range(5,11)"),
+        ((0, 2), "0,2,3,4,5,6"),
+    ],
 )
 def test_seeds_as_a_range_or_a_list(seeds, text):
     words = shlex.split(lr_grid_command(sweep_of("python train.py -m", seeds), ARM, [1e-3]))

@@ -139,6 +139,23 @@ def test_stuck_runs_need_more_updates_or_a_larger_learning_rate(tmp_path):
     assert found["next_command"] == "python train.py -m scheduler=warmuplinear max_steps=240 study=study_longer"
 
 
+def test_where_some_runs_are_stuck_the_next_sweep_is_longer_and_not_a_wider_grid(tmp_path):
+    """Two of six runs fail at each lr, which is more than the margin of 20 %. The best lr is the smallest one."""
+
+    def outcome(strategy):
+        fails = strategy["seed"] < 2
+        end = valley(5e-4)(strategy) + 0.01 * NOISE[strategy["seed"]]
+        return Outcome("completed", fails, np.full(60, LN2), {"eval_loss": 0.8 if fails else end})
+
+    found = recommended(
+        make_sweep(tmp_path / "study", outcome=outcome, schedulers=("warmuplinear",), ratios=(0.1,), lrs=LRS,
+                   seeds=6, total_steps=60)
+    )  # fmt: skip
+    assert found["lr"] == 5e-4
+    assert found["unsure"][0] == "2 of 6 runs with it failed to learn."
+    assert found["next_command"] == "python train.py -m scheduler=warmuplinear max_steps=240 study=study_longer"
+
+
 def test_unstable_runs_need_a_smaller_learning_rate(tmp_path):
     found = most_fail(tmp_path, LN2 + 0.5 * (np.arange(60) > 30) + 0.01 * np.random.default_rng(0).normal(size=60))
     assert found["sentence"].endswith(" Lower the learning rate (all 20 failed runs were unstable).")

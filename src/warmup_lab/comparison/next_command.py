@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from warmup_lab.comparison.arms import Arm
 from warmup_lab.comparison.naming import arm_names
+from warmup_lab.comparison.statistics import MIN_PAIRS
 from warmup_lab.comparison.table import Sweep
 
 _LENGTHS = ("warmup_ratio", "warmup_steps", "warmup_epochs")
@@ -16,8 +17,12 @@ _KEPT = ("hydra/launcher",)
 
 
 def lr_grid_command(sweep: Sweep, arm: Arm, lrs: Sequence[float]) -> str:
-    """The arm at other learning rates, with no warmup, with its own and with 10 %, at the seeds of the sweep."""
+    """The arm at other learning rates, with no warmup, with its own and with 10 %, at the seeds of the sweep.
+
+    Fewer seeds than a test needs are filled up.
+    """
     seeds = sorted({int(job["strategy"]["seed"]) for job in sweep.jobs})
+    seeds += range(seeds[-1] + 1, seeds[-1] + 1 + MIN_PAIRS - len(seeds))
     changed = {"optimizer.lr": ",".join(f"{lr:.3g}" for lr in sorted(lrs)), "seed": _seeds_text(seeds)}
     return _sweep_command(sweep, _with_warmups(_overrides(sweep, arm), arm) | changed, "lr")
 

@@ -27,8 +27,17 @@ def same_but_warmup_and_lr(arm: Arm) -> tuple[object, ...]:
 
 def open_questions(facts: Mapping[str, Any], table: RunTable, compared: Floats, best: int) -> list[str]:
     """A sentence for each; `facts` are the keys of the recommendation that describe the arm `best`."""
-    guessing = _guessing(facts, table, best)
-    return [*guessing, *_edges(facts, table), *_alike_sentences(table, compared, best)]
+    return [
+        *_failures(facts),
+        *_guessing(facts, table, best),
+        *_edges(facts, table),
+        *_alike_sentences(table, compared, best),
+    ]
+
+
+def _failures(facts: Mapping[str, Any]) -> list[str]:
+    failed = facts["failed"]
+    return [f"{failed['count']} of {count(failed['total'], 'run')} with it failed to learn."] if failed["count"] else []
 
 
 def _guessing(facts: Mapping[str, Any], table: RunTable, best: int) -> list[str]:
