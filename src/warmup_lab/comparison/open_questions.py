@@ -51,7 +51,8 @@ def _guessing(facts: Mapping[str, Any], table: RunTable, best: int) -> list[str]
     ]
 
 
-def _percent(arm: Arm) -> float:
+def percent_of(arm: Arm) -> float:
+    """Length of the warmup in percent of the run."""
     return 100 * arm.warmup_steps / arm.total_steps
 
 
@@ -66,7 +67,7 @@ def _edges(facts: Mapping[str, Any], table: RunTable) -> list[str]:
     if facts["lr_at_edge"]:
         other = "smaller" if facts["lr_at_edge"] == "smallest" else "larger"
         found.append(f"lr {facts['lr']:g} is the {facts['lr_at_edge']} that was tried; a {other} one may be better.")
-    percent, tried = facts["warmup"]["percent"], {_percent(arm) for arm in table.arms}
+    percent, tried = facts["warmup"]["percent"], {percent_of(arm) for arm in table.arms}
     if len(tried) > 1 and math.isclose(percent, max(tried)) and percent < 100:
         found.append(f"{percent_text(percent)} is the longest warmup that was tried; a longer one may be better.")
     return found
@@ -86,7 +87,7 @@ def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
         few = f"{count(num_seeds, 'seed')}: the differences may be chance."
         return [few] if lrs or warmups else []
     alike_lrs = sorted({f"{table.arms[row].lr:g}" for row in _alike(compared, best, lrs)}, key=float)
-    others = sorted((table.arms[row] for row in _alike(compared, best, warmups)), key=_percent)
+    others = sorted((table.arms[row] for row in _alike(compared, best, warmups)), key=percent_of)
     lengths = dict.fromkeys(_warmup_text(other, arm) for other in others)
     alike = [f"lr {_listed(alike_lrs)}"] if alike_lrs else []
     alike += [f"{_listed([*lengths])} warmup"] if lengths else []
@@ -99,7 +100,7 @@ def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
 def _warmup_text(other: Arm, best: Arm) -> str:
     """`10 %`, with the shape where that differs from the best one's."""
     shape = f" {other.warmup}" if other.warmup_steps and other.warmup != best.warmup else ""
-    return f"{percent_text(_percent(other))}{shape}"
+    return f"{percent_text(percent_of(other))}{shape}"
 
 
 def _alike(compared: Floats, best: int, rows: Sequence[int]) -> list[int]:

@@ -29,6 +29,7 @@ from warmup_lab.comparison.numbers import capitalised, percent_text
 from warmup_lab.comparison.open_questions import (
     MIN_FOR_INTERVAL,
     open_questions,
+    percent_of,
     preliminary_sentences,
     same_but_warmup_and_lr,
 )
@@ -158,10 +159,6 @@ def _nothing(
 # ------------------------------------------------------------------------------------------- comparisons
 
 
-def _percent(arm: Arm) -> float:
-    return 100 * arm.warmup_steps / arm.total_steps
-
-
 def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, open_: _Open) -> dict[str, Any]:
     facts, arm, found = _facts(table, compared, best), table.arms[best], open_.found
     swept, varied = several_lrs(other.lr for other in table.arms), _varied(table.arms)
@@ -253,7 +250,7 @@ def _varied(arms: Sequence[Arm]) -> tuple[bool, bool]:
 
 def _chosen(arm: Arm, varied: tuple[bool, bool]) -> str:
     """`lr 0.001 with 10 % warmup (36 updates)`, with the schedule and the setting if they were varied."""
-    share = percent_text(_percent(arm))
+    share = percent_text(percent_of(arm))
     warmup = f"{share} warmup ({count(arm.warmup_steps, 'update')})" if arm.warmup_steps else "no warmup"
     parts = (schedule_name(arm.scheduler, arm.warmup) * varied[0], arm.setting[-1] * varied[1])
     lr = "" if arm.lr is None else f"lr {arm.lr:g} with "
