@@ -56,6 +56,14 @@ def test_table_has_a_row_per_arm():
     ]
 
 
+def test_intervals_are_explained_only_where_there_are_some():
+    reference = make_arm(10, name="w10", num_runs=6, verdict={"value": "reference"}, metrics={"eval_loss": metric(0.2)})
+    planned = {"looks": {"planned": [6, 12]}}
+    (note,) = note_lines(comparison_of([reference]) | planned)
+    assert note.startswith("intervals of differences hold at all planned looks")
+    assert note_lines(comparison_of([]) | planned) == []
+
+
 def test_table_counts_all_seeds_if_known_and_shows_failures_of_several_arms():
     of_all = {"mean_of_all": 0.6, "interval_of_all": [0.5, 0.7]}
     difference = {"difference_of_all": 0.1234, "difference_interval_of_all": [0.01, 0.2]}

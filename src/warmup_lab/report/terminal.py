@@ -99,7 +99,7 @@ def note_lines(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["primary"]["metric"]
     num_more = len(comparison["arms"]) - _MAX_ARMS
     more = [f"{count(num_more, 'more arm')} in the report"] if num_more > 0 else []
-    if comparison["looks"]["planned"]:
+    if comparison["looks"]["planned"] and comparison["arms"]:
         more.append("intervals of differences hold at all planned looks together, so they are wider than at one look")
     failing = [arm for arm in comparison["arms"] if arm["failed"]["count"]]
     if not failing:
