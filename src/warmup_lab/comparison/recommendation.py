@@ -167,7 +167,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
         return facts | _nothing_usable(sweep, facts, arm, found)
     decided = bool(open_.basis) and not swept and not any(varied) and not preliminary
     basis = capitalised(_basis(open_, swept=swept, varied=varied))
-    note, updates = "", _needed_updates(found)
+    note, updates = "", _needed_updates(found, facts["failed"]["share"])
     if preliminary:
         command = sweep.command
     elif updates:
@@ -201,17 +201,11 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
     }
 
 
-def _needed_updates(found: Comparison) -> int | None:
-    """The number of updates to try next, if more runs failed than the margin allows and more updates would help."""
-    advice, (num_failed, total) = remedy(found.arms), _failures(found)
-    if advice is None or advice.action != "train_longer" or num_failed <= found.failure_margin * total:
-        return None
-    return advice.updates
-
-
-def _failures(found: Comparison) -> tuple[int, int]:
-    """The number of failed runs of all arms, and of all their runs."""
-    return sum(arm.failed.count for arm in found.arms), sum(arm.failed.total for arm in found.arms)
+def _needed_updates(found: Comparison, share: float) -> int | None:
+    """The number of updates to try next, if the best arm fails more than the margin and more updates would help."""
+    advice = remedy(found.arms)
+    is_advised = advice is not None and advice.action == "train_longer" and share > found.failure_margin
+    return advice.updates if advice is not None and is_advised else None
 
 
 def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Comparison) -> dict[str, Any]:
@@ -219,7 +213,7 @@ def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Com
     failed, advice = facts["failed"], remedy(found.arms)
     assert advice is not None
     order = _order(advice, facts)
-    num_failed, total = _failures(found)
+    num_failed, total = (sum(getattr(one.failed, name) for one in found.arms) for name in ("count", "total"))
     best = f"even with the best combination, {arm.name}, {failed['count']} of {failed['total']} runs failed"
     sentence = f"Nothing tried is usable: {f'all {total} runs failed' if num_failed == total else best}."
     if not found.headline.startswith(f"{order}:"):
