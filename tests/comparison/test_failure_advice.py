@@ -16,7 +16,7 @@ def arms_of(*parts):
 
 
 def failed_with(*kinds, **columns):
-    """An arm whose runs all failed, one run a kind."""
+    """An arm whose runs all failed, one run per kind."""
     return arm([GUESS_LOSS] * len(kinds), failed_to_learn=True, failure_kind=list(kinds), **columns)
 
 
@@ -102,8 +102,8 @@ def test_the_headline_of_stuck_runs_advises_more_updates():
     """The sweep of a newcomer: 60 updates are too few with any warmup, and no run is unstable."""
     parts = [failed_with(*["stuck"] * 6, total=60, warmup=warmup) for warmup in (0, 6, 18)]
     assert compare(table(*parts), Question("eval_loss")).headline == (
-        "Train for more updates, for example 240 instead of 60: most runs failed to learn with everything tried, and "
-        "none of the 18 failed runs was unstable."
+        "Train for more updates, for example 240 instead of 60: most runs failed to learn with every combination "
+        "tried, and none of the 18 failed runs was unstable."
     )
 
 

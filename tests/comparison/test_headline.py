@@ -231,17 +231,17 @@ def test_a_reference_that_is_as_good_as_every_arm_states_which_failure_rates_are
     """0 of 8 against 0 of 8: 1 - 0.05^(1 / 8) = 31.2 %."""
     assert pairs_headline([NOISE, NOISE[::-1]], margin=0.05) == (
         "10 % warmup is as good as everything else that was tried: eval_loss differs by less than 0.05. None of 24 "
-        "runs failed, which excludes a failure rate that is higher by more than 31 percentage points."
+        "runs failed, which excludes a failure rate more than 31 percentage points higher."
     )
 
 
 def test_some_arms_are_worse_and_the_rest_is_not_known():
     found = pairs_headline([NOISE + 0.05, NOISE], margin=0.005)
     assert found.startswith(
-        "Nothing tried is shown to be better than 10 % warmup: 50 updates of warmup is worse than 36 updates of warmup"
+        "Nothing else is shown to be better than 10 % warmup: 50 updates of warmup is worse than 36 updates of warmup"
     )
-    assert " The eval_loss of the other 1 may differ" not in found
-    assert " The eval_loss of 51 updates of warmup may differ from that of 10 % warmup by anything between " in found
+    assert " The eval_loss of 1 others may differ" not in found
+    assert " The eval_loss of 51 updates of warmup may differ from that of 10 % warmup by -" in found
 
 
 def test_an_undecided_headline_names_the_seeds_that_would_decide():
@@ -251,8 +251,8 @@ def test_an_undecided_headline_names_the_seeds_that_would_decide():
     ends = stats.t.interval(0.95, 7, 0, stats.sem(NOISE))
     assert pairs_headline([NOISE, NOISE[::-1]], margin=0.012) == (
         "Undecided: 8 seeds do not show which of 3 warmup lengths is best. The eval_loss of the others may differ from "
-        f"that of 10 % warmup by anything between {ends[0]:+.2g} and {ends[1]:+.2g}. About {math.ceil(needed)} new "
-        "seeds would show a difference of 0.012 of eval_loss (80 % power)."
+        f"that of 10 % warmup by {ends[0]:+.2g} to {ends[1]:+.2g}. About {math.ceil(needed)} new "
+        "seeds would show a difference of 0.012 in eval_loss (80 % power)."
     )
 
 
@@ -262,7 +262,7 @@ def test_without_a_margin_the_headline_says_what_12_seeds_would_show():
     assert "compare.margin" not in found
     shown = float(found.partition("a difference of ")[2].partition(" ")[0])
     assert effect <= shown < 1.1 * effect
-    assert found.endswith(f"About 12 new seeds would show a difference of {shown:g} of eval_loss (80 % power).")
+    assert found.endswith(f"About 12 new seeds would show a difference of {shown:g} in eval_loss (80 % power).")
 
 
 def test_a_metric_that_is_compared_by_ranks_asks_for_no_margin():
@@ -270,7 +270,7 @@ def test_a_metric_that_is_compared_by_ranks_asks_for_no_margin():
     runs = two_arms(NOISE).rename(columns={"eval_loss": "updates_to_target"})
     assert headline_of(runs, "updates_to_target") == (
         "Undecided: 8 seeds do not show whether no warmup or 10 % warmup is better. The updates_to_target of no warmup "
-        "may differ from that of 10 % warmup by anything between -0.012 and +0.012 where both learned."
+        "may differ from that of 10 % warmup by -0.012 to +0.012 where both learned."
     )
 
 
@@ -298,8 +298,8 @@ def test_few_seeds_are_the_reason():
 
 def test_where_every_arm_fails_and_it_is_not_known_why():
     assert headline_of(table(failing(8, 8), failing(7, 8, 0))) == (
-        "Train for more updates, or try other learning rates: most runs failed to learn with everything tried, and why "
-        "they failed is not known."
+        "Train for more updates, or try other learning rates: most runs failed to learn with every combination tried, "
+        "and why they failed is not known."
     )
 
 

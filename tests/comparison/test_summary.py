@@ -81,7 +81,7 @@ def test_smallest_warmups_that_agree_are_one_answer():
     ]
 
 
-def test_smallest_warmups_that_nobody_knows_are_not_mentioned():
+def test_smallest_warmups_that_are_not_known_are_not_mentioned():
     assert (
         smallest_sentences([smallest("linear")]) == smallest_sentences([smallest("linear"), smallest("cosine")]) == []
     )

@@ -55,7 +55,7 @@ def test_oscillation_is_recomputed_from_the_traces(folder, sweep):
 
 
 def change_results(folder, **changes):
-    """Replaces keys of every `result.json`. Schema 1 has no digest that would tell the change."""
+    """Replaces keys of every `result.json`. Schema 1 has no digest that would show the change."""
     for path in folder.glob("*/result.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1} | changes))
 

@@ -97,7 +97,7 @@ def _runnable(sweep: Sweep, advice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _headline(primary: Comparison, advice: dict[str, Any]) -> str:
-    """That of the comparison; where no arm was compared with another one, what did best."""
+    """The headline of the comparison. If no arm was compared with another one, the recommendation."""
     if primary.preliminary or is_tested(primary) or any(trend.p_adjusted < ALPHA for trend in primary.trends):
         return primary.headline
     sentence: str = advice["sentence"]

@@ -229,10 +229,10 @@ def complete_seeds(table: RunTable, lines: Sequence[Line]) -> NDArray[np.bool_]:
 
 
 def has_usable_lr(table: RunTable, design: Design) -> bool:
-    """Whether lr50 has a meaning: of all lines together some runs failed, some learned, and not the smallest lr failed.
+    """Whether lr50 has a meaning: some runs failed, some learned, and the smallest lr does not fail more often.
 
-    Runs that fail at the small learning rates are too slow. As all lines are judged together, this tells nothing about
-    a difference between them.
+    Runs that fail at the small learning rates are too slow. All lines are judged together, so the answer says nothing
+    about a difference between them.
     """
     rows = [row for line in design.lines for row in line.rows]
     failed, finished = int(table.failed[rows].sum()), int(table.finished[rows].sum())

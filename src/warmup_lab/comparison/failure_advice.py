@@ -1,7 +1,7 @@
 """What helps against failures: a smaller learning rate if runs were unstable, more updates if they were not.
 
-A run that learns nothing looks the same whether its learning rate is far too large or its updates are too few: its loss
-stays at that of guessing. So the kinds of failures decide first, and whether more runs fail at larger learning rates.
+A learning rate that is far too large and too few updates look the same: the loss stays at that of guessing. So the
+kinds of the failures decide first, then whether more runs fail at larger learning rates.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from warmup_lab.comparison.failure_kinds import FailureKinds, total_of
 from warmup_lab.comparison.statistics import ALPHA, Rate, equal_rates_p, wilson
 
 _MORE_UPDATES = 4
-"""Factor between the updates of the runs and those that are advised."""
+"""Advised updates, as a multiple of those of the runs."""
 _TOO_SHORT = 50
 """Runs of fewer updates have no kind of failure."""
 _WORDS = {
@@ -32,9 +32,9 @@ class Remedy:
 
     action: Literal["lower_lr", "train_longer", "either"]
     text: str
-    """An order, such as `Train for more updates, for example 240 instead of 60`."""
+    """What to do, such as `Train for more updates, for example 240 instead of 60`."""
     why: str
-    """What speaks for it, such as `none of the 21 failed runs was unstable`."""
+    """The reason, such as `none of the 21 failed runs was unstable`."""
     updates: int
     """The number of updates to try."""
 
@@ -113,5 +113,5 @@ def failure_sentence(arms: Sequence[ArmSummary], *, advise: bool = True) -> str:
 
 
 def advice_sentence(found: Remedy) -> str:
-    """The order and its reason."""
+    """What to do, and the reason."""
     return f"To avoid failures: {found.text[:1].lower()}{found.text[1:]} ({found.why})."

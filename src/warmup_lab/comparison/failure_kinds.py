@@ -39,7 +39,7 @@ class FailureKinds(JsonRecord):
 
 
 def count_kinds(kinds: Iterable[str | None]) -> FailureKinds:
-    """The numbers of each kind; None is a failed run whose kind nobody recorded."""
+    """The numbers of each kind; None stands for a failed run without a recorded kind."""
     found = [kind or UNKNOWN for kind in kinds]
     return FailureKinds(*(found.count(name) for name in _NAMES))
 

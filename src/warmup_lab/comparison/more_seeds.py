@@ -25,14 +25,14 @@ class MoreSeeds:
     metric: str
 
     def sentence(self, where: str = "") -> str:
-        """`About 20 new seeds would show a difference of 0.02 of eval_loss (80 % power).`; '' if that is unknown.
+        """`About 20 new seeds would show a difference of 0.02 in eval_loss (80 % power).`; '' if that is unknown.
 
         `where` is such as `at lr 0.001`.
         """
         if self.effect is None:
             return ""
         seeds = f"About {self.num_seeds} new seeds{f' {where}' if where else ''}"
-        return f"{seeds} would show a difference of {self.effect:.2g} of {self.metric} (80 % power)."
+        return f"{seeds} would show a difference of {self.effect:.2g} in {self.metric} (80 % power)."
 
 
 def more_seeds(found: Comparison, names: Collection[str] | None = None) -> MoreSeeds:

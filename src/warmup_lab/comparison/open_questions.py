@@ -47,7 +47,7 @@ def _guessing(facts: Mapping[str, Any], table: RunTable, best: int) -> list[str]
         return []
     return [
         f"Its evaluation loss, {facts['mean']:.3g}, is no better than guessing ({guess.mean():.3g}): the runs "
-        "overfit or learned nothing that carries over. Judge by compare.metric=eval_accuracy, or use more data."
+        "overfit or learned nothing that generalizes. Judge by compare.metric=eval_accuracy, or use more data."
     ]
 
 

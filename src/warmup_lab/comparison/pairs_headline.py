@@ -123,7 +123,7 @@ def pairs_headline(found: Comparison, words: Words | None = None) -> str:
     if all(verdict.value == "both_fail" for verdict in tested):
         return _all_fail(found)
     if worse:
-        text = f"Nothing tried is shown to be better than {words.subject}: {_numbers(worse[0], found, words)}."
+        text = f"Nothing else is shown to be better than {words.subject}: {_numbers(worse[0], found, words)}."
         return text + _others(worse, found, words) + _what_is_open(found, tested, words)
     return f"Undecided: {_undecided(found, tested, words)}"
 
@@ -136,11 +136,11 @@ def _sentence_case(text: str) -> str:
 def _all_fail(found: Comparison) -> str:
     advice = remedy(found.arms)
     assert advice is not None
-    return f"{advice.text}: most runs failed to learn with everything tried, and {advice.why}."
+    return f"{advice.text}: most runs failed to learn with every combination tried, and {advice.why}."
 
 
 def _numbers(verdict: Verdict, found: Comparison, words: Words) -> str:
-    """`X failed to learn in 5 of 12 runs against 0 of 12` or `X is worse than Y (eval_loss +0.117 [0.043, 0.191])`."""
+    """`X failed to learn in 5 of 12 runs, Y in 0 of 12` or `X is worse than Y (eval_loss +0.117 [0.043, 0.191])`."""
     arm, reference = (found.arm(name) for name in (verdict.arm, verdict.reference))
     first, second = words.name(arm), words.name(reference)
     if verdict.value in ("fails_more", "fails_less"):
@@ -172,8 +172,8 @@ def _within(tested: Sequence[Verdict], found: Comparison) -> str:
         return f"{text}, and the share of failed runs by less than {100 * found.failure_margin:.0f} percentage points"
     bound = max((verdict.excess_failures or 0.0 for verdict in tested), default=0.0)
     return (
-        f"{text}. None of {total} runs failed, which excludes a failure rate that is higher by more than "
-        f"{100 * bound:.0f} percentage points"
+        f"{text}. None of {total} runs failed, which excludes a failure rate more than "
+        f"{100 * bound:.0f} percentage points higher"
     )
 
 
@@ -191,9 +191,7 @@ def _undecided(found: Comparison, tested: Sequence[Verdict], words: Words) -> st
     text = f"{seeds} do not show {_choice(found, tested, words)}."
     if good:
         verb = "is" if good == 1 else "are"
-        text += (
-            f" {good} of {len(tested)} {verb} as good as {words.subject}, within {found.margin:g} of {found.metric}."
-        )
+        text += f" {good} of {len(tested)} {verb} as good as {words.subject} ({found.metric} within {found.margin:g})."
     return text + _what_is_open(found, tested, words)
 
 
@@ -219,11 +217,10 @@ def _range(found: Comparison, tested: Sequence[Verdict], words: Words) -> str:
     whose = (
         words.name(found.arm(open_[0].arm)) if len(open_) == 1 else "the others" if len(open_) == len(tested) else ""
     )
-    whose = whose or f"the other {len(open_)}"
+    whose = whose or f"{len(open_)} others"
     where = " where both learned" if any(test.rank_difference is not None for test in tests) else ""
     return (
-        f" The {found.metric} of {whose} may differ from that of {words.subject} by anything between "
-        f"{low:+.2g} and {high:+.2g}{where}."
+        f" The {found.metric} of {whose} may differ from that of {words.subject} by {low:+.2g} to {high:+.2g}{where}."
     )
 
 

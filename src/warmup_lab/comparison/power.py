@@ -1,4 +1,4 @@
-"""How many seeds show a difference, and which difference so many seeds show."""
+"""How many seeds show a given difference, and which difference a given number of seeds shows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def num_seeds_to_show(effect: float, spread: float, *, power: float = 0.8, level
 
 
 def effect_shown_by(num_seeds: int, spread: float, *, power: float = 0.8, level: float = ALPHA) -> float:
-    """The true mean difference that a paired t-test on so many seeds shows with this power; the rest as above."""
+    """The true mean difference that a paired t-test on `num_seeds` seeds shows with this power; the rest as above."""
     from statsmodels.stats.power import TTestPower
 
     return spread * float(np.squeeze(TTestPower().solve_power(nobs=num_seeds, alpha=level, power=power)))

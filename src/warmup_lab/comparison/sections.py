@@ -47,7 +47,7 @@ NO_VERDICTS: dict[str, Any] = {"smallest_warmup": [], "own_best_lr": None, "vari
 def secondary_sections(runs: pd.DataFrame, question: Question) -> list[dict[str, Any]]:
     """The verdicts on the measures of roughness that are not the primary metric; exploratory.
 
-    A measure of which nothing is known, because most runs failed with everything tried, is left out.
+    A measure of which nothing is known, because most runs failed with every combination, is left out.
     """
     found = [_secondary(runs, name, question) for name in ROUGHNESS if name != question.metric and name in runs]
     return [one for one in found if {verdict["value"] for verdict in one["verdicts"]} - {"both_fail", "reference"}]

@@ -147,10 +147,11 @@ def _claim(subject: str, verdicts: Sequence[Verdict], values: Sequence[str], met
     if all(value in AS_GOOD for value in values):
         return f"{whole} is as good as {others} in {metric}, within the margin"
     if all(value == "both_fail" for value in values):
-        return f"Most runs failed with everything tried, so nothing is known about {metric}"
+        return f"Most runs failed with every combination tried, so nothing is known about {metric}"
     if all(value in UNDECIDED for value in values):
-        return f"No difference in {metric} is shown between {subject} and {others}"
-    return f"Nothing tried is shown to be better than {subject} in {metric}"
+        any_ = "the other one" if len(values) == 1 else f"any of {others}"
+        return f"{whole} is not shown to differ in {metric} from {any_}"
+    return f"Nothing else is shown to be better than {subject} in {metric}"
 
 
 # --------------------------------------------------------------------------------- the smallest good warmup

@@ -19,7 +19,7 @@ def summary_sentences(
     """What was compared, what failed, and the smallest good warmup; `parts` as in `comparison.json`.
 
     A sweep of ramps, a search or a recommendation has sentences of its own and compares no warmups. Its runs fail where
-    it looks for the limit, so what helps against failures is not said. Nor is it without `advise`.
+    it looks for the limit, so it gives no advice against failures. Nor does a summary without `advise`.
     """
     if own_answer:
         what_failed = " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=False))))
@@ -48,10 +48,9 @@ def _what_was_run(counts: dict[str, Any]) -> str:
 def _what_was_compared(parts: dict[str, Any]) -> str:
     counts, primary = parts["counts"], parts["primary"]
     pairs = sorted({arm["verdict"]["test"]["num_pairs"] for arm in parts["arms"] if arm["verdict"]["test"]})
-    paired = f", {pairs[0]} to {pairs[-1]} pairs a comparison" if len(pairs) > 1 else ""
-    paired = (
-        "" if pairs == [counts["seeds"]] else f", {count(pairs[0], 'pair')} a comparison" if len(pairs) == 1 else paired
-    )
+    paired = f", {pairs[0]} to {pairs[-1]} pairs per comparison" if len(pairs) > 1 else ""
+    if len(pairs) == 1 and pairs != [counts["seeds"]]:
+        paired = f", {count(pairs[0], 'pair')} per comparison"
     margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
     better = "smaller" if primary["smaller_is_better"] else "larger"
     return (

@@ -91,7 +91,7 @@ def read_sweep(directory: Path) -> Sweep:
 
 
 def _unfinished(run: StoredRun) -> dict[str, Any]:
-    """Stands for the result of a run that left none, or none that may be used."""
+    """What replaces the result of a run that left none, or one that may not be used."""
     if run.problem is None:
         return _UNFINISHED
     why = f"refused: the folder {run.problem}" if run.refused else f"damaged: {run.problem}"

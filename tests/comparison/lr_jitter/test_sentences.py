@@ -57,7 +57,7 @@ def test_an_undecided_study_gives_the_command_for_new_seeds():
     needed = UNDECIDED.num_seeds_needed
     assert gain_sentence(UNDECIDED, WARMUP, COMMAND) == (
         "Why the effect of the warmup is undecided: the ratio is neither shown to differ from 1 nor to "
-        "be between 0.8 and 1.25. To add seeds, judged alone, with 80 % power: python train.py "
+        "be between 0.8 and 1.25. To run new seeds, which are judged alone (80 % power): python train.py "
         f"-m experiment=lr_jitter task=trec study=lr_jitter_more 'seed=range(12,{12 + needed})'"
     )
     own = gain_sentence(UNDECIDED, WARMUP, f"{COMMAND} hydra.sweep.dir=runs/a")

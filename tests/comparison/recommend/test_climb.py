@@ -67,7 +67,7 @@ def test_noise_is_no_climb_and_hides_few(num_updates, noise, found_at_least):
     assert np.abs(np.median(known)) <= max(3, num_updates / 20)
 
 
-def test_the_fall_is_dated_where_it_is_half_way_down():
+def test_the_loss_falls_where_it_is_half_way_down():
     """Guessing for 30 updates, then 0.1: 3 of the 5 losses of a median are low from update 30 on, its middle."""
     loss = np.where(np.arange(T) < 30, H, 0.1)
     assert fall_lr(loss, LR, H) == LR[30]

@@ -25,7 +25,7 @@ def broken_at(lr):
 
 
 def test_the_break_is_the_median_of_the_seeds(tmp_path):
-    """From the planted lr on, every update raises the loss. An update is 4.7 % of lr."""
+    """From the planted lr on, every update raises the loss. The lr grows by 4.7 % per update."""
     _, found = result_of(tmp_path, broken_at(0.002), broken_at(0.004), broken_at(0.008))
     assert found.lr == pytest.approx(0.004, rel=0.05)
     assert (found.low, found.high) == pytest.approx((0.002, 0.008), rel=0.05)

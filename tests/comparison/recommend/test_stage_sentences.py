@@ -24,8 +24,8 @@ UNBROKEN = replace(RAMP, lr=None, low=None, high=None, seeds=(SeedRamp(0, None),
     ("ramp", "sentence"),
     [
         (RAMP, "The loss breaks at lr 0.0054 (0.005 to 0.006) on 2 ramps of 300 updates from lr 0.0001 to 0.1."),
-        (replace(RAMP, early=True), "first quarter of the ramp, so the break may lie lower."),
-        (replace(RAMP, learned=False), "Nothing had been learned by then, so the break may lie lower."),
+        (replace(RAMP, early=True), "first quarter of the ramp, so the break may be at a lower lr."),
+        (replace(RAMP, learned=False), "Nothing had been learned by then, so the break may be at a lower lr."),
         (replace(RAMP, updates=60), "A ramp of 60 updates breaks late, so longer runs may break at a lower lr."),
         (
             UNBROKEN,

@@ -55,7 +55,7 @@ def before(sweep, difference, failed_with=0):
     return used(replace(found, confirmation=None, grid=tuple(rows), choice=replace(found.choice, start="without")))
 
 
-def test_before_the_confirmation_the_warmup_is_kept_unless_the_seeds_speak_against_it(decided):
+def test_before_the_confirmation_the_warmup_is_kept_unless_the_seeds_are_better_without_it(decided):
     assert before(decided, [0.1, -0.05, 0.05]).start == "with"
     assert before(decided, [0.1, 0.11, 0.1]).start == "without"
     assert before(decided, [0.1, -0.05, 0.05], failed_with=1).start == "without"

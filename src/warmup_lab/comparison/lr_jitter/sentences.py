@@ -96,7 +96,8 @@ def gain_sentence(gain: Gain, warmup: Warmup, command: str) -> str:
         reason = f"Why the effect of the warmup is undecided: {gain.reason}."
         if not gain.num_seeds_needed:
             return reason
-        return f"{reason} To add seeds, judged alone, with {100 * POWER:.0f} % power: {_more_seeds(command, gain)}"
+        seeds = f"new seeds, which are judged alone ({100 * POWER:.0f} % power)"
+        return f"{reason} To run {seeds}: {_more_seeds(command, gain)}"
     ratio = f"The ratio of the usable lr with a {warmup.words} to that without, paired over {len(gain.at_seeds)} seeds,"
     if gain.answer == "nothing":
         limits = f"{1 / EFFECT:g} and {EFFECT:g} (two one-sided t-tests at 5 %)"

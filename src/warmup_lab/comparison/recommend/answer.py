@@ -72,8 +72,11 @@ def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
 
 
 def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | None, str]:
-    """The command to run next, and what it does: what is missing (the rest of an interruption, longer runs, a larger
-    budget), or else the training itself."""
+    """The command to run next, and what it does.
+
+    It continues an interrupted sweep, trains longer or has a larger budget. If none of these is needed, it trains the
+    model.
+    """
     if found.interrupted:
         return sweep.command, "The same command continues."
     if found.advised_updates is not None:
@@ -87,7 +90,7 @@ def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | Non
         )
     if use is None:
         return None, ""
-    return train_command(found, sweep, use), "One training with this lr and warmup, which keeps its model."
+    return train_command(found, sweep, use), "Trains one model with this lr and warmup, and keeps it."
 
 
 def _with(command: str, word: str, *, without: Sequence[str]) -> str:

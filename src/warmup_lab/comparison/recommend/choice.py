@@ -17,7 +17,7 @@ from warmup_lab.system import JsonRecord
 Start = Literal["with", "without"]
 Edge = Literal["smallest", "largest"]
 _CLEAR = 0.999
-"""Among rates at which most runs failed, the loss of one is lower if it is below this times the others'."""
+"""Where most runs failed at every rate, the loss at one rate counts as lower if it is below this times the others."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class GridRow(JsonRecord):
     values: dict[int, float]
     """The same by seed."""
     loss: float | None = None
-    """Mean final evaluation loss as measured, failed runs too; None without one, or if a run diverged."""
+    """Mean final evaluation loss as measured, failed runs included; None without one, or if a run diverged."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,9 @@ def _row(table: RunTable, values: np.ndarray, row: int, losses: Mapping[str, flo
 def choose(rows: Sequence[GridRow], metric: str, margin: float | None = None) -> Choice | None:
     """The row with the fewest failures, then the best mean over all seeds; None before any run has finished.
 
-    Where most runs failed at every rate, the lowest loss comes before the mean, because a failed run may count as
-    guessing, at whichever rate. So more rates are added where the loss gets better, and none where it does not change.
+    Where most runs failed at every rate, the lowest loss comes before the mean: failed runs may count as guessing, and
+    then the mean is the same at all rates. So more rates are added where the loss gets better, and none where it does
+    not change.
     """
     sign = 1.0 if smaller_is_better(metric) else -1.0
     known = [row for row in rows if row.mean is not None]

@@ -71,7 +71,7 @@ def fall_lr(loss: Floats, lr: Floats, guess_loss: float) -> float | None:
 
 
 def _running_median(loss: Floats) -> tuple[Floats, int]:
-    """The medians of w = max(5, T / 20) losses up to the first that is not finite, and w; empty if these are few."""
+    """Medians of w = max(5, T / 20) losses, up to the first that is not finite, and w. Empty if there are too few."""
     size = int(np.isfinite(loss).cumprod().sum())
     window = max(_MIN_WINDOW, size // _WINDOW_SHARE)
     if size < 3 * window + 2 * _BLOCK:

@@ -17,7 +17,7 @@ from warmup_lab.system import JsonRecord
 STEP = 2.0
 """Factor between two rates."""
 WIDE_STEP = 4.0
-"""The same if the ramps did not show well where the loss breaks."""
+"""The same if it is unsure where the loss breaks, or if it does not break."""
 _EARLY = 0.25
 """A break within this first share of a ramp is unsure, because too few calm updates come before it."""
 _SHORT = 100
@@ -63,14 +63,14 @@ class RampResult(JsonRecord):
     updates: int
     """Updates of each ramp."""
     early: bool
-    """Whether the loss broke in the first quarter of most ramps, so that the break may lie lower."""
+    """Whether the loss broke in the first quarter of most ramps, so that the break may be at a lower lr."""
     learned: bool
-    """Whether most ramps had learned before. If not, the break may lie lower, too."""
+    """Whether most ramps had learned before. If not, too, the break may be at a lower lr."""
     seeds: tuple[SeedRamp, ...]
 
     @property
     def is_short(self) -> bool:
-        """Whether it has so few updates that the loss rises well above the lr that breaks it in longer runs."""
+        """Whether it has so few updates that its loss breaks at a much larger lr than that of longer runs."""
         return self.updates < _SHORT
 
     @property

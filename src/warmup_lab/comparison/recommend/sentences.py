@@ -102,14 +102,15 @@ def _why_no_answer(found: Findings) -> str:
     num_failed = sum(found.failures.values())
     if not lacks_updates(found.failures):
         unstable = f"{found.failures['unstable']} of {count(num_failed, 'failed run')} became unstable"
-        return f"{unstable}: the rates are too large, or the data too hard. A smaller optimizer.lr=... is tried too."
+        smaller = "If you set a smaller optimizer.lr=..., it is tried too."
+        return f"{unstable}: the rates are too large, or the data too hard. {smaller}"
     text = f"{num_failed - found.failures['unstable']} of {count(num_failed, 'failed run')} learned too little"
     if found.plan.is_shortened:
         updates = f"{found.plan.run_updates} of {found.total_updates} updates"
         return f"{text}. The budget allowed only {updates}. {needed_sentence(found)}".rstrip()
     ramp = found.ramp
     learned = f"; ramps of {ramp.updates} updates did learn" if ramp is not None and ramp.learned else ""
-    return f"{text} rather than become unstable{learned}. Train longer: max_steps={found.advised_updates}."
+    return f"{text}, without becoming unstable{learned}. Train longer: max_steps={found.advised_updates}."
 
 
 def _so_far(found: Findings, confirmation: Confirmation | None) -> str:
@@ -193,7 +194,7 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
     if choice.metric == "eval_loss" and use.mean and found.guess_loss and use.mean > found.guess_loss:
         text.append(
             f"The evaluation loss is above that of guessing ({found.guess_loss:.2g}): the runs overfit, or learn "
-            "nothing that carries over. Judge by accuracy (compare.metric=eval_accuracy), or train shorter."
+            "nothing that generalizes. Judge by accuracy (compare.metric=eval_accuracy), or train shorter."
         )
     text += [*_open_choice(found, choice), *_failure_sentences(found, use)]
     if not use.failed.count and confirmation is not None and confirmation.judged:
@@ -230,7 +231,7 @@ def _failure_sentences(found: Findings, use: Use) -> list[str]:
         return []
     why = "They became unstable: a smaller lr or a longer warmup may help."
     if lacks_updates(found.failures):
-        why = "They learned too little: more updates may help (max_steps or epochs), rather than a smaller lr."
+        why = "They learned too little: more updates may help (max_steps or epochs), not a smaller lr."
     return [f"{use.failed.count} of {use.failed.total} runs failed to learn even with this choice. {why}"]
 
 

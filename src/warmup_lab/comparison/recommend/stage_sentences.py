@@ -21,9 +21,9 @@ def ramp_sentence(ramp: RampResult) -> str:
         spread = f" ({ramp.low:.2g} to {ramp.high:.2g})" if ramp.low != ramp.high else ""
         doubt = ""
         if ramp.early:
-            doubt = " That is in the first quarter of the ramp, so the break may lie lower."
+            doubt = " That is in the first quarter of the ramp, so the break may be at a lower lr."
         elif not ramp.learned:
-            doubt = " Nothing had been learned by then, so the break may lie lower."
+            doubt = " Nothing had been learned by then, so the break may be at a lower lr."
         elif ramp.is_short:
             doubt = f" A ramp of {ramp.updates} updates breaks late, so longer runs may break at a lower lr."
         return f"The loss breaks at lr {ramp.lr:.2g}{spread} on {ramps}.{doubt}"

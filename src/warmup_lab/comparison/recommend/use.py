@@ -32,8 +32,8 @@ class Use:
 def used(found: Findings) -> Use | None:
     """What to use; None if no rate can be recommended, or none is known yet.
 
-    The warmup is used unless the runs speak against it: it costs no extra updates, and what it protects from (an
-    instability at one seed of many) hardly shows in a few runs. They speak against it if
+    A warmup takes no extra updates, and a few runs hardly show what it prevents: an instability at one seed of many. So
+    the warmup is used, unless
 
     - it is shown to be worse, or to be equivalent to none within the margin: then none is simpler;
     - more runs failed with it than without;
