@@ -16,14 +16,14 @@ from warmup_lab.runs import is_finished
 Failure = Literal["unstable", "too_slow", "stuck", "too_short"]
 _ABOVE_GUESSING = 1.05
 _MORE_UPDATES = 4
-"""How many times as many updates are advised where runs learned nothing."""
+"""Advised updates where runs learned nothing, as a multiple of theirs."""
 
 
 def failure_counts(runs: pd.DataFrame, sweep: Sweep) -> dict[Failure, int]:
     """The number of failed runs of each kind, as in `metrics.failure_kind`.
 
-    Of runs too short for it (under 50 updates), those that diverged or end more than 5 % above the loss of guessing are
-    `unstable`, all others `too_short`.
+    A run of under 50 updates has no such kind. It is `unstable` if it diverged or ends more than 5 % above the loss of
+    guessing, otherwise `too_short`.
     """
     failed = [
         run
@@ -48,7 +48,7 @@ def _kind(run: Mapping[Any, Any], trace: Trace | None) -> Failure:
 
 
 def lacks_updates(failures: Mapping[Failure, int]) -> bool:
-    """Whether most failed runs learned too little, rather than becoming unstable: a smaller lr would make it worse."""
+    """Whether most failed runs learned too little, without becoming unstable. A smaller lr would make this worse."""
     return sum(failures.values()) > 2 * failures["unstable"]
 
 
