@@ -84,7 +84,7 @@ def arm_of_few(lr, mean, num_runs, **changes):
     return make_arm(10, lr=lr, metrics={"excess": {"num_runs": num_runs, "mean": mean, "interval": None}}, **changes)
 
 
-def test_single_survivor_has_its_number_beside_the_marker():
+def test_mean_of_a_single_run_has_its_number_beside_the_marker():
     alone = arm_of_few(1e-3, 0.2, 1, num_learned=1, failed=failures(5, 6))
     cell, found = digits([alone, make_arm(10, lr=1e-2, metrics={"excess": metric(0.1)})])
     assert [row[1:] for row in found] == [(1, "above")], "away from the other mean, which is below"

@@ -60,7 +60,7 @@ def test_figure_without_levels_has_the_arms():
     assert [row["mean"] for row in data_rows(cell.spec)] == [11 / 12]
 
 
-def test_panels_are_three_a_row():
+def test_panels_are_three_per_row():
     """5 kinds at 2 rates do not fit one panel, so each rate has its own, beside all runs together."""
     arms = [
         make_arm(w, scheduler=f"s{kind}", lr=lr, failed=failures(1, 6))

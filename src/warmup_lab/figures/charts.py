@@ -35,7 +35,7 @@ def number_axis(**more: Any) -> alt.Axis:
 
 
 def lr_axis(field: str, lrs: Sequence[float], *, ticks: Sequence[float] = (), title: str = "learning rate") -> alt.X:
-    """Learning rates along a logarithmic horizontal axis. `ticks` are those of a grid; by default they are round.
+    """Learning rates along a logarithmic horizontal axis. `ticks` are those of a grid; the default is round numbers.
 
     Where the labels have no room, every second one is left out, so that the others stay at equal distances.
     """
@@ -54,7 +54,7 @@ def at_ticks(values: Sequence[float]) -> dict[str, Any]:
 def lr_mark(lr: float, text: str, x: alt.X, lrs: Sequence[float], colour: str) -> list[AnyChart]:
     """A vertical line at an lr, with its label above the frame, where no line of the chart passes.
 
-    The label ends or starts at the line where it would otherwise reach beyond the frame. `x` is the axis of `lrs`.
+    If the label would reach beyond the frame, it ends or starts at the line. `x` is the axis of `lrs`.
     """
     place = math.log(lr / min(lrs)) / (math.log(max(lrs) / min(lrs)) or 1.0)
     align: Any = "left" if place < 0.4 else "right" if place > 0.6 else "center"

@@ -24,7 +24,7 @@ from warmup_lab.figures.palette import INK, WHITE
 from warmup_lab.figures.seed_dots import SeedValues, Values, dot_rows
 
 _CROSS = "M-1,-1L1,1M-1,1L1,-1"
-_CROSS_NOTE = "Cross: no run of the arm learned, so there is no mean; this does not mean a calm loss."
+_CROSS_NOTE = "Cross: no run of the arm learned, so there is no mean. The height of the cross means nothing."
 WILSON = "Failure rates have 95 % Wilson intervals."
 _NOT_DRAWN = ("panel", "place", "colour", "note")
 
@@ -34,7 +34,7 @@ _NOT_DRAWN = ("panel", "place", "colour", "note")
 def vertical_range(rows: Iterable[Row], dots: Sequence[float] = ()) -> list[float]:
     """The range that holds all means, intervals up to 1.5 times the spread of the means beyond them, and the dots.
 
-    Dots further than 3 quartile distances outside the quartiles are outside the range (Tukey's outer fences).
+    Dots more than 3 interquartile ranges outside the quartiles are outside the range (Tukey's outer fences).
     """
     shown = [row for row in rows if row["mean"] is not None]
     means = [row["mean"] for row in shown]
@@ -62,7 +62,7 @@ def _near(dots: Sequence[float]) -> list[float]:
 def _free_side(row: Row, rows: Sequence[Row]) -> str:
     """The side of a marker, `above` or `below`, for its digit: away from the nearest mean of the same warmup length.
 
-    A mean that has a digit too counts first, so that the two digits are apart.
+    Means with a digit of their own come first, so that the digits do not meet.
     """
     beside = [other for other in rows if round(other["x"]) == round(row["x"]) and other["mean"] is not None]
     others = [other for other in beside if other is not row]
@@ -115,7 +115,7 @@ def mark_notes(rows: Sequence[Row], dots: Sequence[Row], domain: Sequence[float]
     return notes_of(
         (True, " ".join(unique(row["note"] for row in known if row["note"]))),
         (ends, interval),
-        (any(row.get("few_at") for row in rows), "Digit: the number of runs of a mean of fewer than 3."),
+        (any(row.get("few_at") for row in rows), "Digit: the number of runs behind a mean, if it is below 3."),
         (dots, "Dots: single seeds."),
         (failed, "Hollow dot: the run failed to learn."),
         (cut, "Intervals and dots are cut at the edge of the chart."),
@@ -125,7 +125,7 @@ def mark_notes(rows: Sequence[Row], dots: Sequence[Row], domain: Sequence[float]
 
 
 def _dots(rows: Sequence[Row], values: Sequence[Values], seeds: SeedValues) -> list[Row]:
-    """The dots of a panel, as wide as leaves the lines apart."""
+    """The dots of a panel. Their width keeps the lines apart."""
     num_lines = len(unique(row["line"] for row in rows))
     width = min(0.16, 0.4 / max(1, num_lines)) if num_lines > 1 else 0.3
     return dot_rows(rows, values, seeds, width)

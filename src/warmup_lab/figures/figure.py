@@ -72,13 +72,13 @@ class Figure:
         return self.caption_of([cell for row in self.rows for cell in row])
 
     def caption_of(self, cells: Iterable[Cell]) -> str:
-        """The caption of some charts: it names only what they have. A sentence that several share is there once."""
+        """The caption of some charts: it names only what they have. A sentence of several charts is there once."""
         sentences = [*(note for cell in cells for note in cell.notes), self.note]
         return " ".join(sentence for sentence in unique(sentences) if sentence)
 
 
 def notes_of(*parts: tuple[object, str]) -> tuple[str, ...]:
-    """The sentences whose mark is drawn; each part is whether it is, and the sentence."""
+    """The sentences whose mark is drawn. A part is whether its mark is drawn, and the sentence."""
     return tuple(sentence for is_drawn, sentence in parts if is_drawn and sentence)
 
 
@@ -130,7 +130,7 @@ def _title(cell: Cell) -> Row:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters. A number stays with its percent sign, and `1e-6` and `t-interval` whole."""
+    """Lines of at most `width` characters. Breaks neither `10 %` nor `1e-6` nor `t-interval`."""
     return wrap(re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text), width, break_on_hyphens=False)
 
 

@@ -77,7 +77,7 @@ def make_layout(arms: Sequence[Row]) -> Layout:
 
 
 def comparable_name(arm: Row, key: str) -> str:
-    """`kind` or `family` of an arm, with a schedule without warmup as the one that equals it with 0 updates of it."""
+    """`kind` or `family` of an arm. A schedule without warmup has the name of the one that equals it at 0 updates."""
     scheduler, name = str(arm["scheduler"]), str(arm[key])
     return name.replace(scheduler, WITHOUT_WARMUP.get(scheduler.lower(), scheduler), 1)
 

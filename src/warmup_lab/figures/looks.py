@@ -45,7 +45,7 @@ def path_table(path: Sequence[Row], planned: Sequence[int]) -> list[Row]:
 
 
 def seen_looks(looks: Row) -> str:
-    """`2 of 3 tests are decided after 12 of 24 seeds`, at the last look that was reached."""
+    """`2 of 3 tests decided after 12 of 24 seeds`, at the last look that was reached."""
     tested = [one for one in looks["path"] if any(p is not None for p in one["p_values"])]
     decided = sum(any(p is not None and p < LEVEL for p in one["p_adjusted"]) for one in tested)
     of = f"of {looks['planned'][-1]} " if looks["reached"] < looks["planned"][-1] else ""
@@ -68,9 +68,9 @@ def looks_figure(looks: Row) -> Figure:
 
 def _notes(table: list[Row], looks: Row) -> tuple[str, ...]:
     num_left_out = len(looks["path"]) - len({row["line"] for row in table})
-    decided = "Filled marker: decided, also after the adjustment for all tests, which needs a smaller p-value."
+    decided = "Filled marker: decided after the adjustment for all tests, which needs a smaller p-value."
     return notes_of(
-        (True, "Dashed line: the p-value that a single test must reach so that all looks together err in 5 %."),
+        (True, "Dashed line: the p-value that a single test must reach, for an error of 5 % over all looks together."),
         (any(row["decided"] for row in table), decided),
         (not all(row["decided"] for row in table), "Hollow marker: undecided."),
         (any(row["p"] < LOWEST_P for row in table), f"Smaller p-values are drawn at {LOWEST_P:g}."),

@@ -20,7 +20,7 @@ def oscillation_columns(seeds: SeedValues = NO_SEEDS) -> list[Column]:
 
 
 def oscillation_figure(layout: Layout, seeds: SeedValues = NO_SEEDS) -> Figure:
-    measured = any(ROUGHNESS[0] in arm["metrics"] for arm in layout.arms)  # not by logs without a row an update
+    measured = any(ROUGHNESS[0] in arm["metrics"] for arm in layout.arms)  # not by logs without one row per update
     rows = draw_columns(oscillation_columns(seeds), layout) if measured else []
     return Figure("oscillation", "Oscillation versus warmup length", "", rows, layout.lines)
 

@@ -227,7 +227,7 @@ def probes_figure(runs: pd.DataFrame, traces: Mapping[str, Trace], layout: Layou
 def _notes(table: pd.DataFrame, column: ProbeColumn, limits: list[float]) -> tuple[str, ...]:
     """What is drawn over the updates."""
     return notes_of(
-        (column.share, f"Shares are those in {_NUM_BINS} bins."),
+        (column.share, f"Points: the share in each of {_NUM_BINS} bins."),
         (not column.share, "Points: the median over the seeds."),
         (limit_rows(table, column, limits), "Thin dotted lines: the limit at each arm's own learning rate."),
         (column.log and (table["value"] <= 0).any(), _NOT_SHOWN),

@@ -11,7 +11,7 @@ from warmup_lab.figures.palette import ACCENT, GREY, INK, WHITE, style
 
 _LINES = {"without": "without warmup", "with": "with warmup"}
 _SHIFT = 0.015
-"""Half of the distance of the two starts at one lr, as a share of the axis, so that both show."""
+"""Half of the distance between the two starts at one lr, as a share of the axis, so that both show."""
 
 # --- numbers
 
@@ -101,7 +101,7 @@ def _grid_notes(section: Row) -> tuple[str, ...]:
 
 
 def _break_note(section: Row) -> list[tuple[object, str]]:
-    text = "Dashed: the lr at which the loss of the ramps breaks, that is rises again; the median over the seeds."
+    text = "Dashed: the lr at which the loss of the ramps breaks (rises again), the median over the seeds."
     return [(_breaks(section), text)]
 
 
