@@ -108,7 +108,7 @@ def test_the_report_compares_imported_runs_and_names_no_command_that_trains_them
 
 
 def test_figures_leave_out_what_a_log_does_not_have(tmp_path):
-    """No learning rate in the first log, and in the second no row an update."""
+    """No learning rate in the first log, and in the second not one row per update."""
     losses = np.full(120, 0.3)
     bare = read_sweep(import_runs([logged(log_of(losses))], tmp_path / "bare", entropy=H))
     sparse = read_sweep(import_runs([logged(log_of(losses[:24], every=5))], tmp_path / "sparse", entropy=H))

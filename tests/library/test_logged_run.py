@@ -1,4 +1,4 @@
-"""Logs of other programs: which rows are updates, when a run completed, diverged or broke off."""
+"""Logs of other programs: which rows are updates, when a run completed, diverged or ended early."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log_every(every, last=20, **columns):
     return pd.DataFrame({"step": steps, "loss": 1.0 / steps} | columns)
 
 
-def test_a_row_an_update_becomes_the_trace():
+def test_one_row_per_update_becomes_the_trace():
     log = log_every(1, lr=np.linspace(0.05, 1.0, 20))
     found = read_log(run_of(log))
     assert (found.every, found.status, found.num_updates) == (1, "completed", 20)

@@ -28,17 +28,17 @@ def import_runs(
 ) -> Path:
     """Writes training logs of other programs as the folder of a sweep, which `warmup-lab report` and `load_runs` read.
 
-    - A run *completed* if its log reaches `total_steps`, up to the last row. It *diverged* if it logged a loss that is
-      not finite, or if it says so. A log that ends early without that is an *error*, and left out of comparisons.
+    - A run *completed* if its log reaches `total_steps`; a last row of fewer updates may be missing. It *diverged* if
+      it logged a loss that is not finite, or if it says so. Other logs are *errors*, and left out of comparisons.
     - A run *failed to learn* if the median loss of the last 10 % of its rows is at least 95 % of `entropy`, or if it
       diverged.
-    - Oscillation needs a log with a row an update. Other logs give failures, final losses and usable learning rates.
+    - Oscillation needs a log with one row per update. Other logs give failures, final losses and usable learning rates.
 
     Args:
         runs: The runs. Settings and seed must differ between any two.
-        folder: Where to write. Runs that were imported into it before are replaced; others are left out of the sweep.
+        folder: Where to write. The sweep has only these runs; those that were imported before are replaced.
         entropy: Entropy of the training labels in nats: the loss of guessing (log(C) for C balanced classes).
-        majority_accuracy: Accuracy of always answering the most frequent label. It is what a failed run counts as
+        majority_accuracy: Accuracy of always answering the most frequent label. A failed run counts as this
             where accuracies are compared.
         metric: Primary metric. Default: `eval_loss`, or `train_loss` if no log has that.
         margin: Largest difference of the metric that does not matter.

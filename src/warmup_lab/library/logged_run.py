@@ -97,7 +97,7 @@ def read_log(run: LoggedRun) -> TrainingLog:
 
 
 def _merged_rows(run: LoggedRun) -> pd.DataFrame:
-    """The log with one row a step, which is its index; the numbers of the run are checked."""
+    """The log with one row per step, which is its index. Checks the numbers of the run."""
     log = run.log
     for name in ("step", "loss"):
         if name not in log.columns:
@@ -120,7 +120,7 @@ def _merged_rows(run: LoggedRun) -> pd.DataFrame:
 
 
 def _rows_every(steps: np.ndarray) -> int:
-    """Updates between two rows. ValueError if that varies; the first and the last row may be off."""
+    """Updates between two rows. ValueError if that varies; the first and the last row may be closer."""
     gaps = np.diff(steps)
     if not gaps.size:
         return int(steps[0])

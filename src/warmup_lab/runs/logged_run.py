@@ -25,7 +25,7 @@ class TrainingLog:
     evals: StepTable
     """As in `evals.parquet`."""
     every: int
-    """Updates between two rows. Only a log with a row an update (1) says how much the loss oscillates."""
+    """Updates between two rows. Only a log with one row per update (1) says how much the loss oscillates."""
     total_steps: int
     """Number of planned updates."""
     diverged: bool
@@ -47,7 +47,7 @@ class TrainingLog:
 
 @dataclass(frozen=True)
 class Guessing:
-    """What a model reaches that knows only how frequent each label is."""
+    """Loss and accuracy of a model that knows only how frequent each label is."""
 
     loss: float
     """Entropy of the training labels, nats."""
@@ -91,7 +91,7 @@ def write_logged_run(directory: Path, header: Mapping[str, Any], log: TrainingLo
 
 
 def _metrics(log: TrainingLog, entropy: float) -> dict[str, Any]:
-    """`metrics` of `result.json`. A log without a row an update has no oscillation."""
+    """`metrics` of `result.json`. A log without one row per update has no oscillation."""
     loss, lr = log.trace.array("loss"), log.trace.array("lr")
     tail = loss[-max(1, len(loss) // 10) :]
     metrics: dict[str, Any] = {"train_loss": float(tail.mean()) if np.isfinite(tail).all() else None}

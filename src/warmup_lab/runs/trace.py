@@ -24,7 +24,7 @@ with a metric of its own adds a column."""
 
 
 class StepTable:
-    """A table with one row a step. `step` is an integer; the other columns are 64-bit floats, None if not measured."""
+    """A table with one row per step. `step` is an integer; other columns are 64-bit floats, None if not measured."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self._columns: dict[str, list[Number]] = {name: [] for name in columns}
