@@ -18,7 +18,7 @@ from warmup_lab.cli.config_files import FileConfigSource, check_experiment, chec
 from warmup_lab.config.errors import ConfigError
 
 LOGGING = "hydra: {job_logging: {handlers: {x: {(): os.mkdir, path: PATH}}}}"
-"""Python's logging calls what stands at `()`."""
+"""Python's logging calls the value of the key `()`."""
 
 
 @pytest.fixture(autouse=True)
@@ -129,9 +129,9 @@ def test_an_experiment_that_could_run_code_is_refused(text: str, message: str) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("defaults: [/hydra/job_logging/custom]", "an option may list the names of others of its group"),
-        ("defaults: [{override /hydra/launcher: x}]", "an option may list the names of others of its group"),
-        ("defaults: ['sst2@hydra']", "an option may list the names of others of its group"),
+        ("defaults: [/hydra/job_logging/custom]", "an option may list only other options of its group"),
+        ("defaults: [{override /hydra/launcher: x}]", "an option may list only other options of its group"),
+        ("defaults: ['sst2@hydra']", "an option may list only other options of its group"),
         ("path: ${oc.env:HOME}", "path: ${oc.env:HOME}: a file may refer to another key"),
         ("a: {_target_: x}", "a.yaml sets a._target_"),
     ],

@@ -1,7 +1,7 @@
 """Which keys a configuration file may set. An experiment may be downloaded, so it must not be able to run code.
 
 Hydra makes objects from `_target_`, and log handlers from `hydra.job_logging`. Here a file may choose options and set
-the keys of warmup-lab. Of Hydra's keys it may set those of the sweeper and the launcher that `--help` lists.
+the keys of warmup-lab. It may also set the keys of Hydra's sweeper and launcher that `--help` lists.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 _CHOICES = (*GROUPS, *_HYDRA_GROUPS)
 """Groups whose option an experiment may choose."""
 _COMMAND_LINE_ONLY = ("storage",)
-"""Documented keys of a sweeper that a file may not set: a storage is any database, on any server."""
+"""Documented keys of a sweeper that a file may not set: a storage can be any database on any server."""
 _OPTION = re.compile(r"_self_|[A-Za-z0-9][\w-]*")
 _REFERENCE = re.compile(r"\$\{(\.*[A-Za-z_][\w.\[\]]*)\}")
 """A reference to another key, such as `${optimizer.lr}`."""
@@ -49,7 +49,7 @@ def check_option(content: Any, where: str) -> None:
     for entry in content.pop("defaults", None) or ():
         require(
             isinstance(entry, str) and bool(_OPTION.fullmatch(entry)),
-            f"{where}: defaults has {entry!r}; an option may list the names of others of its group",
+            f"{where}: defaults has {entry!r}; an option may list only other options of its group",
         )
     _check_values(content, where)
 
@@ -69,7 +69,7 @@ def _check_choice(entry: Any, where: str) -> None:
     named = (option is None and group is not None) or (isinstance(option, str) and bool(_OPTION.fullmatch(option)))
     require(
         known and named,
-        f"{where}: defaults has {entry!r}; a file may name other experiments, and choose with override one option of "
+        f"{where}: defaults has {entry!r}; a file may name other experiments, and override one option of each of "
         f"{', '.join(f'/{name}' for name in _CHOICES)}",
     )
 
@@ -94,7 +94,7 @@ def _refuse_key(name: str, where: str) -> None:
     if name.endswith("._target_"):
         raise ConfigError(f"{where} sets {name}: a file may not name code to run")
     raise ConfigError(
-        f"{where} sets {name}: a file may not, since it could run code or write elsewhere. Set it on the command line"
+        f"{where} sets {name}: a file may not, because it could run code or write elsewhere. Set it on the command line"
     )
 
 
@@ -132,8 +132,8 @@ def _leaves(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[st
 # ----------------------------------------------------------------------------------------------- files that Hydra reads
 
 
-# Both classes have the names of Hydra's own. Hydra asserts that of the second. In the worker process of a launcher it
-# registers its own sources again, which must find sources of their names.
+# Both classes need the names of Hydra's own. Hydra asserts the second name. In the worker process of a launcher, it
+# registers its own sources again, and refuses if the registered ones have other names.
 
 
 class FileConfigSource(file_config_source.FileConfigSource):

@@ -24,7 +24,7 @@ from warmup_lab.schedules import SCHEDULES
 _DEFAULT = re.compile(r" Default: (\([^)]*\)|[-\d.e]+\d|\d|True|False)(, as in BERT|; torch's is 0)?\.$")
 """A default value at the end of an entry. Defaults in words, which explain a null, stay."""
 
-_JOBLIB = {"n_jobs": "Number of processes, -1 for one a core."}
+_JOBLIB = {"n_jobs": "Number of processes, -1 for one per core."}
 """Keys of joblib's launcher, whose dataclass has no docstrings. Its other keys are those of `joblib.Parallel`."""
 
 
