@@ -53,7 +53,7 @@ def test_giadam_equals_the_update_of_the_optimizer(beta2):
         assert giadam(update, beta2) == pytest.approx(before - weight.item(), abs=1e-6)  # torch's step is float32
 
 
-def test_length_of_the_linear_warmup_that_holds_back_as_much_as_giadam():
+def test_length_of_the_linear_warmup_with_the_t_eff_of_giadam():
     schedule = composed(warmup="giadam", beta2=0.999, total_steps=20_000, optimizer="adam")
     assert schedule.warmup.warmup_steps == pytest.approx(2 * t_eff(schedule, 20_000), abs=2)
 

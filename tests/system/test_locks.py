@@ -123,7 +123,7 @@ def test_the_marker_of_a_killed_process_of_this_host_is_removed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("content", ["1\nother-host\n", ""])
-def test_a_marker_that_cannot_be_judged_here_stays_and_the_way_out_is_named(
+def test_a_marker_that_cannot_be_judged_here_stays_and_the_message_says_what_to_do(
     tmp_path: Path, monkeypatch, content: str
 ) -> None:
     without_locks(monkeypatch, errno.ENOLCK)

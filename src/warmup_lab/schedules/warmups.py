@@ -105,7 +105,7 @@ def giadam(update: int, beta2: float) -> float:
 
     Its T_eff is about 2 (1 - ln 2) / (1 - beta2) = 0.61 / (1 - beta2).
 
-    Source: Kalra & Barkeshli 2024, who read GI-Adam as Adam with this warmup.
+    Source: Kalra & Barkeshli 2024, who describe GI-Adam as Adam with this warmup.
 
     >>> [round(giadam(t, 0.999), 4) for t in (0, 99, 999, 5000)]
     [0.0316, 0.3086, 0.7952, 0.9966]
@@ -136,7 +136,7 @@ class AutomaticWarmup:
 
     @property
     def warmup_steps(self) -> int:
-        """The length of the linear warmup that holds back as much: twice the T_eff of the rule, in its limit."""
+        """The length of the linear warmup with the same T_eff: twice the T_eff of the rule, in its limit."""
         t_eff = 2.0 * (1.0 - math.log(2.0)) if self.rule is giadam else 1.0
         return round(2.0 * t_eff / (1.0 - self.beta2))
 

@@ -78,7 +78,7 @@ def read_arrays(name: Path, keys: Collection[str]) -> dict[str, NDArray[Any]] | 
             stored = path.read_bytes()
             content = stored[:-_DIGEST_SIZE]
             if stored[-_DIGEST_SIZE:] != _digest(name, content):
-                raise ValueError("its digest is another")
+                raise ValueError("its digest differs")
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 if set(arrays) != set(keys):
                     raise ValueError(f"it holds {', '.join(sorted(arrays))}")
@@ -91,7 +91,7 @@ def read_arrays(name: Path, keys: Collection[str]) -> dict[str, NDArray[Any]] | 
 
 
 def _digest(name: Path, content: bytes) -> bytes:
-    """Covers the name, so that a file in the place of another counts as damaged, and every byte of the content.
+    """Covers every byte of the content, and the name: a file in the place of another counts as damaged.
 
     The checksums inside a `.npz` file cover neither the headers of the arrays nor the list of the arrays.
     """

@@ -1,6 +1,6 @@
 """Atomic writes, digests and JSON. A reader sees the old file or the complete new one, also after `kill -9`.
 
-A durable write also survives a power failure: the file is on the disk before it gets its name, and then its name is.
+A durable write also survives a power failure: first the content is on the disk, then the file gets its name.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def temporary_path(path: Path) -> Iterator[Path]:
 def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yields a temporary path in the folder of `path`, and moves it to `path` if the block succeeds.
 
-    If the block raises, the temporary file is removed and `path` stays unchanged. `durable` writes to the disk what the
-    block wrote, before it moves it. The name itself is on the disk after `sync_folder`.
+    If the block raises, the temporary file is removed and `path` stays unchanged. With `durable`, the
+    content is on the disk before the move. The name itself is on the disk after `sync_folder`.
     """
     with temporary_path(path) as temporary:
         yield temporary
@@ -50,7 +50,7 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def naming_errors(path: Path) -> Iterator[None]:
-    """Adds the path to errors of the operating system that have none, as those of reading have."""
+    """Adds the path to errors of the operating system that lack it, such as those of reading."""
     try:
         yield
     except OSError as error:

@@ -64,7 +64,7 @@ def run_lock(directory: Path, *, wait: float = 0) -> Iterator[None]:
 
 
 def allow_locks(number: int) -> None:
-    """Lets this process hold so many locks at once, where the system allows it: each is an open file."""
+    """Lets this process hold `number` locks at once, where the system allows it. Each lock is an open file."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -109,7 +109,7 @@ def _in_use(directory: Path, user: str, instead: str, lock: Path) -> str:
     text = f"{shown_path(directory)} is in use by {user} ({holder}): wait until it ends, or {instead}"
     if lock.name == MARKER:
         text += (
-            ". This file system has no locks, so it cannot be known here whether a process of another host still runs: "
+            ". This file system has no locks, so this host cannot tell whether a process of another host still runs: "
             f"if it does not, remove {shown_path(lock)}"
         )
     return text
