@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# -qq: errors alone. One -q lets through a warning a package where the machine names a second package index.
+# -qq shows only errors. With one -q, pip warns once per package if the machine has a second package index.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 	@$(BIN)/python train.py $(ARGS)
 
 test: install ## the tests; make test ARGS="-k schedules"
-	@# one thread a worker, because several are slower on tiny tensors; tests/conftest.py sets the order of the files
+	@# one thread per worker, because several are slower on tiny tensors; tests/conftest.py sets the order of the files
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"

@@ -67,7 +67,7 @@ def _judged(experiments: Path) -> Iterator[tuple[Claim, list[Finding]]]:
             yield claim, claim.judge([pd.read_csv(path) for path in paths])
 
 
-_H100 = "6 min, one H100, together with the other studies on it"
+_H100 = "6 min, one H100 shared with other studies"
 CLAIMS = (
     Claim(
         "best_length_pretrained",

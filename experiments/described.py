@@ -1,4 +1,4 @@
-"""Runs of one seed each, described: which learning rates were survived, without tests or intervals."""
+"""Describes runs of one seed: at which learning rates they learned. There are no tests and no intervals."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def _ratios(runs: pd.DataFrame) -> str:
         steps = part["warmup_steps"]
         (cold, cold_failed), (warm, warm_failed) = (_edge(part[steps == end]) for end in (steps.min(), steps.max()))
         low, high = warm / cold_failed, warm_failed / cold
-        texts.append(f"{optimizer} {warm / cold:.3g} (the grid leaves {low:.3g} to {high:.3g})")
+        texts.append(f"{optimizer} {warm / cold:.3g} ({low:.3g} to {high:.3g})")
     longest = runs["warmup_asked"].iloc[int(runs["warmup_steps"].to_numpy().argmax())]
-    return f"Largest lr that learned, with {longest} of warmup over 0 %: {', '.join(texts)}."
+    return f"Largest lr that learned, with {longest} of warmup over 0 % (bounds given by the grid): {', '.join(texts)}."
 
 
 def _edge(part: pd.DataFrame) -> tuple[float, float]:

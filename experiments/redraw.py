@@ -4,7 +4,7 @@
 
 Only pictures that the page already has are drawn, and only those whose numbers are all in `results.csv`: traces, probes
 and ramps are not. The recommended arm is not framed, because its choice needs the sweep itself. Oscillation is not
-drawn if the table has it by an older definition, in which `matched/roughness` was no difference from the reference.
+drawn if the table has it by an older definition, in which `matched/roughness` was not a difference from the reference.
 """
 
 from __future__ import annotations

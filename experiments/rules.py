@@ -97,7 +97,7 @@ def _ten_percent(runs: pd.DataFrame, metric: str, margin: float, tested: str) ->
 
 
 def usable_lr_grows(tables: Tables) -> list[Finding]:
-    """Confirmed by an upward trend of lr50 (Holm over the tables); refuted if 50 % against 0 is shown below 1.25."""
+    """Confirmed by an upward trend of lr50 (Holm over the tables); refuted if 50 % over 0 is shown below 1.25."""
     found = [(_lr50_trend(runs), _ratio(runs, "50 %", "0 %")) for runs in tables]
     adjusted = holm([p for (_, p), _ in found])
     rows = []
@@ -139,7 +139,7 @@ def post_layer_norm_matters(tables: Tables) -> list[Finding]:
 
 
 def _ratio_of_ratios(first: pd.DataFrame, second: pd.DataFrame, tested: str) -> Finding:
-    """R = (lr50 warmed over cold in `first`) / (the same in `second`): confirmed above 1, refuted below 1.25."""
+    """R = (lr50 with 10 % over 0 % in `first`) / (the same in `second`): confirmed above 1, refuted below 1.25."""
     log_r = (_log_lr50(first, "10 %") - _log_lr50(first, "0 %")) - (
         _log_lr50(second, "10 %") - _log_lr50(second, "0 %")
     )
@@ -154,7 +154,7 @@ def _ratio_of_ratios(first: pd.DataFrame, second: pd.DataFrame, tested: str) -> 
 
 
 def giadam_needs_no_warmup(tables: Tables) -> list[Finding]:
-    """Confirmed if GI-Adam's lr50 is shown to be 0.8 of that with 10 % or more, and above AdamW's, both cold."""
+    """Confirmed if GI-Adam's lr50 without warmup is shown above 0.8 times that with 10 %, and above AdamW's without."""
     own, adamw, _ = tables
     cold = _log_lr50(own, "0 %")
     to_warmed, to_adamw = cold - _log_lr50(own, "10 %"), cold - _log_lr50(adamw, "0 %")
@@ -165,8 +165,8 @@ def giadam_needs_no_warmup(tables: Tables) -> list[Finding]:
         Finding(
             "TREC, bert_tiny, beta2 = 0.99",
             sum(len(runs) for runs in tables),
-            f"lr50 without warmup: {_interval(float(np.exp(to_warmed.mean())), _log_interval(to_warmed))} of GI-Adam "
-            f"with 10 %, {_interval(float(np.exp(to_adamw.mean())), gain)} of AdamW",
+            f"lr50 without warmup: {_interval(float(np.exp(to_warmed.mean())), _log_interval(to_warmed))} times that "
+            f"of GI-Adam with 10 %, {_interval(float(np.exp(to_adamw.mean())), gain)} times that of AdamW",
             "confirmed" if is_enough and is_gain else "refuted" if is_refuted else "undecided",
         )
     ]

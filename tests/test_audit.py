@@ -58,7 +58,7 @@ def test_a_package_that_is_not_pinned_or_pinned_otherwise_is_an_error(tmp_path):
 
 
 def test_all_that_is_required_here_is_pinned():
-    """Not what someone installed besides, on which `make audit` fails."""
+    """Other installed packages do not count here. `make audit` fails on them."""
     installed = {canonicalize_name(item.name): item for item in distributions()}
     requirers, pins = audit.find_requirers(installed), audit.read_pins(ROOT / "constraints.txt")
     required = {name: item.version for name, item in installed.items() if requirers[name]}

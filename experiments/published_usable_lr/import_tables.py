@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def read_table(path: Path) -> LoggedRun:
-    """One table: a row an epoch of 391 updates.
+    """One table: one row per epoch of 391 updates.
 
     Their warmup of 1 update uses the peak learning rate from the first update on, so it is no warmup.
     """
