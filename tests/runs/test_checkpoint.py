@@ -1,4 +1,4 @@
-"""Checkpoints: what is kept, in which order it reaches the disk, and what becomes of one that cannot be used."""
+"""Checkpoints: what is kept, in which order it reaches the disk, and what happens to one that cannot be used."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("way", BREAKS)
-def test_an_unusable_checkpoint_is_named_and_set_aside_and_the_run_starts_anew(tmp_path, caplog, way):
+def test_an_unusable_checkpoint_is_named_and_set_aside_and_the_run_starts_again(tmp_path, caplog, way):
     save(tmp_path, 4)
     BREAKS[way](checkpoint.checkpoints(tmp_path)[0])
     (broken,) = names(tmp_path)
@@ -200,7 +200,7 @@ def test_objects_are_not_unpickled_and_pytorchs_advice_is_not_repeated(tmp_path,
     craft(tmp_path, 4, {"schema": 2, "run_id": RUN_ID, "payload": Malicious()})
     assert restore(tmp_path)[0] is None
     assert not (tmp_path / "owned").exists()
-    assert "must hold tensors, numbers and texts alone" in caplog.text
+    assert "may hold only tensors, numbers and texts" in caplog.text
     assert "weights_only" not in caplog.text
 
 
@@ -218,7 +218,7 @@ def test_a_checkpoint_without_a_digest_and_a_file_in_place_of_the_folder_are_set
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")
-def test_a_disk_error_is_no_damage_and_names_the_path(tmp_path):
+def test_a_disk_error_is_not_damage_and_names_the_path(tmp_path):
     """Reading /proc/self/mem at 0 fails with EIO."""
     save(tmp_path, 4)
     (path,) = checkpoint.checkpoints(tmp_path)
@@ -230,7 +230,7 @@ def test_a_disk_error_is_no_damage_and_names_the_path(tmp_path):
     assert path.is_symlink(), "it was not set aside"
 
 
-def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+def test_a_lack_of_memory_is_not_damage(tmp_path, monkeypatch):
     save(tmp_path, 4)
 
     def fail(*_):

@@ -166,7 +166,7 @@ def test_the_result_of_a_run_that_is_trained_again_stays_and_does_not_count(run)
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")
 @pytest.mark.parametrize("name", ["result.json", "trace.parquet"])
-def test_a_disk_error_is_no_damage_and_names_the_path(run, name):
+def test_a_disk_error_is_not_damage_and_names_the_path(run, name):
     """Reading /proc/self/mem at 0 fails with EIO."""
     (run / name).unlink()
     (run / name).symlink_to("/proc/self/mem")
@@ -175,8 +175,8 @@ def test_a_disk_error_is_no_damage_and_names_the_path(run, name):
     assert caught.value.filename == str(run / name)
 
 
-def test_missing_permission_is_no_damage_and_names_the_path(run, monkeypatch):
-    """The tests may run as root, whom no permission stops."""
+def test_missing_permission_is_not_damage_and_names_the_path(run, monkeypatch):
+    """The tests may run as root, who needs no permission."""
     path = run / "result.json"
 
     def refuse(self):

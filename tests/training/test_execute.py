@@ -1,4 +1,4 @@
-"""Skipping, resuming and training anew, and two processes on one run."""
+"""When a run is skipped, resumed or trained again, and when two processes start the same run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_second_start_of_a_run_names_the_first_and_changes_nothing(train_py_he
     assert train_py_here(*command).returncode == 0
 
 
-def test_a_finished_run_is_reported_while_another_process_trains_it_anew(finished):
+def test_a_finished_run_is_reported_while_another_process_trains_it_again(finished):
     with run_lock(finished):
         assert execute_run(small_plan(**PLAN), finished)["status"] == "completed"
 
@@ -143,7 +143,7 @@ def test_a_later_schema_is_refused_and_stays(finished):
 
 
 def test_a_job_of_a_sweep_says_why_it_did_not_start(finished, monkeypatch, caplog):
-    """Hydra keeps the error of a job to itself."""
+    """Hydra does not show the error of a job."""
     monkeypatch.setattr(execute, "_SWEEP_WAIT", 0)
     with run_lock(finished), pytest.raises(ConfigError):
         execute_run(small_plan(**PLAN, force=True), finished, group="sweep")

@@ -142,7 +142,7 @@ def _read(path: Path, run_id: str) -> dict[str, Any]:
 
     Raises:
         _Unusable: it is damaged, or that of another run.
-        OSError: it cannot be read, for example because of its permissions. That is no damage.
+        OSError: it cannot be read, for example because of its permissions. That does not count as damage.
     """
     if not path.is_file():
         raise _Unusable("is not a file")
@@ -155,7 +155,7 @@ def _read(path: Path, run_id: str) -> dict[str, Any]:
             state = torch.load(path, map_location="cpu", weights_only=True)
         usable = state["schema"] == _SCHEMA and state["run_id"] == run_id
     except Exception as error:
-        raise _unusable(error, "is not a checkpoint: it must hold tensors, numbers and texts alone") from None
+        raise _unusable(error, "is not a checkpoint: it may hold only tensors, numbers and texts") from None
     if not usable:
         raise _Unusable("belongs to another run or another version")
     return dict(state)
@@ -197,7 +197,7 @@ def _load(state: dict[str, Any], model: torch.nn.Module, optimizer: torch.optim.
 
 
 def _unusable(error: Exception, reason: str) -> Exception:
-    """`_Unusable`, unless it was the machine that failed: a lack of memory or a disk error is no damage."""
+    """`_Unusable`, unless the machine failed: a lack of memory or a disk error is no fault of the checkpoint."""
     of_the_machine = (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or (isinstance(error, OSError) and error.errno is not None)

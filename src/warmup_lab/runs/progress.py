@@ -29,7 +29,7 @@ class Progress:
     probe_memory: dict[str, Any] = field(default_factory=dict)
     """What the probes keep from one measurement to the next."""
     versions: dict[str, list[str]] = field(default_factory=dict)
-    """Name of a package -> its versions that trained a part of the run, in their order."""
+    """Name of a package -> its versions that trained a part of the run, in order."""
 
     def note_versions(self, now: Mapping[str, str]) -> list[str]:
         """Adds the versions that train from here on; returns those that differ, as `torch 2.13.0 (before: 2.12.0)`."""
@@ -43,7 +43,7 @@ class Progress:
         return changed
 
     def mixed_versions(self) -> dict[str, list[str]]:
-        """The versions of each package of which several trained the run; empty for an ordinary run."""
+        """The versions of each package that changed during the run; empty for an ordinary run."""
         return {name: seen for name, seen in self.versions.items() if len(seen) > 1}
 
 

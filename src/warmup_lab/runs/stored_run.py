@@ -19,7 +19,7 @@ SCHEMA = 2
 """Of the `result.json` that this version writes. It reads 1 too, which has no digests."""
 RESULT, TRACE, EVALS = "result.json", "trace.parquet", "evals.parquet"
 RETRAIN = ".retrain"
-"""A file that is there while a run with a result is trained again. The old result stays until the new one is there."""
+"""A file that exists while a run with a result is trained again. The old result stays until the new one is written."""
 FINISHED = ("completed", "diverged")
 """Status values of a finished run, which the same command skips. Divergence is a result."""
 _STATUSES = (*FINISHED, "error")
@@ -29,7 +29,7 @@ _SECTIONS = {"run_id": str, "status": str, "metrics": dict, "speed": dict, "stra
 
 @dataclass(frozen=True)
 class StoredRun:
-    """What is left of a run in its folder."""
+    """What the folder of a run holds."""
 
     result: dict[str, Any] | None = None
     """The content of `result.json`; None if there is none, or if it must not be used."""
@@ -65,7 +65,7 @@ def read_run(directory: Path, run_id: str | None = None) -> StoredRun:
     """The run in `directory`, with all its files checked. `run_id`: refuses the result of another run.
 
     Raises:
-        OSError: a file is there and cannot be read, for example because of its permissions. That is no damage.
+        OSError: a file cannot be read, for example because of its permissions. That does not count as damage.
     """
     found, retrained = _read_json(directory / RESULT), (directory / RETRAIN).exists()
     result = found.result
@@ -82,7 +82,7 @@ def read_run(directory: Path, run_id: str | None = None) -> StoredRun:
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
-    """The content of `result.json` in `directory`, without a look at the tables.
+    """The content of `result.json` in `directory`. The tables are not read.
 
     None if there is no such file, if it is damaged, or if the run is being trained again.
     """

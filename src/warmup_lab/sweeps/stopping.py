@@ -73,7 +73,7 @@ def _prepare_worker(sweep_pid: int) -> None:
 
 
 def _end_after(sweep: psutil.Process) -> None:
-    """Ends this worker within 5 s of the process of its sweep, which `kill -9` may have ended. Its run saves first."""
+    """Ends this worker within 5 s after its sweep has ended, for example by `kill -9`. Its run saves first."""
     while _runs(sweep):
         time.sleep(_POLL_SECONDS)
     deadline = time.monotonic() + _SAVING_SECONDS

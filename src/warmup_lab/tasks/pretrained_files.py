@@ -147,7 +147,7 @@ def _keep_keys(folder: Path, checked: str, name: str, where: str, keep: Callable
 
 
 def _describes_tokenizer(key: str, value: Any) -> bool:
-    """Whether a key of `config.json` may describe the tokenizer. Those of parts of a model could name a hub id."""
+    """Whether a key of `config.json` may describe the tokenizer. A key for a part of the model could name a hub id."""
     is_part = isinstance(value, dict | list) or "backbone" in key
     return not is_part and key not in _REFUSED and not _IMPLEMENTATION.fullmatch(key)
 
@@ -179,7 +179,7 @@ def _refuse_keys(values: Any, where: str, path: str = "") -> None:
 
 
 def _without_implementations(values: Any, where: str) -> Any:
-    """A configuration without the kinds of attention and experts, which are then those of this computer.
+    """A configuration without implementations of attention and experts. transformers then chooses them itself.
 
     Raises `ConfigError` for the name of a kernel on the hub: transformers would download and run it.
     """

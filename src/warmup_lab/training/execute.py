@@ -40,7 +40,7 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
     """
     from warmup_lab.runs import finished_result
 
-    # Without the lock, so that a finished run is reported also from a folder that cannot be written.
+    # Without the lock, so that a finished run is reported even from a folder that cannot be written.
     finished = None if plan.config.force else finished_result(directory, plan.run_id)
     if finished is None:
         try:
@@ -48,7 +48,7 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
                 if finished is None:
                     return _train(plan, directory, group, show_progress)
         except ConfigError as error:
-            if group is not None:  # Hydra keeps the errors of the jobs of a sweep to itself
+            if group is not None:  # Hydra does not show the errors of the jobs of a sweep
                 log.warning("%s: %s", plan.name, error)
             raise
     shown = shown_path(directory)

@@ -151,7 +151,7 @@ class Run:
         changed = self.progress.note_versions(versions(self.plan.device))
         if changed:
             log.warning(
-                "%s is resumed with other versions, so its numbers may differ from those of a run without a stop: %s",
+                "%s is resumed with other versions, so its numbers may differ from those of an uninterrupted run: %s",
                 self.plan.name, ", ".join(changed),
             )  # fmt: skip
         self.tracker = open_tracker(self)

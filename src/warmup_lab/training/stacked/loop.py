@@ -112,16 +112,17 @@ def _start(runs: Sequence[Run], task: Task) -> tuple[Stack, StackedOptimizer]:
         stacked.load(number, optimizer, stack.parameters_of(model))
     if stack is None:
         raise RuntimeError("none of the runs could be started")
-    _fail_latecomers(runs)
+    _fail_runs_behind(runs)
     return stack, stacked
 
 
-def _fail_latecomers(runs: Sequence[Run]) -> None:
+def _fail_runs_behind(runs: Sequence[Run]) -> None:
     """Fails runs whose checkpoint could be read but did not fit, so that they resume at an earlier update."""
     first = max(run.progress.step for run in runs if not run.over)
     for run in runs:
         if not run.over and run.progress.step < first:
-            run.fail(RuntimeError("its last checkpoint cannot be used; the same command resumes it at its own update"))
+            then = f"the same command resumes it at update {run.progress.step}"
+            run.fail(RuntimeError(f"its last checkpoint cannot be used; {then}"))
 
 
 def _ranges_between_syncs(plan: Plan, first: int) -> Iterator[range]:

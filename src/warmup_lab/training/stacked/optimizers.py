@@ -59,7 +59,7 @@ def _adamw_coefficients(step: int, lr: float, options: Options) -> tuple[float, 
 
 
 def _giadam_coefficients(step: int, lr: float, options: Options) -> tuple[float, ...]:
-    """Those of AdamW. The first update moves v the whole way to the squared gradient, where GI-Adam's v starts."""
+    """Those of AdamW. The first update sets v to the squared gradient, where GI-Adam's v starts."""
     decay, size, share1, share2, *rest = _adamw_coefficients(step, lr, options)
     return decay, size, share1, 1.0 if step == 0 else share2, *rest
 
