@@ -226,7 +226,7 @@ def test_every_chart_has_a_place(folder, page):
 
 @pytest.mark.usefixtures("without_pictures")
 def test_page_without_a_run_that_learned_shows_the_losses_first(tmp_path):
-    """A run that learned nothing is the smoothest there is, and ends at the loss of guessing: nothing to draw."""
+    """A run that learned nothing has the smoothest loss and ends at the loss of guessing, so nothing is drawn."""
 
     def stuck(_):
         return Outcome("completed", True, np.full(60, LN2), {"eval_loss": LN2})

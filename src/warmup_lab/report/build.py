@@ -70,8 +70,8 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
     """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
-    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup. Nor has one
-    of a single arm, or one in which no run learned: all of its numbers are those of guessing.
+    A sweep of ramps or a search compares no warmups, so it has no figures over the length of the warmup. A
+    sweep of a single arm has none either, nor has one in which no run learned: all its numbers are those of guessing.
     """
     layout: Layout = make_layout(comparison["arms"])
     seeds = seed_values(runs, drawn_metrics(comparison["primary"]["metric"]))

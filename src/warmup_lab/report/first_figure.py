@@ -18,7 +18,7 @@ def first_figure(comparison: Mapping[str, Any]) -> str:
     """The name of the figure, in the order in which the headline decides.
 
     Trends come before pairs, and failures before the metric. Where the learning rate was swept, failures are shown over
-    the learning rate. Where most runs failed with everything tried, the losses show why. They are all
+    the learning rate. Where most runs failed with every combination, the losses show why. They are all
     that there is to see of a single arm.
     """
     if comparison.get("recommend"):
