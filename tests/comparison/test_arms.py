@@ -33,7 +33,10 @@ def test_the_reference_has_ten_percent_or_the_nearest_length(warmups, total, ref
 def test_without_a_ten_percent_arm_there_is_no_verdict_and_the_reason_lists_the_warmups():
     comparison = compare(table(arm(SEED_EFFECT, 0), arm(SEED_EFFECT + NOISE, 180)), Question("eval_loss"))
     assert {verdict.value for verdict in comparison.verdicts} == {"no_reference"}
-    assert "about 10 % (36 updates) was not tried with otherwise equal settings; tried: 0, 180" in comparison.verdicts[0].reason
+    assert (
+        "about 10 % (36 updates) was not tried with otherwise equal settings; tried: 0, 180"
+        in comparison.verdicts[0].reason
+    )
     assert comparison.headline.startswith("Nothing can be concluded about 10 % warmup")
 
 
