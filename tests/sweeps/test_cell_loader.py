@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from program import ROOT
 
 from warmup_lab.cli.compose import register_experiments
+from warmup_lab.config.errors import ConfigError
+from warmup_lab.config.parse import resolve
 from warmup_lab.sweeps.cell_loader import CellLoader
 
 CELLS = (
@@ -38,6 +40,12 @@ CELLS = (
     ["~epochs", "seed=1"],
     ["seed=1", "seed=2"],
     ["seed=3", "seed=4"],
+    ["study=${task.name}", "seed=1"],
+    ["study=${task.name}", "seed=2"],
+    ["task=files", "task.train_file=???"],
+    ["task=files", "task.train_file=a.tsv"],
+    ["scheduler=warmuplinear", "task=synthetic_small", "task.num_train=1"],
+    ["scheduler=warmuplinear", "task=synthetic_small", "task.num_train=text"],
 )
 
 
@@ -53,6 +61,7 @@ def loaders():
 
 def test_a_cell_has_the_configuration_of_hydra(loaders):
     hydra_loader, ours, multirun = loaders
+    num_plain = 0
     for cell in CELLS:
         expected = hydra_loader.load_sweep_config(multirun, cell)
         for _ in range(2):  # the second time from the copy
@@ -61,6 +70,36 @@ def test_a_cell_has_the_configuration_of_hydra(loaders):
             assert pickle.dumps(OmegaConf.to_container(found)) == pickle.dumps(OmegaConf.to_container(expected))
             assert OmegaConf.is_struct(found)
             assert OmegaConf.is_readonly(found.hydra) == OmegaConf.is_readonly(expected.hydra)
+        values = ours.load_values(multirun, cell)
+        assert repr(settled(values)) == repr(settled(expected)), cell  # tells 1 from 1.0 and from true
+        num_plain += isinstance(values, dict)
+    assert num_plain > len(CELLS) / 2
+
+
+def settled(config):
+    """The typed configuration, or why there is none."""
+    try:
+        return resolve(config, multirun=True)
+    except ConfigError as error:
+        return str(error)
+
+
+def test_the_values_of_a_cell_belong_to_it_alone(loaders):
+    _, ours, multirun = loaders
+    ours.load_values(multirun, ["seed=1"])
+    ours.load_values(multirun, ["seed=2"])["optimizer"]["lr"] = 7
+    assert ours.load_values(multirun, ["seed=3"])["optimizer"]["lr"] == 1e-3
+
+
+def test_a_loader_is_sent_to_a_worker_without_the_overrides_of_other_cells(loaders):
+    _, ours, multirun = loaders
+    ours.load_values(multirun, ["seed=0"])
+    size = len(pickle.dumps(ours))
+    for seed in range(50):
+        ours.load_values(multirun, [f"seed={seed}"])
+    assert len(pickle.dumps(ours)) == size
+    sent = pickle.loads(pickle.dumps(ours))
+    assert sent.load_sweep_config(multirun, ["seed=51"]).seed == 51
 
 
 def test_cells_that_differ_only_in_values_are_composed_once(loaders, monkeypatch):
@@ -88,4 +127,7 @@ def test_errors_are_those_of_hydra(bad, loaders):
         with pytest.raises(Exception) as caught:  # noqa: PT011  # whatever Hydra raises
             loader.load_sweep_config(multirun, [bad])
         messages.append((type(caught.value), str(caught.value)))
-    assert messages[0] == messages[1] == messages[2]
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        ours.load_values(multirun, [bad])
+    messages.append((type(caught.value), str(caught.value)))
+    assert len(set(messages)) == 1

@@ -41,3 +41,23 @@ def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
     assert progress.line() == "0 done, 0 running, 20 left"
     write_result(tmp_path / "completed")
     assert progress.line().startswith("1 done, 0 running, 19 left, ")
+
+
+def test_the_result_of_a_job_is_read_once_until_the_job_is_added_again(tmp_path):
+    jobs, _ = check_cells([["id=a"], ["id=b"]], plan_cell)
+    progress = SweepProgress(tmp_path)
+    progress.add(jobs, num_done=0)
+    write_result(tmp_path / "a", "error")
+    assert progress.line().endswith(", 1 ended in an error")
+    (tmp_path / "a" / "result.json").write_text("damaged")
+    assert progress.line().endswith(", 1 ended in an error")
+    write_result(tmp_path / "a")
+    progress.add(jobs[:1], num_done=0)  # Optuna asks for it again
+    assert progress.line().startswith("2 done, 0 running, 1 left")
+
+
+def test_a_folder_that_is_not_there_yet_has_no_started_jobs(tmp_path):
+    jobs, _ = check_cells([["id=a"]], plan_cell)
+    progress = SweepProgress(tmp_path / "later")
+    progress.add(jobs, num_done=0)
+    assert progress.line() == "0 done, 0 running, 1 left"

@@ -10,6 +10,7 @@ from .model_schema import PretrainedModel as PretrainedModel
 from .model_schema import RandomModel as RandomModel
 from .options import bind_options as bind_options
 from .parse import GROUPS as GROUPS
+from .parse import has_references as has_references
 from .parse import resolve as resolve
 from .parse import section_schema as section_schema
 from .schema import CompareConfig as CompareConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import time
@@ -28,7 +29,8 @@ class SweepProgress:
     def __init__(self, directory: Path, num_planned: int | None = None) -> None:
         """`num_planned` is the number of all runs, if the sweep knows it before it has generated their jobs."""
         self._directory, self._num_planned = directory, num_planned
-        self._jobs: list[Path] = []
+        self._jobs: list[str] = []
+        self._ended: dict[str, str] = {}
         self._num_done = 0
         self._started, self._started_at = time.monotonic(), time.time()
         self._stop = threading.Event()
@@ -38,7 +40,9 @@ class SweepProgress:
 
     def add(self, jobs: Sequence[Job], num_done: int) -> None:
         """Adds jobs that are trained next, and the number of runs of the same batch that were finished before."""
-        self._jobs += [self._directory / job.run_id for job in jobs]
+        self._jobs += [job.run_id for job in jobs]
+        for job in jobs:
+            self._ended.pop(job.run_id, None)  # an earlier batch had it, and it is trained again
         self._num_done += num_done
 
     def __enter__(self) -> SweepProgress:
@@ -56,7 +60,8 @@ class SweepProgress:
 
     def line(self, *, ended: bool = False) -> str:
         """For example `12 done, 2 running, 34 left, 1 min 20 s to go`. Nothing runs if the sweep `ended`."""
-        states = Counter(self._state(folder) for folder in self._jobs)
+        started = {entry.name for entry in os.scandir(self._directory)} if self._directory.exists() else set()
+        states = Counter(self._state(run_id) if run_id in started else "waiting" for run_id in self._jobs)
         num_ended = len(self._jobs) - states["waiting"] - states["running"]
         num_done = self._num_done + num_ended
         num_left = max(self._num_planned or 0, self._num_done + len(self._jobs)) - num_done
@@ -70,12 +75,16 @@ class SweepProgress:
         text += f", {states['diverged']} diverged" if states["diverged"] else ""
         return text + (f", {states['error']} ended in an error" if states["error"] else "")
 
-    def _state(self, folder: Path) -> str:
-        """The status in `result.json`, or `running`, or `waiting`."""
+    def _state(self, run_id: str) -> str:
+        """The status in `result.json`, or `running`, or `waiting`. A job that ended is not read again."""
+        if run_id in self._ended:
+            return self._ended[run_id]
+        folder = self._directory / run_id
         try:
             result = read_result(folder)
-            if result and result["run_id"] == folder.name:
-                return str(result["status"])
+            if result and result["run_id"] == run_id:
+                self._ended[run_id] = str(result["status"])
+                return self._ended[run_id]
         except OSError:  # the sweep itself says so once the jobs have ended
             return "waiting"
         composed = folder / ".hydra" / "config.yaml"  # written when the job starts

@@ -42,8 +42,8 @@ class CheckedSweeper(Sweeper):
         self._params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        loader = CellLoader(hydra_context.config_loader)
-        self._context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        self._loader = CellLoader(hydra_context.config_loader)
+        self._context = HydraContext(config_loader=self._loader, callbacks=hydra_context.callbacks)
         self._config = config
         self._warned: set[str] = set()
         self._launcher = Plugins.instance().instantiate_launcher(
@@ -72,9 +72,8 @@ class CheckedSweeper(Sweeper):
             raise SweepFailed(f"{runs} failed ({names}); the report gives the errors, the same command retries")
 
     def _plan_cell(self, overrides: Sequence[str]) -> Plan:
-        """The plan of one cell, composed in the same way as for its job."""
-        cell = self._context.config_loader.load_sweep_config(self._config, list(overrides))
-        plan = make_plan(resolve(cell, multirun=True), multirun=True)
+        """The plan of one cell, from the same values as for its job."""
+        plan = make_plan(resolve(self._loader.load_values(self._config, overrides), multirun=True), multirun=True)
         for warning in set(plan.warnings) - self._warned:
             print(f"warning: {warning}", file=sys.stderr)
             self._warned.add(warning)
