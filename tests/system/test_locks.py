@@ -18,7 +18,7 @@ from filelock import Timeout
 from program import start
 
 from warmup_lab.config import ConfigError
-from warmup_lab.system.locks import HOLDER, MARKER, run_lock, sweep_lock
+from warmup_lab.system.locks import HOLDER, MARKER, lock_holder, run_lock, sweep_lock
 
 HOLD = """
 import errno, fcntl, sys, time
@@ -142,6 +142,15 @@ def test_a_lock_is_waited_for(tmp_path: Path, hold) -> None:
     os.kill(holder.pid, signal.SIGTERM)
     with run_lock(tmp_path, wait=30):
         pass
+
+
+def test_the_holder_of_a_lock_is_known_while_it_is_held(tmp_path: Path) -> None:
+    assert lock_holder(tmp_path) is None
+    with sweep_lock(tmp_path):
+        holder = lock_holder(tmp_path)
+        assert holder
+        assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
+    assert lock_holder(tmp_path) is None
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
@@ -17,8 +18,7 @@ from wandb_standin import StandIn
 
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import TrackingConfig
-from warmup_lab.tracking import guard, wandb_run
-from warmup_lab.tracking import tracker as tracker_module
+from warmup_lab.tracking import command, wandb_run
 from warmup_lab.tracking.tracker import Tracker
 
 NO_LONGER = "W&B no longer records this run ("
@@ -29,58 +29,70 @@ def start_python(script: str, directory: Path) -> Popen[str]:
 
 
 def signal_service(tracker: Tracker, number: signal.Signals) -> None:
-    tracker._guard.call(lambda: os.kill(guard._service().pid, number))  # type: ignore[attr-defined]
-    time.sleep(1)
+    """Sends a signal to the service once the run is open."""
+    wait_for(lambda: tracker._run is not None)  # type: ignore[attr-defined]
+    tracker._guard.service.send_signal(number)  # type: ignore[attr-defined]
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
 
 
 # ------------------------------------------------------------------------------------------------------- the service
 
 
-def test_a_dead_service_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+AGAIN = "W&B failed ("
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_run_whose_service_fails_is_recorded_again_from_its_first_row(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(command, "WAIT_SECONDS", 1.0)
     tracker = start(tmp_path)
     tracker.log(update_row(0))
-    signal_service(tracker, signal.SIGKILL)
-    for step in range(1, 200):
+    signal_service(tracker, number)
+    for step in range(1, 50):
         tracker.log(update_row(step))
-        time.sleep(0.001)
-    begin = time.monotonic()
     tracker.finish({"status": "completed"})
-    assert time.monotonic() - begin < 5
+    found = only_offline_run(tmp_path)
+    assert found.steps == list(range(50))
+    assert found.summary["status"] == "completed"
+    assert found.exit_code == [0]
     (line,) = messages(caplog)
-    assert line.startswith(NO_LONGER)
+    assert line.startswith(AGAIN)
+    assert line.endswith("so this run is recorded again")
 
-    start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})  # the next run of the sweep is recorded again
+    start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})
     assert [found.steps for found in offline_runs(tmp_path, "b" * 12)] == [[0]]
     assert len(messages(caplog)) == 1
 
 
-def test_a_service_that_does_not_respond_costs_one_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracker_module, "FINISH_SECONDS", 1.0)
-    monkeypatch.setattr(tracker_module, "GRACE_SECONDS", 1.0)
+def test_a_service_that_fails_twice_costs_two_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = start(tmp_path)
+    first = tracker._guard  # type: ignore[attr-defined]
+    tracker.call_with_run(lambda _: (first.service.kill(), time.sleep(0.5)))  # type: ignore[attr-defined]
     tracker.log(update_row(0))
-    signal_service(tracker, signal.SIGSTOP)
-    tracker.log(update_row(1))
-    begin = time.monotonic()
     tracker.finish({})
-    assert time.monotonic() - begin < 8
-    assert messages(caplog) == [NO_LONGER + "it does not respond). The run continues; its local files are complete."]
-    start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})
-    assert [found.steps for found in offline_runs(tmp_path, "b" * 12)] == [[0]]
+    again, no_longer = messages(caplog)
+    assert again.startswith(AGAIN)
+    assert no_longer.startswith(NO_LONGER)
 
 
 DEAD_SERVICE = """
-import os, signal, sys, time
+import sys, time
 from pathlib import Path
 from warmup_lab.config import TrackingConfig
-from warmup_lab.tracking import TrackedRun, guard, start_tracker
+from warmup_lab.tracking import TrackedRun, start_tracker
 tracker = start_tracker(TrackingConfig(mode="offline"), TrackedRun("a", "n", Path(sys.argv[1]), {}, "g"))
-tracker._guard.call(lambda: os.kill(guard._service().pid, signal.SIGKILL))
+while not tracker._run:
+    time.sleep(0.02)
+tracker._guard.service.kill()
 for step in range(100):
     tracker.log({"step": step, "loss": 1.0})
-    time.sleep(0.01)
 tracker.finish({})
 """
 
@@ -93,6 +105,23 @@ def test_a_process_whose_service_died_exits_without_a_traceback(
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert len(errors.splitlines()) == 1, errors
+
+
+@pytest.mark.parametrize(("name", "value"), [("GOMEMLIMIT", "abc")])
+def test_a_panic_of_the_service_is_one_line_that_names_the_variable(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+) -> None:
+    monkeypatch.setenv(name, value)
+    for run_id in ("a" * 12, "b" * 12):  # the command remembers the first
+        start(tmp_path, run_id=run_id).finish({})
+    (line,) = messages(caplog)
+    assert line.startswith(NO_LONGER + f"wandb-core failed: malformed {name}")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,7 +156,7 @@ def test_a_server_that_accepts_no_run_means_offline(
 def test_a_server_lost_during_the_run_costs_one_warning(
     tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_run, "FINISH_SECONDS", 1.0)
+    monkeypatch.setattr(command, "WAIT_SECONDS", 1.0)
     tracker = start(tmp_path, TrackingConfig())
     tracker.log(update_row(0))
     while not server.operations:

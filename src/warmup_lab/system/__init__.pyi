@@ -19,6 +19,7 @@ from .files import to_json as to_json
 from .files import write_json as write_json
 from .locks import FolderInUse as FolderInUse
 from .locks import allow_locks as allow_locks
+from .locks import lock_holder as lock_holder
 from .locks import run_lock as run_lock
 from .locks import sweep_lock as sweep_lock
 from .network import reachable as reachable
@@ -31,6 +32,6 @@ from .seeding import preserved_random_state as preserved_random_state
 from .seeding import probe_batch_rng as probe_batch_rng
 from .seeding import reseed as reseed
 from .seeding import sentences_rng as sentences_rng
-from .seeding import stacked_update_seed as stacked_update_seed
+from .seeding import stacked_dropout_seed as stacked_dropout_seed
 from .seeding import update_seed as update_seed
 from .seeding import validation_split_rng as validation_split_rng

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
@@ -61,6 +62,15 @@ def run_lock(directory: Path, *, wait: float = 0) -> Iterator[None]:
     """
     with _folder_lock(directory, "another command", "choose another folder (hydra.run.dir=FOLDER)", wait=wait):
         yield
+
+
+def lock_holder(directory: Path) -> dict[str, Any] | None:
+    """Process id, host and start time of the process that holds the lock of a folder; None if nobody does."""
+    try:
+        holder: dict[str, Any] = json.loads((directory / HOLDER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # Windows may refuse to read a file that is being replaced
+        return None
+    return holder
 
 
 def allow_locks(number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import TrackingConfig
 from warmup_lab.metrics import title_and_unit
+from warmup_lab.tracking.command import command_of
+from warmup_lab.tracking.settings import parent_folder
 from warmup_lab.tracking.tracker import start_wandb
-from warmup_lab.tracking.wandb_run import FINISH_SECONDS, INIT_SECONDS, TrackedRun
+from warmup_lab.tracking.wandb_run import FINISH_SECONDS, INIT_SECONDS, TrackedRun, num_offline, offline_hint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +49,11 @@ class SummaryRun:
 
 
 def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
-    """Records one W&B run of `job_type` summary at the end of a sweep. It replaces an earlier one."""
+    """Records one W&B run of `job_type` summary at the end of a sweep. It replaces an earlier one.
+
+    Waits until the runs of the sweep are recorded too, at most `WAIT_SECONDS` and `AGAIN_SECONDS` of `command`. Prints
+    how many runs are left for `wandb sync`.
+    """
     run = TrackedRun(
         "summary",
         summary_run.name,
@@ -57,11 +64,23 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
         tags=summary_run.tags,
         notes=summary_run.notes,
     )
-    if tracker := start_wandb(config, run):
+    tracker = start_wandb(config, run)
+    if tracker:
         tracker.call_with_run(lambda run: _log_series(run, summary_run.series), INIT_SECONDS)
         tracker.call_with_run(lambda run: _log_media(run, summary_run), FINISH_SECONDS)
         tracker.call_with_run(lambda run: _log_artifact(run, summary_run), FINISH_SECONDS)
         tracker.finish(summary_run.summary)
+        command = command_of(summary_run.directory)
+        command.wait()
+        command.close()
+        _say_what_is_left(parent_folder(summary_run.directory), tracker.offline_reason)
+
+
+def _say_what_is_left(directory: Path, reason: str) -> None:
+    if number := num_offline(directory):
+        runs, what = (f"{number} runs are", "them") if number > 1 else ("1 run is", "it")
+        why = f": {reason}" if reason else ""
+        print(f"W&B: {runs} offline{why}. {offline_hint(directory, what)}", file=sys.stderr, flush=True)
 
 
 def _log_series(run: wandb.Run, series: WarmupSeries) -> None:

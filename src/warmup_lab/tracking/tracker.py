@@ -1,8 +1,9 @@
 """Recording a run in Weights & Biases, behind one small interface.
 
 The local files are the record of a run. W&B holds a copy, and nothing here may stop, slow or end a run. Therefore
-`Guard` makes every call into wandb, in a thread and with a time limit. After the first failure it logs one warning and
-records nothing more.
+`Guard` makes every call into wandb, in a thread and with a time limit. After a failure the run is recorded again from
+its first row, offline, and so are all later runs of the command (`command`). After a second failure one warning is
+logged and nothing more is recorded.
 
 History: rows have the names and the axis of transformers' `Trainer` (`names.history_row`). The W&B step of a row is
 the row's `step`, so W&B merges an update and an evaluation with the same step into one row. `log_every` is applied here
@@ -21,17 +22,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from warmup_lab.config import TrackingConfig
-from warmup_lab.tracking.guard import ABANDON_SECONDS, CALL_SECONDS, Guard, first_line
+from warmup_lab.tracking.command import Command, command_of
+from warmup_lab.tracking.guard import CALL_SECONDS, Call, Guard, end_at_exit
 from warmup_lab.tracking.names import GLOBAL_STEP, Row, history_row
+from warmup_lab.tracking.service import end_service, has_ended, start_service
+from warmup_lab.tracking.settings import checked_settings, is_disabled, load_wandb, local_reason, server_reason
 from warmup_lab.tracking.wandb_run import (
     FINISH_SECONDS,
     INIT_SECONDS,
     TrackedRun,
     init_arguments,
-    is_disabled,
-    load_wandb,
     offline_hint,
-    offline_reason,
     open_run,
 )
 
@@ -75,14 +76,22 @@ class WandbTracker:
     """Records one W&B run."""
 
     def __init__(
-        self, config: TrackingConfig, *, online: bool, arguments: dict[str, Any], steps_per_epoch: int | None = None
+        self,
+        config: TrackingConfig,
+        command: Command,
+        arguments: dict[str, Any],
+        *,
+        local_reason: str = "",
+        steps_per_epoch: int | None = None,
     ) -> None:
-        """`arguments` are passed to `wandb.init`."""
-        self._guard = Guard()
-        self._run: wandb.Run | None = None
+        """`arguments` are passed to `wandb.init`; `local_reason` says why this run is recorded offline in any case."""
+        self._config, self._command, self._arguments = config, command, arguments
         self._log_every, self._steps_per_epoch = config.log_every, steps_per_epoch
+        self._run: wandb.Run | None = None
+        self._local_reason, self._is_online = local_reason, False
         self._unsent_update: Row | None = None
-        self._guard.call(lambda: self._open(config, online, arguments), INIT_SECONDS + GRACE_SECONDS)
+        self._guard = Guard(command, self._recover)
+        self._guard.call(self._open, INIT_SECONDS + GRACE_SECONDS)
 
     def log(self, row: Row) -> None:
         is_evaluation = any(key.startswith("eval/") for key in row)
@@ -92,44 +101,71 @@ class WandbTracker:
         if is_evaluation:
             self._send_unsent_update()
         self._unsent_update = None
-        self._send(dict(row))
+        self._send(dict(row), is_row=not is_evaluation)
 
-    def call_with_run(self, function: Callable[[wandb.Run], object], seconds: float = CALL_SECONDS) -> None:
+    def call_with_run(
+        self, function: Callable[[wandb.Run], object], seconds: float = CALL_SECONDS, *, is_row: bool = False
+    ) -> None:
         """Queues a call of `function` with the open W&B run."""
-        self._guard.call(lambda: self._run and function(self._run), seconds)
+        self._guard.call(lambda: self._run and function(self._run), seconds, is_row=is_row)
 
     def finish(self, summary: Mapping[str, Any], *, exit_code: int = 0) -> None:
         self._send_unsent_update()
         self.call_with_run(functools.partial(_update_summary, summary=summary))
         self.call_with_run(lambda run: run.finish(exit_code=exit_code), FINISH_SECONDS + GRACE_SECONDS)
-        self._guard.close()
+        self._guard.end()
+        if not self._command.is_sweep:
+            self._command.wait()
 
     def abandon(self) -> None:
-        self._guard.clear()
-        self.call_with_run(lambda run: run.finish(exit_code=255))
-        self._guard.close(ABANDON_SECONDS)
+        self._guard.abandon(Call(lambda: self._run and self._run.finish(exit_code=255), CALL_SECONDS))
 
-    def _open(self, config: TrackingConfig, online: bool, arguments: dict[str, Any]) -> None:
-        try:
-            self._run = open_run(config, online, arguments)
-        except Exception as error:
-            if not online or self._guard.failed:
-                raise
-            logger.warning("W&B is offline: %s. %s", first_line(error), offline_hint(arguments["dir"]))
-            # A new id, because the service still holds the id with which it failed.
-            self._run = open_run(config, False, arguments | {"id": f"{arguments['id']}-offline"})
+    @property
+    def offline_reason(self) -> str:
+        """Why the run is recorded offline; empty if it is online."""
+        return self._local_reason or self._command.offline_reason
+
+    def _open(self) -> None:
+        """Opens the run: online, unless the command has found out that this is not possible."""
+        settings = checked_settings()
+        if not self.offline_reason and (reason := server_reason(settings)):
+            self._go_offline(reason, logging.WARNING if self._config.mode == "online" else logging.INFO)
+        self._is_online = not self.offline_reason
+        self._guard.service = start_service(end_at_exit)
+        self._run = open_run(self._config, self._is_online, self._arguments)
+        if self._is_online:
+            logger.info("W&B: %s", self._run.url)
+
+    def _recover(self, reason: str, *, is_interrupted: bool) -> bool:
+        """Prepares for recording the run again, offline, with the same id. Returns whether that can help."""
+        service = self._guard.service
+        if not is_interrupted and (service is None or not (self._is_online or has_ended(service))):
+            return False
+        if self._is_online:
+            self._go_offline(reason, logging.WARNING)
         else:
-            if online:
-                logger.info("W&B: %s", self._run.url)
+            logger.warning("W&B failed (%s), so this run is recorded again", reason)
+        end_service(service)  # it holds the id of the run
+        self._run, self._guard.service = None, None
+        return True
+
+    def _go_offline(self, reason: str, level: int) -> None:
+        """Notes that the command records offline, and says so once."""
+        if self._command.go_offline(reason):
+            _say_offline(reason, self._arguments, level)
 
     def _send_unsent_update(self) -> None:
         if self._unsent_update is not None:
-            self._send(self._unsent_update)
+            self._send(self._unsent_update, is_row=True)
             self._unsent_update = None
 
-    def _send(self, row: Row) -> None:
+    def _send(self, row: Row, *, is_row: bool) -> None:
         named = history_row(row, self._steps_per_epoch)
-        self.call_with_run(functools.partial(_log_row, row=named, step=int(row["step"] or 0)))
+        self.call_with_run(functools.partial(_log_row, row=named, step=int(row["step"] or 0)), is_row=is_row)
+
+
+def _say_offline(reason: str, arguments: Mapping[str, Any], level: int) -> None:
+    logger.log(level, "W&B is offline: %s. %s", reason, offline_hint(arguments["dir"]))
 
 
 def _log_row(run: wandb.Run, row: Row, step: int) -> None:
@@ -189,11 +225,10 @@ def start_wandb(config: TrackingConfig, run: TrackedRun) -> WandbTracker | None:
     """The W&B tracker of a run, or None if nothing is to be recorded. Raises as `start_tracker` does."""
     if config.kind == "none" or is_disabled(config):
         return None
-    settings = load_wandb(config, run.directory)
-    if not settings or is_disabled(config, settings):
+    command, settings = command_of(run.directory), load_wandb(config, run.directory)
+    if command.is_unusable or not settings or is_disabled(config, settings):
         return None
-    arguments = init_arguments(config, run, settings)
-    if reason := offline_reason(config, settings):
-        level = logging.WARNING if config.mode == "online" else logging.INFO
-        logger.log(level, "W&B is offline: %s. %s", reason, offline_hint(arguments["dir"]))
-    return WandbTracker(config, online=not reason, arguments=arguments, steps_per_epoch=run.steps_per_epoch)
+    arguments, reason = init_arguments(config, run, settings), local_reason(config, settings)
+    if reason:
+        _say_offline(reason, arguments, logging.WARNING if config.mode == "online" else logging.INFO)
+    return WandbTracker(config, command, arguments, local_reason=reason, steps_per_epoch=run.steps_per_epoch)

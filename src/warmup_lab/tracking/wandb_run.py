@@ -1,4 +1,4 @@
-"""Opening a W&B run: whether it is online, its id, and the folders of earlier attempts.
+"""Opening a W&B run: its arguments, its id, and the folders of earlier attempts.
 
 The W&B id is derived from the run's id and its group. Each attempt starts a W&B run with this id from the
 beginning (`resume` is not set). As W&B documents, its history then overwrites that of the earlier attempt, line by line
@@ -6,36 +6,29 @@ from the first. A resumed run first sends its whole history, so nothing of a kil
 as far. A forced retraining replaces its predecessor. Offline, the folders of earlier attempts are removed, so that
 `wandb sync` uploads only the last one. Under `wandb agent` the id is the one that the agent assigned: the server
 identifies a run of the sweep by it, and wandb itself ignores any other id there.
-
-The environment: what the command line sets comes first, then wandb's own settings (`WANDB_PROJECT` and the other
-variables, `wandb init`, `wandb offline`), then the defaults of this project.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from warmup_lab.config import TrackingConfig, require
-from warmup_lab.system import reachable
-from warmup_lab.tracking.guard import first_line, key_problem
+from warmup_lab.config import TrackingConfig
+from warmup_lab.system import shown_path
 from warmup_lab.tracking.names import MAX_NAME_LENGTH, MAX_TAG_LENGTH
+from warmup_lab.tracking.settings import parent_folder
 
 if TYPE_CHECKING:
     import wandb
 
-
-logger = logging.getLogger(__name__)
 
 INIT_SECONDS, FINISH_SECONDS = 20.0, 30.0
 """wandb's own time limits for `init` and `finish`."""
@@ -71,55 +64,6 @@ class TrackedRun:
 
 
 DEFAULT_PROJECT = "warmup-lab"
-_TRUE = ("1", "true", "yes", "on")
-
-
-def is_disabled(config: TrackingConfig, settings: wandb.Settings | None = None) -> bool:
-    """Whether the environment turns W&B off and the configuration leaves that open.
-
-    `WANDB_MODE=disabled`, `WANDB_DISABLED=true` (as for transformers), or, with `settings`, the command `wandb
-    disabled`.
-    """
-    if config.mode != "auto":
-        return False
-    mode = settings.mode if settings else os.environ.get("WANDB_MODE")
-    return mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() in _TRUE
-
-
-def load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None:
-    """wandb's settings, or None if wandb cannot be imported."""
-    if not sys.modules.get("wandb"):
-        os.environ.pop("WANDB_SERVICE", None)  # inherited from a parent process, whose service ends with it
-    os.environ.setdefault("WANDB_SILENT", "true")
-    # Tables and artifacts of offline runs; wandb's default is the home folder.
-    os.environ.setdefault("WANDB_DATA_DIR", str(_parent_folder(directory) / "wandb"))
-    if not config.collect:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # otherwise even an offline run sends data at its end
-    try:
-        from wandb.sdk import wandb_setup
-
-        # Imported here first: in the threads of the guards, one could see a module that another has half imported.
-        return wandb_setup.singleton().settings
-    except Exception as error:
-        require(
-            config.mode != "online",
-            f"tracking.mode=online: wandb cannot be used: {first_line(error)}; tracking=none does not need it",
-        )
-        logger.warning("wandb cannot be used (%s), so only the local files are written", first_line(error))
-        return None
-
-
-def offline_reason(config: TrackingConfig, settings: wandb.Settings) -> str:
-    """Why the run is recorded offline; empty if it can go online."""
-    if config.mode == "offline":
-        return "tracking.mode=offline"
-    if config.mode == "auto" and settings.mode in ("offline", "dryrun"):
-        return f"WANDB_MODE={settings.mode}" if os.environ.get("WANDB_MODE") else "`wandb online` would turn it on"
-    problem = key_problem(settings)
-    require(
-        not problem or config.mode == "auto", f"tracking.mode=online: {problem}; tracking.mode=auto does not need a key"
-    )
-    return problem or ("" if reachable(settings.base_url) else f"{settings.base_url} is not reachable")
 
 
 def init_arguments(config: TrackingConfig, run: TrackedRun, settings: wandb.Settings) -> dict[str, Any]:
@@ -131,7 +75,7 @@ def init_arguments(config: TrackingConfig, run: TrackedRun, settings: wandb.Sett
     return {
         "project": config.project or settings.project or DEFAULT_PROJECT,
         "entity": config.entity or settings.entity,
-        "dir": str(_parent_folder(run.directory)),
+        "dir": str(parent_folder(run.directory)),
         "id": wandb_id(run.run_id, run.group),
         "name": prefixed[:MAX_NAME_LENGTH],
         "group": settings.run_group or run.group,
@@ -140,11 +84,6 @@ def init_arguments(config: TrackingConfig, run: TrackedRun, settings: wandb.Sett
         "notes": settings.run_notes or run.notes,
         "config": dict(run.config),
     }
-
-
-def _parent_folder(directory: Path) -> Path:
-    """The parent of the folder `wandb/`: `WANDB_DIR`, or the given one."""
-    return Path(os.environ.get("WANDB_DIR") or directory).expanduser().absolute()
 
 
 def wandb_id(run_id: str, group: str | None) -> str:
@@ -174,8 +113,13 @@ def _remove_earlier_attempts(directory: Path, run_id: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def offline_hint(directory: str) -> str:
+def offline_hint(directory: str | Path, what: str = "it") -> str:
     """How to look at the runs in `<directory>/wandb`, and how to upload them."""
-    path = Path(directory, "wandb")
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"To view it: wandb leet {shlex.quote(str(shown))}; to upload it: wandb sync {shlex.quote(str(shown))}"
+    path = shlex.quote(str(shown_path(Path(directory, "wandb"))))
+    return f"To view {what}: wandb leet {path}; to upload {what}: wandb sync {path}"
+
+
+def num_offline(directory: Path) -> int:
+    """Number of runs in `<directory>/wandb` that `wandb sync` would upload."""
+    files = directory.glob("wandb/offline-run-*/*.wandb")
+    return sum(not file.with_suffix(".wandb.synced").exists() for file in files)
