@@ -25,11 +25,14 @@ def train_all(plans: list[Plan], folder: Path) -> list[StepTable]:
     return [StepTable.read(one / "trace.parquet") for one in folders]
 
 
-def interrupt_together(plans: list[Plan], folders: list[Path], step: int, monkeypatch) -> None:
+def interrupt_together(plans: list[Plan], folders: list[Path], step: int, monkeypatch, *, diverged: int = 0) -> None:
+    """Ctrl-C after update `step` of 20. The last `diverged` runs have a result by then, the others a checkpoint."""
     with monkeypatch.context() as patched:
         patched.setattr(stacked_loop, "ProgressLine", stopping_line(step))
         with pytest.raises(stacked_loop.Interrupted, match=f"stopped after update {step} of 20; the same command"):
             train_stacked(plans, folders, show_progress=False)
-    for folder in folders:
+    running = len(folders) - diverged
+    assert all((folder / "result.json").exists() for folder in folders[running:])
+    for folder in folders[:running]:
         assert checkpoint.checkpoints(folder)
         assert not (folder / "result.json").exists()

@@ -78,7 +78,7 @@ def test_run_streams_draw_the_recorded_numbers() -> None:
 def test_update_seeds_are_the_recorded_ones() -> None:
     assert seeding.update_seed(3, 7) == 895076161412933761
     assert seeding.update_seed(0, 0) == 5563303803843375016
-    assert seeding.stacked_update_seed([3, 4, 10], 7) == 7809140752318815619
+    assert seeding.stacked_dropout_seed(3, 7) == 3240126405290238347  # sha256 of stacked/3/7
     with seeding.preserved_random_state():
         seeding.reseed(seeding.update_seed(3, 7), "cpu")
         assert torch.rand(3).tolist() == [0.13532871007919312, 0.035968899726867676, 0.1603795886039734]
@@ -93,8 +93,8 @@ def test_no_two_streams_draw_the_same_numbers() -> None:
     draws = {tuple(rng(seed).random(4)) for rng in RNGS.values() for seed in (0, 1)}
     assert len(draws) == 2 * len(RNGS)
     seeds = {seeding.update_seed(seed, step) for seed in range(5) for step in range(5)}
-    stacks = {seeding.stacked_update_seed(seeds, 0) for seeds in ([0], [1], [0, 1], [1, 0], [0, 1, 2])}
-    assert len(seeds | stacks) == 30
+    stacks = {seeding.stacked_dropout_seed(seed, step) for seed in range(5) for step in range(5)}
+    assert len(seeds | stacks) == 50
     assert all(0 <= seed < 2**63 for seed in seeds | stacks)
 
 
@@ -103,7 +103,7 @@ def test_run_seed_offset_shifts_the_streams_of_the_run_and_no_others(monkeypatch
         values: dict[str, object] = {name: rng(3).random(4).tolist() for name, rng in RNGS.items()}
         with seeding.initial_weights(3):
             values["weights"] = torch.rand(4).tolist()
-        return values | {"update": seeding.update_seed(3, 1), "stacked": seeding.stacked_update_seed([3, 4], 1)}
+        return values | {"update": seeding.update_seed(3, 1), "stacked": seeding.stacked_dropout_seed(3, 1)}
 
     of_the_run = {*RNGS_OF_THE_RUN, "weights", "update", "stacked"}
     plain = draws()
@@ -113,7 +113,7 @@ def test_run_seed_offset_shifts_the_streams_of_the_run_and_no_others(monkeypatch
     assert seeding.update_seed(3, 1) != plain["update"]
     monkeypatch.setattr(seeding, "RUN_SEED_OFFSET", 0)
     assert shifted["update"] == seeding.update_seed(1003, 1)
-    assert shifted["stacked"] == seeding.stacked_update_seed([1003, 1004], 1)
+    assert shifted["stacked"] == seeding.stacked_dropout_seed(1003, 1)
     assert shifted["epoch 1"] == seeding.epoch_order_rng(1003, 1).random(4).tolist()
 
 

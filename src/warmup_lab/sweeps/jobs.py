@@ -73,10 +73,7 @@ def check_reference(jobs: Sequence[Job], reference: str | None) -> None:
 
 
 def unique_jobs(jobs: Sequence[Job]) -> list[Job]:
-    """The first job of each run, in the order of the last job of each run.
-
-    Stacked runs with dropout draw masks that depend on this order, so it must not change.
-    """
+    """The first job of each run, in the order of the last job of each run."""
     return list({job.run_id: job for job in reversed(jobs)}.values())[::-1]
 
 

@@ -14,7 +14,7 @@ leaves the others as they are.
 | fixed batch of the probes | `probe_batch_rng` | run | spawn key `(2,)` | `probes.base` |
 | initial weights | `initial_weights` | run | torch's default generator | `models` |
 | dropout in an update | `update_seed` | run | SHA-256 of `update/seed/step` | `training.loop` |
-| dropout in a stacked update | `stacked_update_seed` | all runs | SHA-256 of all `update_seed` | `training.stacked` |
+| dropout in a stacked update | `stacked_dropout_seed` | run | SHA-256 of `stacked/seed/step` | `training.stacked` |
 | first vector of the power iteration | `power_iteration_generator` | 0 | torch generator | `probes.sharpness` |
 
 "data" is `task.data_seed` and "run" is `seed`. The two are 0 by default, so the keys must differ: with a shared key the
@@ -24,7 +24,7 @@ first batches of an epoch once held exactly the examples with flipped labels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -96,9 +96,9 @@ def update_seed(seed: int, step: int) -> int:
     return _hashed(f"update/{seed + RUN_SEED_OFFSET}/{step}")
 
 
-def stacked_update_seed(seeds: Sequence[int], step: int) -> int:
-    """Seed of all dropout masks in one update of the stacked runs with these seeds, in this order."""
-    return _hashed("together/" + ",".join(str(update_seed(seed, step)) for seed in seeds))
+def stacked_dropout_seed(seed: int, step: int) -> int:
+    """Seed of the dropout masks in one update of a stacked run. It does not depend on the other runs of the group."""
+    return _hashed(f"stacked/{seed + RUN_SEED_OFFSET}/{step}")
 
 
 def reseed(seed: int, device: str) -> None:

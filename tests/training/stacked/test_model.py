@@ -89,9 +89,13 @@ def test_dropout_draws_a_mask_a_run_with_the_mean_and_spread_that_one_model_has(
     for run in range(60):
         stack.load(run, net)
     many = {key: value.expand(60, *value.shape[1:]).contiguous() for key, value in one.items()}
+    many["examples"] = torch.arange(6).expand(60, 6)
     torch.manual_seed(0)
     with torch.no_grad():
-        together = torch.cat([_losses(stack.logits(many, "fp32"), many["labels"]) for _ in range(20)]).numpy()
+        seeds = torch.arange(1200).view(20, 60)
+        together = torch.cat(
+            [_losses(stack.logits(many, "fp32", of_runs), many["labels"]) for of_runs in seeds]
+        ).numpy()
         wide = {key: value.expand(200, *value.shape[1:]).flatten(0, 1) for key, value in one.items()}
         labels = wide.pop("labels").view(200, 6)
         alone = torch.cat([_losses(net(**wide).logits.view(200, 6, 3), labels) for _ in range(6)]).numpy()

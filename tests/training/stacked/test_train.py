@@ -34,6 +34,38 @@ def test_runs_at_different_updates_go_on_in_groups_of_their_own(tmp_path, monkey
         )
 
 
+def test_with_dropout_a_run_is_the_same_in_every_group(tmp_path, monkeypatch):
+    """Stopped so that checkpoints are out of step, one run diverged, or halved for lack of memory: the losses stay.
+
+    The groups differ in their runs, and with them in the padding and the order of the additions.
+    """
+    keys = {"scheduler": "constantlr", "warmup_ratio": None, "max_grad_norm": None, "tracking": NONE}
+    plans = [small_plan(seed=seed, lr=1e-4 if seed < 3 else 1e30, grad_accumulation=2, max_steps=20, **keys)
+             for seed in range(4)]  # fmt: skip
+    whole = train_all(plans, tmp_path / "whole")[:3]
+    assert len({trace.array("loss")[0] for trace in whole}) == 3
+
+    stopped = [tmp_path / "stopped" / plan.run_id for plan in plans]
+    interrupt_together(plans, stopped, 7, monkeypatch, diverged=1)
+    interrupt_together(plans[:1], stopped[:1], 13, monkeypatch)
+    ways = [train_all(plans[:3], tmp_path / "stopped")]
+
+    real = stacked_loop.Stack.loss_and_gradient
+    with monkeypatch.context() as patched:
+        patched.setattr(stacked_loop.Stack, "loss_and_gradient", lambda *args: _scarce(real, *args))
+        ways.append(train_all(plans[:3], tmp_path / "halved"))
+    for way in ways:
+        for trace, expected in zip(way, whole, strict=True):
+            np.testing.assert_allclose(trace.array("loss"), expected.array("loss"), rtol=1e-5)
+
+
+def _scarce(real, stack, *args):
+    """At most two runs fit here; the error is the one that the CPU's allocator raises."""
+    if len(stack.weights) > 2:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you")
+    return real(stack, *args)
+
+
 def test_a_run_whose_checkpoint_does_not_fit_is_not_trained_at_the_updates_of_the_others(tmp_path, monkeypatch):
     plans = [small_plan(dropout=0.0, seed=seed, tracking=NONE) for seed in range(2)]
     folders = [tmp_path / plan.run_id for plan in plans]
@@ -61,15 +93,8 @@ def test_what_goes_wrong_with_one_run_costs_the_others_nothing(tmp_path):
 
 
 def test_a_group_that_does_not_fit_is_halved_until_it_does(tmp_path, monkeypatch, caplog):
-    """At most two runs fit here; the error is the one that the CPU's allocator raises."""
     real = stacked_loop.Stack.loss_and_gradient
-
-    def scarce(self, *args):
-        if len(self.weights) > 2:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you")
-        return real(self, *args)
-
-    monkeypatch.setattr(stacked_loop.Stack, "loss_and_gradient", scarce)
+    monkeypatch.setattr(stacked_loop.Stack, "loss_and_gradient", lambda *args: _scarce(real, *args))
     plans = [small_plan(seed=seed, tracking=NONE, max_steps=3) for seed in range(5)]
     outcomes = train_stacked(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
     assert [outcome["speed"]["runs_together"] for outcome in outcomes] == [2, 2, 1, 2, 2]

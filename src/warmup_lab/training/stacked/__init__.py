@@ -2,7 +2,7 @@
 
 `train.py` decides which runs train together and what happens if a group fails, `grouping.py` which runs have the same
 shapes and how many fit into memory. `loop.py` is the loop, with the sections of `training/loop.py`. `model.py`,
-`optimizers.py`, `batches.py` and `evaluate.py` are its parts.
+`dropout.py`, `optimizers.py`, `batches.py` and `evaluate.py` are its parts.
 """
 
 import lazy_loader

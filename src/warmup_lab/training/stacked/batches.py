@@ -28,7 +28,10 @@ class TokenTable:
         )
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
-        """The batch that `tasks.collate` makes, for indices of any shape `(..., B)`, padded to the longest of all."""
+        """The batch that `tasks.collate` makes, for indices of any shape `(..., B)`, padded to the longest of all.
+
+        `examples` are the indices themselves.
+        """
         longest = int(self._lengths[indices].max())
         width = min(-(-longest // self._multiple) * self._multiple, max(self._longest, longest))
         chosen = torch.from_numpy(indices)
@@ -44,6 +47,7 @@ class TokenTable:
             "attention_mask": mask.long(),
             "token_type_ids": torch.where(mask, self._type_ids[places].long(), 0),
             "labels": self._labels[chosen],
+            "examples": chosen,
         }
 
 
@@ -57,7 +61,7 @@ class TrainBatches:
         self._table = TokenTable(task.train, self._plan, task.pad_id)
 
     def of_update(self, step: int) -> list[Batch]:
-        """The micro-batches of an update; their tensors have the shape `(K, B, S)`, the labels `(K, B)`."""
+        """The micro-batches of an update; their tensors are `(K, B, S)`, labels and examples `(K, B)`."""
         config = self._plan.config
         epoch, place = divmod(step, self._plan.steps_per_epoch)
         orders = [_order(self._num_examples, config.batch_size, seed, epoch) for seed in self._seeds]

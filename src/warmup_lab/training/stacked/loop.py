@@ -2,7 +2,7 @@
 
 Order of the data, schedule, clipping, evaluations and files are those of the loop of one run. With dropout off, the
 losses of a run equal those of the run trained alone, up to rounding. With dropout on, the masks come from the same
-distribution but are other draws: they depend on the seeds of all runs and on the update.
+distribution but are other draws. They do not depend on the other runs of the group (`dropout.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.plan import Plan
-from warmup_lab.system import reseed, stacked_update_seed
+from warmup_lab.system import stacked_dropout_seed
 from warmup_lab.tasks import Task
 from warmup_lab.training import CheckpointTimer, Interrupted, ProgressLine, Run, StopSignal, Stopwatch, build
 from warmup_lab.training.stacked.batches import TokenTable, TrainBatches
@@ -41,7 +41,6 @@ def train_group(runs: Sequence[Run], task: Task, stop: StopSignal, *, show_progr
     active = torch.tensor([not run.over for run in runs], device=plan.device)
     train, validation = TrainBatches(task, runs), TokenTable(task.validation, plan, task.pad_id)
     first = next(run.progress.step for run in runs if not run.over)
-    seeds = [run.plan.config.seed for run in runs]
     clock = Stopwatch()
     stack.model.train()
 
@@ -51,12 +50,10 @@ def train_group(runs: Sequence[Run], task: Task, stop: StopSignal, *, show_progr
             lrs = [[run.lr(step) for run in runs] for step in steps]
             each = [optimizer.coefficients(step, of_step) for step, of_step in zip(steps, lrs, strict=True)]
             coefficients = torch.stack(each).to(plan.device, non_blocking=True)  # (updates, C, K, 1)
-            for step, of_step in zip(steps, coefficients, strict=True):
-                # Random stream of this update; its learning rates are in the coefficients
-                reseed(stacked_update_seed(seeds, step), plan.device)
-
-                # Forward and backward, then clip
-                losses, gradient = stack.loss_and_gradient(train.of_update(step), plan.precision)
+            seeds = _dropout_seeds(runs, steps)  # (updates, K)
+            for step, of_step, of_dropout in zip(steps, coefficients, seeds, strict=True):
+                # Forward and backward, then clip; the learning rates of this update are in the coefficients
+                losses, gradient = stack.loss_and_gradient(train.of_update(step), plan.precision, of_dropout)
                 norms, gradient = clip_gradient(gradient, max_norms, active & losses.isfinite())
 
                 # Update
@@ -134,6 +131,12 @@ def _ranges_between_syncs(plan: Plan, first: int) -> Iterator[range]:
         end = min([first + longest, plan.total_steps, *nearest])
         yield range(first, end)
         first = end
+
+
+def _dropout_seeds(runs: Sequence[Run], steps: range) -> torch.Tensor:
+    """The seeds of the dropout masks `(updates, K)`, int64."""
+    seeds = [[stacked_dropout_seed(run.plan.config.seed, step) for run in runs] for step in steps]
+    return torch.tensor(seeds).to(runs[0].plan.device, non_blocking=True)
 
 
 def _record(

@@ -7,6 +7,7 @@ each run.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from warmup_lab.tasks import Batch
+from warmup_lab.training.stacked.dropout import HashedDropout, example_keys
 
 
 class Stack:
@@ -60,30 +62,44 @@ class Stack:
             parameter.copy_(part.view(parameter.shape))
         return self.model
 
-    def logits(self, batch: Batch, precision: str) -> Tensor:
-        """Logits `(K, B, num_classes)`, float32, for one batch a run `(K, B, S)` or one for all runs `(B, S)`."""
-        inputs = {key: value for key, value in batch.items() if key != "labels"}
+    def logits(self, batch: Batch, precision: str, seeds: Tensor | None = None) -> Tensor:
+        """Logits `(K, B, num_classes)`, float32, for one batch a run `(K, B, S)` or one for all runs `(B, S)`.
+
+        Args:
+            batch: from `TokenTable`.
+            precision: `fp32` or `bf16`.
+            seeds: `(K,)`, int64, of the dropout masks; only for one batch a run, and not needed with dropout off.
+        """
+        inputs = {key: value for key, value in batch.items() if key not in ("labels", "examples")}
         inputs["attention_mask"] = _additive(batch["attention_mask"])
         over = 0 if batch["labels"].ndim == 2 else None
+        keys = None if seeds is None else example_keys(seeds, batch["examples"])
         with torch.autocast(self.weights.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            forward = torch.vmap(self._forward, in_dims=(0, over), randomness="different")
-            logits: Tensor = forward(self.weights, inputs)
+            # Any other random operation would depend on who is in the group: an error, and the runs train one by one.
+            forward = torch.vmap(self._forward, in_dims=(0, over, None if keys is None else 0), randomness="error")
+            logits: Tensor = forward(self.weights, inputs, keys)
         return logits.float()
 
-    def _forward(self, row: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+    def _forward(self, row: Tensor, inputs: dict[str, Tensor], keys: Tensor | None) -> Tensor:
         parts = torch.split_with_sizes(row, self._sizes)  # its backward pass is one `cat`
         parameters = {
             name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }
-        logits: Tensor = functional_call(self.model, parameters, (), inputs).logits
+        with contextlib.nullcontext() if keys is None else HashedDropout(keys):
+            logits: Tensor = functional_call(self.model, parameters, (), inputs).logits
         return logits
 
-    def loss_and_gradient(self, batches: Sequence[Batch], precision: str) -> tuple[Tensor, Tensor]:
-        """The mean loss of each run over its micro-batches `(K,)`, nats, and its gradient `(K, P)`."""
+    def loss_and_gradient(
+        self, batches: Sequence[Batch], precision: str, seeds: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The mean loss of each run over its micro-batches `(K,)`, nats, and its gradient `(K, P)`.
+
+        `seeds` are those of `logits`.
+        """
         num_runs, num_examples = len(self.weights), sum(batch["labels"].shape[1] for batch in batches)
         total, gradient = torch.zeros(num_runs, device=self.weights.device), None
         for batch in batches:
-            logits, labels = self.logits(batch, precision), batch["labels"]
+            logits, labels = self.logits(batch, precision, seeds), batch["labels"]
             losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
             loss = losses.view(num_runs, -1).sum(1) / num_examples
             (part,) = torch.autograd.grad(loss.sum(), self.weights)
