@@ -13,6 +13,7 @@ from typing import Any
 
 from warmup_lab.config import (
     DEFAULT_WARMUP_RATIO,
+    MAX_UPDATES,
     ConfigError,
     ModelConfig,
     PretrainedModel,
@@ -20,6 +21,7 @@ from warmup_lab.config import (
     SchedulerConfig,
     num_steps_per_epoch,
     num_warmup_steps,
+    require,
 )
 from warmup_lab.metrics import check_metric
 from warmup_lab.optimizers import check_options
@@ -151,6 +153,7 @@ def make_plan(config: RunConfig, *, multirun: bool = False) -> Plan:
     corpus = load_corpus(config.task)
     steps_per_epoch = num_steps_per_epoch(len(corpus.train), config.batch_size, config.grad_accumulation)
     total_steps = config.max_steps or steps_per_epoch * config.epochs
+    require(total_steps <= MAX_UPDATES, f"epochs={config.epochs} is {total_steps:,} updates; at most {MAX_UPDATES:,}")
     betas = check_options(config.optimizer).get("betas")
     multiplier = compose_schedule(
         config.scheduler,
@@ -210,7 +213,7 @@ def _model_identity(model: ModelConfig) -> dict[str, Any]:
 
         values["path"] = content_digest(pretrained_folder(model))
     elif values.get("tokenizer"):
-        values["tokenizer"] = content_digest(values["tokenizer"])
+        values["tokenizer"] = content_digest(values["tokenizer"], key="model.tokenizer")
     return values
 
 

@@ -1,6 +1,7 @@
 from .errors import ConfigError as ConfigError
 from .errors import lookup as lookup
 from .errors import require as require
+from .errors import require_positive as require_positive
 from .errors import suggestion as suggestion
 from .errors import unknown_key as unknown_key
 from .foreign_keys import advice as advice
@@ -13,6 +14,7 @@ from .parse import GROUPS as GROUPS
 from .parse import has_references as has_references
 from .parse import resolve as resolve
 from .parse import section_schema as section_schema
+from .schema import MAX_UPDATES as MAX_UPDATES
 from .schema import CompareConfig as CompareConfig
 from .schema import OptimizerConfig as OptimizerConfig
 from .schema import RunConfig as RunConfig

@@ -13,7 +13,14 @@ _MAX_LISTED = 12
 
 
 class ConfigError(ValueError):
-    """A wrong value, key or combination. The message states the value and how to correct it."""
+    """A wrong value, key or combination. The message states the value and how to correct it.
+
+    Control characters, which may come from a file, are shown as escapes.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        visible = (one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in str(message))
+        super().__init__("".join(visible))
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -55,6 +62,13 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-def require_positive(value: float | None, key: str) -> None:
-    """Raises `ConfigError` unless the whole number `value` of the configuration key `key` is positive or None."""
+def require_positive(value: float | None, key: str, *, most: int = 1_000_000_000) -> None:
+    """Raises `ConfigError` unless the whole number `value` of the key `key` is None, or in 1 .. `most`."""
     require(value is None or value > 0, f"{key}={value}: must be at least 1")
+    require(value is None or value <= most, f"{key}={value}: must be at most {most:,}")
+
+
+def require_seed(value: int, key: str) -> None:
+    """Raises `ConfigError` unless `value` is a seed that all libraries take: 0 .. 2**63 - 1."""
+    require(value >= 0, f"{key}={value}: must not be negative")
+    require(value < 2**63, f"{key}={value}: must be below 2**63, which is {2**63}")

@@ -22,6 +22,10 @@ class ModelConfig:
         return self.id or self.kind
 
 
+MAX_WEIGHTS = 10_000_000_000
+"""40 GB in single precision, and three times that with the state of AdamW."""
+
+
 @dataclass(frozen=True)
 class RandomModel(ModelConfig):
     """A classifier on an encoder with random initial weights."""
@@ -40,14 +44,21 @@ class RandomModel(ModelConfig):
     """Folder or hub id of an existing tokenizer. Null trains one on the training texts."""
 
     def __post_init__(self) -> None:
-        for key in ("num_layers", "hidden_size", "num_heads"):
-            require_positive(getattr(self, key), f"model.{key}")
+        for key, most in (("num_layers", 1000), ("hidden_size", 100_000), ("num_heads", 100_000)):
+            require_positive(getattr(self, key), f"model.{key}", most=most)
         require(
             self.hidden_size % self.num_heads == 0,
             f"model.num_heads={self.num_heads} does not divide model.hidden_size={self.hidden_size}",
         )
         require(0 <= self.dropout < 1, f"model.dropout={self.dropout}: must be in [0, 1)")
         require(self.vocab_size >= 100, f"model.vocab_size={self.vocab_size}: must be at least 100")
+        require_positive(self.vocab_size, "model.vocab_size", most=1_000_000)
+        weights = 12 * self.num_layers * self.hidden_size**2 + self.vocab_size * self.hidden_size
+        require(
+            weights <= MAX_WEIGHTS,
+            f"model.num_layers={self.num_layers} model.hidden_size={self.hidden_size} vocab_size={self.vocab_size}: "
+            f"{weights:.1e} weights are too many; at most {MAX_WEIGHTS:.0e}",
+        )
 
 
 @dataclass(frozen=True)

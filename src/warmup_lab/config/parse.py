@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import typing
 from collections.abc import Mapping
-from dataclasses import field, fields, is_dataclass, make_dataclass
+from dataclasses import MISSING, field, fields, is_dataclass, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from warmup_lab.config.errors import ConfigError, lookup, unknown_key
+from warmup_lab.config.errors import ConfigError, lookup, require, unknown_key
 from warmup_lab.config.model_schema import MODEL_KINDS
 from warmup_lab.config.schema import (
     CompareConfig,
@@ -24,6 +24,7 @@ from warmup_lab.config.value_types import is_python_none, wrong_type
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
 
 
 GROUPS = ("task", "model", "optimizer", "scheduler", "tracking", "probe")
@@ -45,13 +46,13 @@ def resolve(config: DictConfig | dict[str, Any], *, multirun: bool = False) -> R
     """
     values = config.copy() if isinstance(config, dict) else _plain_values(config)
     sections: dict[str, Any] = {
-        "task": _section_of_kind(TASK_KINDS, values.pop("task"), "task"),
-        "model": _section_of_kind(MODEL_KINDS, values.pop("model"), "model"),
-        "optimizer": _optimizer(values.pop("optimizer")),
-        "scheduler": _scheduler(values.pop("scheduler")),
-        "tracking": _section(TrackingConfig, values.pop("tracking"), "tracking"),
-        "probe": _section(ProbeConfig, values.pop("probe", {}) or {}, "probe"),
-        "compare": _section(CompareConfig, values.pop("compare", {}) or {}, "compare"),
+        "task": _section_of_kind(TASK_KINDS, _keys(values, "task"), "task"),
+        "model": _section_of_kind(MODEL_KINDS, _keys(values, "model"), "model"),
+        "optimizer": _optimizer(_keys(values, "optimizer")),
+        "scheduler": _scheduler(_keys(values, "scheduler")),
+        "tracking": _section(TrackingConfig, _keys(values, "tracking"), "tracking"),
+        "probe": _section(ProbeConfig, _keys(values, "probe", {}), "probe"),
+        "compare": _section(CompareConfig, _keys(values, "compare", {}), "compare"),
     }
     values.pop("experiment", None)
     if values.get("num_threads") == "auto":
@@ -72,7 +73,7 @@ def _plain_values(config: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         return OmegaConf.to_container(plain, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(_with_key(error)) from error
 
 
 def has_references(values: Any) -> bool:
@@ -82,6 +83,12 @@ def has_references(values: Any) -> bool:
     if isinstance(values, list):
         return any(map(has_references, values))
     return isinstance(values, str) and ("${" in values or values == "???")
+
+
+def _with_key(error: OmegaConfBaseException) -> str:
+    """The first line of OmegaConf's message, with the key that it is about."""
+    line, key = str(error).splitlines()[0], str(error.full_key or "")
+    return line if key in line else f"{key}: {line}"
 
 
 def section_schema(section: str, kind: str = "") -> type:
@@ -97,6 +104,15 @@ def section_schema(section: str, kind: str = "") -> type:
 
 
 # ------------------------------------------------------------------------------------------------------- sections
+
+
+def _keys(values: dict[str, Any], name: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Removes the section `name` from `values`: its keys. `default` stands for a section that is missing or null."""
+    section = values.pop(name, None)
+    section = default if section is None else section
+    require(section is not None, f"{name} is missing: choose one of its options")
+    require(isinstance(section, dict), f"{name}={section}: must be a section of keys, such as {name}.KEY=VALUE")
+    return section  # type: ignore[return-value]
 
 
 def _section(schema: type[_Schema], values: Mapping[str, Any], name: str) -> _Schema:
@@ -125,6 +141,7 @@ def _optimizer(values: Mapping[str, Any]) -> OptimizerConfig:
 
 
 def _scheduler(values: Mapping[str, Any]) -> SchedulerConfig:
+    require(bool(values.get("name")), "scheduler.name is missing: type scheduler=warmuplinear or another one")
     name = str(values["name"]).lower()
     shared, options = _split(values, [item.name for item in _SHARED_SCHEDULER_FIELDS])
     typed = _typed(_SharedSchedulerKeys, shared, "scheduler.")
@@ -161,6 +178,9 @@ def _typed(schema: type, values: Mapping[str, Any], where: str) -> dict[str, Any
         ConfigError: a key is unknown, or a value has the wrong type.
     """
     known = {item.name: item.type for item in fields(schema)}
+    for item in fields(schema):
+        required = item.default is MISSING and item.default_factory is MISSING
+        require(not required or item.name in values, f"{where}{item.name} is missing: give it a value")
     for key, value in values.items():
         if key not in known:
             raise ConfigError(unknown_key(f"{where}{key}", known, value))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from warmup_lab.config.errors import ConfigError, require, require_positive, suggestion
+from warmup_lab.config.errors import ConfigError, require, require_positive, require_seed, suggestion
 from warmup_lab.config.foreign_keys import advice
 from warmup_lab.config.model_schema import ModelConfig
 from warmup_lab.config.task_schema import TaskConfig
@@ -176,7 +176,7 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         margin, looks, budget = self.margin, self.looks, self.budget_minutes
-        require(margin is None or margin > 0, f"compare.margin={margin}: must be above 0, or null")
+        require(margin is None or 0 < margin < math.inf, f"compare.margin={margin}: must be above 0, or null")
         require(
             0 < self.failure_margin < 1,
             f"compare.failure_margin={self.failure_margin}: must be between 0 and 1, such as 0.2",
@@ -193,6 +193,10 @@ class CompareConfig:
             budget is None or looks is not None,
             f"compare.budget_minutes={budget}: needs compare.looks, because a sweep ends between looks",
         )
+
+
+MAX_UPDATES = 10_000_000
+"""Updates of a run, which are also the rows of its trace."""
 
 
 @dataclass(frozen=True)
@@ -255,11 +259,11 @@ class RunConfig:
     """Metric that the run returns to the sweeper, such as `eval_loss` or `roughness`."""
 
     def __post_init__(self) -> None:
-        for key in (
-            "epochs", "max_steps", "batch_size", "grad_accumulation", "eval_every", "checkpoint_every", "num_threads"
-        ):  # fmt: skip
+        for key in ("epochs", "batch_size", "grad_accumulation", "eval_every", "checkpoint_every"):
             require_positive(getattr(self, key), key)
-        require(self.seed >= 0, f"seed={self.seed}: must not be negative")
+        require_positive(self.max_steps, "max_steps", most=MAX_UPDATES)
+        require_positive(self.num_threads, "num_threads", most=1024)
+        require_seed(self.seed, "seed")
         norm = self.max_grad_norm
         require(norm is None or norm > 0, f"max_grad_norm={norm}: must be above 0, or null for no clipping")
         require(self.device != "gpu", "device=gpu: type device=cuda")
@@ -268,7 +272,8 @@ class RunConfig:
             self.precision in known,
             f"unknown precision {self.precision!r}{suggestion(self.precision, known)}",
         )
-        is_folder_name = bool(self.study) and self.study not in (".", "..") and not set("/\\") & set(self.study)
+        is_name = bool(self.study) and self.study not in (".", "..") and self.study.isprintable()
+        is_folder_name = is_name and not set("/\\") & set(self.study)
         require(is_folder_name, f"study={self.study!r}: must be a plain folder name")
         self._check_warmup()
 
@@ -280,6 +285,7 @@ class RunConfig:
             raise ConfigError(f"{both}: give one of them (the other as {next(iter(given))}=null)")
         for key, value in given.items():
             require(value >= 0, f"{key}={value}: must not be negative")  # also refuses nan
+        require(self.warmup_epochs != math.inf, "warmup_epochs=inf: must be a finite number")
         ratio = self.warmup_ratio
         if ratio is not None and ratio > 1:
             instead = [f"for {ratio:g} % type warmup_ratio={ratio / 100:g}"] if ratio <= 100 else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from warmup_lab.config.errors import require, require_positive, suggestion
+from warmup_lab.config.errors import require, require_positive, require_seed, suggestion
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require(self.max_length >= 8, f"task.max_length={self.max_length}: must be at least 8 tokens")
+        require_positive(self.max_length, "task.max_length", most=100_000)
         require_positive(self.limit, "task.limit")
-        require(self.data_seed >= 0, f"task.data_seed={self.data_seed}: must not be negative")
+        require_seed(self.data_seed, "task.data_seed")
         known = ("accuracy", "f1", "matthews_correlation")
         require(self.metric in known, f"unknown task.metric {self.metric!r}{suggestion(self.metric, known)}")
 
@@ -56,8 +57,10 @@ class SyntheticTask(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.num_train >= 2, f"task.num_train={self.num_train}: must be at least 2")
-        require(self.num_validation >= 2, f"task.num_validation={self.num_validation}: must be at least 2")
+        for key in ("num_train", "num_validation"):
+            value = getattr(self, key)
+            require(value >= 2, f"task.{key}={value}: must be at least 2")
+            require_positive(value, f"task.{key}", most=10_000_000)
         require(0 <= self.label_noise < 0.5, f"task.label_noise={self.label_noise}: must be in [0, 0.5)")
 
 

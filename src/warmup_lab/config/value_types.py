@@ -28,7 +28,8 @@ def wrong_type(key: str, value: Any, annotation: Any) -> str:
     kinds = [kind.strip() for kind in (getattr(annotation, "__name__", None) or str(annotation)).split("|")]
     words = " or ".join(_WORDS.get(kind, kind) for kind in kinds)
     instead = _instead(key, value, kinds)
-    return f"{key}={value}: must be {words}" + (f"; type {instead}" if instead else "")
+    shown = "null" if value is None else value
+    return f"{key}={shown}: must be {words}" + (f"; type {instead}" if instead else "")
 
 
 def is_python_none(value: Any, annotation: Any) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from warmup_lab.config import ConfigError, SchedulerConfig, bind_options, lookup
+from warmup_lab.config import ConfigError, SchedulerConfig, bind_options, lookup, require
 from warmup_lab.schedules import decays, min_lr, multiphase
 from warmup_lab.schedules.warmups import (
     Schedule,
@@ -24,6 +24,9 @@ from warmup_lab.schedules.warmups import (
     is_automatic,
     matched_steps,
 )
+
+MAX_CYCLES = 1_000_000
+"""More waves than updates say nothing, and the cosine of an infinite number is an error."""
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "constantlr": decays.constantlr,
@@ -96,6 +99,8 @@ def make_schedule(
         raise ConfigError(reason)
     factory = lookup(SCHEDULES, name, "scheduler")
     bound = bind_options(factory, options or {}, "scheduler.")
+    cycles = bound.get("num_cycles", 1)
+    require(abs(cycles) <= MAX_CYCLES, f"scheduler.num_cycles={cycles}: must be a number up to {MAX_CYCLES:,}")
     if "peak_lr" in inspect.signature(factory).parameters:
         bound["peak_lr"] = peak_lr
     schedule: Schedule = factory(warmup_steps=warmup_steps, total_steps=total_steps, **bound)

@@ -52,8 +52,10 @@ def file_states(paths: Iterable[Path]) -> FileStates:
     return tuple((str(path), state.st_size, state.st_mtime_ns) for path, state in states)
 
 
-def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
+def content_digest(path_or_id: str | Path, revision: str | None = None, *, key: str = "path") -> str:
     """SHA-256 of a file, of a folder's model and tokenizer files (names and contents), or of a hub id and revision.
+
+    `key` is the configuration's key in error messages.
 
     Raises:
         ConfigError: there is no such file or folder, or the folder has no such file.
@@ -61,7 +63,7 @@ def content_digest(path_or_id: str | Path, revision: str | None = None) -> str:
     path = Path(path_or_id).expanduser()
     if path.is_file():
         return _files_digest(file_states([path]))
-    folder = local_folder(str(path_or_id), "path")
+    folder = local_folder(str(path_or_id), key)
     if folder is None:
         return hashlib.sha256(f"hub\0{path_or_id}\0{revision or ''}".encode()).hexdigest()
     kept = _files(folder)
