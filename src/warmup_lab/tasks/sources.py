@@ -28,6 +28,10 @@ from warmup_lab.tasks.table_files import Labelled, label_name, labelled, read_ta
 logger = logging.getLogger(__name__)
 
 
+_MISSING = ("nan", "null", "n/a", "<na>")
+"""Labels that other programs write where there is none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
     """Texts and labels of the training or of the validation examples."""
@@ -84,6 +88,10 @@ def _corpus(train: Labelled, validation: Labelled, names: tuple[str, ...] | None
     left_out = train.num_left_out + validation.num_left_out
     if left_out:
         logger.warning("%s: left out %d examples with an empty text", train.where, left_out)
+    if missing := [name for name in names if name.lower() in _MISSING]:
+        logger.warning("%s: %s is a class like the others; remove rows without a label", train.where, _listed(missing))
+    if (train.texts, train.labels) == (validation.texts, validation.labels):
+        logger.warning("%s: the validation examples are the training examples", validation.where)
     index = {name: i for i, name in enumerate(names)}
     first, second = (
         Split(part.texts, np.array([index[name] for name in part.labels], dtype=np.int64))

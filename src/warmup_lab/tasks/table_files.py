@@ -26,6 +26,9 @@ Table = dict[str, list[Any]]
 """Column name -> values. All columns have the same length."""
 
 _LONGEST_FIELD = 2**31 - 1
+_ROWS_AT_ONCE = 256
+_LARGEST_TABLE = 2**31
+"""Bytes. A Parquet file of a few 100 KB can hold as much."""
 
 
 def read_table(path: Path) -> Table:
@@ -113,7 +116,7 @@ def _read_json_lines(path: Path) -> Table:
 
 def _json_row(where: str, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=_object)
         json.dumps(row, ensure_ascii=False).encode() if "\\u" in line else None  # raises for a lone surrogate
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON ({error}); each line needs one object {{...}}") from error
@@ -122,12 +125,30 @@ def _json_row(where: str, line: str) -> dict[str, Any]:
     return row
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. json.loads alone would keep the last of two values of one key."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return row
+
+
 def _read_parquet(path: Path) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    batches, num_bytes = [], 0
     try:
-        table = pq.ParquetFile(path).read()
+        file = pq.ParquetFile(path)
+        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            num_bytes += batch.nbytes
+            require(
+                num_bytes <= _LARGEST_TABLE,
+                f"{path}: its texts are over {_LARGEST_TABLE / 2**30:.3g} GiB once decompressed; use a part of it",
+            )
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, file.schema_arrow)
     except pa.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path}: cannot be read as Parquet ({reason})") from error
@@ -231,6 +252,12 @@ def labelled(table: Table, columns: list[str], label_column: str, where: str) ->
     _check_column(table, label_column, "label_column", where)
     texts = [[_as_text(value, f"{where}: column {name!r}") for value in table[name]] for name in columns]
     rows = list(zip(*texts, strict=True))
+    for number, value in enumerate(table[label_column], start=1):
+        require(
+            not isinstance(value, (list, dict, bytes)),
+            f"{where}: the label of example {number} (column {label_column!r}) is a {type(value).__name__}; "
+            "a label is a text or a number",
+        )
     labels = [label_name(value) for value in table[label_column]]
     kept = [i for i, row in enumerate(rows) if any(map(str.strip, row))]
     require(bool(kept), f"{where}: all texts are empty (columns {', '.join(map(repr, columns))})")

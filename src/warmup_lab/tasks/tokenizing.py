@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -161,6 +162,7 @@ def _load_tokenizer(path: str, revision: str | None, key: str) -> Any:
 
 # --------------------------------------------------------------------------------------- learning a vocabulary
 
+_LONG_WORD = re.compile(r"\S{101}")
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
@@ -206,9 +208,18 @@ def learn_vocabulary(texts: Sequence[str], vocab_size: int) -> list[str]:
     trainer = WordPieceTrainer(
         vocab_size=vocab_size, special_tokens=fixed, limit_alphabet=0, min_frequency=2, show_progress=False
     )
+    texts = [_without_long_words(text, tokenizer) for text in texts]  # a generator would wait for the trainer's lock
     tokenizer.train_from_iterator(texts, trainer, length=len(texts))
     vocabulary = tokenizer.get_vocab()
     return sorted(vocabulary, key=vocabulary.__getitem__)
+
+
+def _without_long_words(text: str, tokenizer: Tokenizer) -> str:
+    """The text without words of over 100 characters, which are [UNK] anyway: one of 1 MB takes minutes to learn."""
+    if not _LONG_WORD.search(text):
+        return text
+    words = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+    return " ".join(word for word, _ in words if len(word) <= 100)
 
 
 def _letters(texts: Sequence[str], tokenizer: Tokenizer, num: int) -> list[str]:
