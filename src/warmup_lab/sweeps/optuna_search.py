@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any, Literal
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
 from warmup_lab.comparison import SEARCH_FILE
-from warmup_lab.config import ConfigError, require
+from warmup_lab.config import ConfigError, require, require_positive
 from warmup_lab.metrics import smaller_is_better
 from warmup_lab.runs import finished_result, metric_of
 from warmup_lab.sweeps.cells import override_texts
@@ -68,6 +69,8 @@ class OptunaSearch:
             direction in ("minimize", "maximize"), f"hydra.sweeper.direction={direction}: type minimize or maximize"
         )
         _check_direction(direction, settings.objective)
+        for key in ("n_trials", "batch_size"):
+            require_positive(getattr(settings, key), f"hydra.sweeper.{key}")
         self._fixed = [override_texts(item)[0] for item in overrides if not item.is_sweep_override()]
         searched = {item.get_key_element(): item for item in overrides if item.is_sweep_override()}
         require(bool(searched), "nothing to search: give a key an interval(...), a range(...) or several values")
@@ -264,6 +267,9 @@ def _distribution(override: Override) -> Any:
         start, end, log = value.start, value.end, "log" in value.tags
         assert start is not None
         assert end is not None
+        good = math.isfinite(start) and math.isfinite(end) and start <= end and (start > 0 or not log)
+        words = "two rising numbers above 0" if log else "two rising numbers"
+        require(good, f"{override.input_line}: the interval needs {words}, such as interval(1e-4, 1e-2)")
         if isinstance(start, int) and isinstance(end, int):
             return distributions.IntDistribution(start, end, log=log)
         return distributions.FloatDistribution(start, end, log=log)
