@@ -51,6 +51,11 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str | None:
             return _unreadable(link.override)
         if isinstance(link, OSError) and link.strerror:
             return f"{link.strerror}: {link.filename}" if link.filename else link.strerror
+        if isinstance(link, RuntimeError) and str(link) == "Could not determine home directory.":
+            return "a path starts with ~ and the name of a user that does not exist: write the path in full"
+        merging = re.match("Error merging override (.+)", str(link))
+        if merging:
+            return f"{merging[1]}: {str(link.__cause__).splitlines()[0]}"
         several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", str(link))
         if several:
             return _several_values(several[1], words)
@@ -110,6 +115,9 @@ def _unknown_key(key: str, value: str | None) -> str:
     section, _, name = key.rpartition(".")
     known = known_keys(section)
     if not known:
+        parent, _, last = section.rpartition(".")
+        if last in known_keys(parent):
+            return f"unknown key {key}: {section} has no keys; type {section}={value or 'VALUE'}"
         return _unknown_key(section, value)
     shown = value or "VALUE"
     if name in known:

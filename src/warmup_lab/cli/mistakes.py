@@ -13,6 +13,8 @@ from warmup_lab.cli.locations import experiment_folders
 from warmup_lab.config import GROUPS, ConfigError, advice, require, share_of_percent
 from warmup_lab.system import train_program
 
+_NO_NAME = re.compile(r"[-+]?(\d[\d_.]*(e[-+]?\d+)?|inf|nan)|true|false", re.IGNORECASE)
+"""Values that Hydra does not read as a name."""
 _DATA_FILE = re.compile(r".+\.(csv|tsv|jsonl?|parquet)", re.IGNORECASE)
 
 _REFUSED_FLAGS = {
@@ -99,7 +101,9 @@ def _take_mistake(words: list[str]) -> str | None:
     if len(parts) > 1:
         joined = ",".join(filter(None, (part.strip(",") for part in parts)))
         return f"{key}={' '.join(parts)}: arguments have no spaces; type {key}={joined}"
-    if key in GROUPS and value.lower() in ("", "null"):
+    if not key:
+        return f"{word}: has no key; arguments have the form KEY=VALUE, such as seed=1"
+    if key in GROUPS and (value.lower() in ("", "null") or any(map(_NO_NAME.fullmatch, value.split(",")))):
         return _no_choice(word, key)
     share = share_of_percent(value) if key in ("warmup_ratio", "warmup_steps") else None
     if share is not None:
