@@ -15,7 +15,6 @@ from warmup_lab.comparison.statistics import (
     Rate,
     equal_rates_p,
     excess_failures_bound,
-    highest_equal_rates_p,
     holm,
     log_median,
     mean_interval,
@@ -157,11 +156,6 @@ def test_equal_rates_are_not_tested_where_the_test_cannot_reject(one, other):
 
 def test_equal_rates_are_tested_by_boschloo():
     assert equal_rates_p(wilson(6, 8), wilson(0, 8)) == pytest.approx(2 * 73 / 2**16)
-
-
-def test_the_quick_bound_is_fishers_p():
-    # 6 of 8 against 0 of 8: C(8, 6) of the C(16, 6) ways to place six failures, doubled.
-    assert highest_equal_rates_p(wilson(6, 8), wilson(0, 8)) == pytest.approx(2 * 28 / 8008)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from warmup_lab.comparison.boschloo import boschloo_p
 from warmup_lab.system import JsonRecord
 
 Floats = NDArray[np.float64]
@@ -79,9 +80,7 @@ def rates_differ_p(count: int, total: int, other_count: int, other_total: int) -
     """
     if count + other_count in (0, total + other_total):
         return 1.0
-    # The samples are the columns: unlike Fisher's test, this one depends on the orientation of the table.
-    table = [[count, other_count], [total - count, other_total - other_count]]
-    return float(stats.boschloo_exact(table).pvalue)
+    return boschloo_p(count, total, other_count, other_total)
 
 
 def equal_rates_p(rate: Rate, other: Rate) -> float | None:
@@ -89,16 +88,6 @@ def equal_rates_p(rate: Rate, other: Rate) -> float | None:
     if rate.total == 0 or other.total == 0 or rate.count + other.count in (0, rate.total + other.total):
         return None
     return rates_differ_p(rate.count, rate.total, other.count, other.total)
-
-
-def highest_equal_rates_p(rate: Rate, other: Rate) -> float:
-    """An upper bound of `equal_rates_p`, which is quick for any number of runs: the p of Fisher's exact test.
-
-    Of both tests, this is twice the smaller side. On each side Boschloo's p is at most Fisher's (Boschloo 1970).
-    """
-    table = [[rate.count, other.count], [rate.total - rate.count, other.total - other.count]]
-    sides = [float(stats.fisher_exact(table, alternative=side).pvalue) for side in ("less", "greater")]
-    return min(1.0, 2 * min(sides))
 
 
 @lru_cache(maxsize=4096)
