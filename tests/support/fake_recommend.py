@@ -16,6 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from warmup_lab.config.model_schema import RandomModel
 from warmup_lab.config.schema import CompareConfig, OptimizerConfig, SchedulerConfig
+from warmup_lab.config.task_schema import SyntheticTask
 from warmup_lab.runs.stored_run import with_digests
 from warmup_lab.sweeps.jobs import Job
 from warmup_lab.sweeps.recommend_search import RecommendSearch
@@ -69,7 +70,8 @@ class FakeRecommend:
     def plan(self, overrides: Sequence[str]) -> Any:
         job = self.job(overrides)
         config = SimpleNamespace(
-            study="study", compare=self.compare, force=False, scheduler=SchedulerConfig(job.strategy["scheduler"]),
+            study="study", task=SyntheticTask(), compare=self.compare, force=False,
+            scheduler=SchedulerConfig(job.strategy["scheduler"]),
             optimizer=OptimizerConfig("adamw", 1e-3), model=RandomModel(), batch_size=32, grad_accumulation=1,
         )  # fmt: skip
         return SimpleNamespace(

@@ -8,22 +8,31 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from warmup_lab.comparison.recommend.record import Stage
 from warmup_lab.config.model_schema import PretrainedModel, RandomModel
 from warmup_lab.config.schema import OptimizerConfig, SchedulerConfig
+from warmup_lab.config.task_schema import FilesTask, SyntheticTask
 from warmup_lab.sweeps.recommend_cells import Base, RecommendCells
 
 GRID = Stage("grid", (0, 1), (1e-3, 0.0021), 120)
 
 
-def cells_of(*words, scheduler="linear", model=None, lr=1e-3, examples=1000):
+def cells_of(*words, scheduler="linear", model=None, lr=1e-3, examples=1000, task=None):
     """`scheduler` is the shape of the warmup."""
     base = Base.read(OverridesParser.create().parse_overrides(list(words)))
     config = SimpleNamespace(
         scheduler=SchedulerConfig("warmuplinear", warmup=scheduler), optimizer=OptimizerConfig("adamw", lr),
-        model=model or RandomModel(), batch_size=32, grad_accumulation=2,
+        model=model or RandomModel(), batch_size=32, grad_accumulation=2, task=task,
     )  # fmt: skip
     corpus = SimpleNamespace(train=range(examples), validation=range(192))
     return RecommendCells(
         base, lambda _: SimpleNamespace(total_steps=120, warmup_steps=12, config=config, corpus=corpus)
     )
+
+
+def test_a_split_off_validation_set_is_named():
+    """1,000 training examples beside 192 that were split off."""
+    (note,) = cells_of(task=FilesTask(train_file="a.csv")).notes
+    assert note == "no task.validation_file: 192 of 1,192 examples are set apart to evaluate on"
+    assert cells_of(task=FilesTask(train_file="a.csv", validation_file="b.csv")).notes == []
+    assert cells_of(task=SyntheticTask()).notes == []
 
 
 def test_every_rate_is_trained_without_and_with_the_warmup_at_the_same_seeds():

@@ -73,8 +73,9 @@ def test_ramps_take_a_quarter_of_the_budget_and_leave_room_for_the_rest(update, 
         (98, GridSize(4, 2, 100, False)),  # 16 runs: 88 s
         (45, GridSize(4, 1, 100, False)),  # 8 runs: 44 s
         (34, GridSize(3, 1, 100, False)),  # 6 runs: 33 s
-        (32, GridSize(2, 1, 100, False)),  # 4 runs: 22 s; half of 100 updates is too short to learn
-        (21, None),
+        (32, GridSize(3, 1, 60, False)),  # 6 runs of 60 updates: 19.8 s; fewer updates are too few to learn
+        (19, GridSize(2, 1, 60, False)),  # 4 runs: 13.2 s
+        (13, None),
     ],
 )
 def test_a_confirmation_comes_before_a_larger_grid(left, size):
@@ -114,10 +115,10 @@ def test_the_budget_for_a_recommendation_counts_what_is_still_to_be_made_and_nam
     assert needed(some, 100, ramp=False, grid=True).minutes == 4
     assert needed(some, 100, ramp=True, grid=True).minutes == 4
     assert needed(some, 15, ramp=True, grid=True).parts == (
-        "15 s so far, 22 s for ramps, then 6 runs to choose the lr and 12 to confirm it, of 10 s each, 2 at a time"
+        "15 s are used, ramps take 22 s, then 6 runs to choose the lr and 12 to confirm it take 10 s each, 2 at a time"
     )
     assert needed(some, 100, ramp=False, grid=False).parts == (
-        "2 min so far, then 12 runs to confirm it, of 10 s each, 2 at a time"
+        "2 min are used, then 12 runs to confirm it take 10 s each, 2 at a time"
     )
     assert minutes_for_runs(some, 24) == 4  # 100 + 132 s
     assert some.fits(36)  # 198 of 200 s

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hydra.core.override_parser.types import Override
 
 from warmup_lab.comparison.recommend import Stage
-from warmup_lab.config import PretrainedModel, RunConfig, require
+from warmup_lab.config import FilesTask, PretrainedModel, RunConfig, require
 from warmup_lab.schedules import has_warmup, is_automatic
 from warmup_lab.sweeps.cells import Grid
 from warmup_lab.sweeps.jobs import PlanCell
@@ -97,6 +97,15 @@ class RecommendCells:
     @property
     def config(self) -> RunConfig:
         return self._config
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the data before anything is trained."""
+        task, num_held_out = self._config.task, len(self.plan.corpus.validation)
+        if not isinstance(task, FilesTask) or task.validation_file is not None:
+            return []
+        total = num_held_out + self._num_examples
+        return [f"no task.validation_file: {num_held_out:,} of {total:,} examples are set apart to evaluate on"]
 
     @property
     def eval_updates(self) -> float:

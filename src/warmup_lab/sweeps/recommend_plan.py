@@ -146,7 +146,8 @@ def plan_grid(timing: Timing, looks: Sequence[int]) -> GridSize | None:
         if timing.fits(size.num_runs + 2 * looks[0]):
             return size
     sizes = [(num_lrs, num_seeds, whole) for num_lrs, num_seeds in _UNCONFIRMED]
-    short = [math.ceil(share * whole) for share in _SHORT_SHARES if share * whole >= _LEAST_UPDATES]
+    lengths = {max(_LEAST_UPDATES, math.ceil(share * whole)) for share in _SHORT_SHARES}
+    short = sorted((length for length in lengths if length < whole), reverse=True)
     sizes += [(*grid, updates) for grid in _SHORT_GRIDS for updates in (short if grid == _LEAST_GRID else short[-1:])]
     sizes += [] if short else [(*_SHORT_GRIDS[-1], whole)]
     for num_lrs, num_seeds, updates in sizes:
@@ -184,13 +185,13 @@ class Needed:
 
     @property
     def parts(self) -> str:
-        """`2 min so far, then 6 runs to choose the lr and 12 to confirm it, of 4 min each, 1.9 at a time`."""
-        ramp = f"{duration(self._ramp_seconds)} for ramps, " if self.ramp else ""
+        """`2 min are used, ramps take 3 min, then 6 runs to choose the lr and 12 to confirm it take 4 min each`."""
+        ramp = f"ramps take {duration(self._ramp_seconds)}, " if self.ramp else ""
         choosing = f"{self.num_choosing} runs to choose the lr and " if self.grid else ""
         confirming = f"{2 * self.first_look} {'' if self.grid else 'runs '}to confirm it"
         run, at_a_time = duration(self.timing.run_seconds), max(1.0, self.timing.parallelism)
         return (
-            f"{duration(self.kept_seconds)} so far, {ramp}then {choosing}{confirming}, of {run} each, "
+            f"{duration(self.kept_seconds)} are used, {ramp}then {choosing}{confirming} take {run} each, "
             f"{at_a_time:.2g} at a time"
         )
 

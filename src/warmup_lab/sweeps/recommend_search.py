@@ -95,8 +95,10 @@ class RecommendSearch:
     def ask(self) -> Sequence[Sequence[str]]:
         if self._is_over:
             return []
-        if self._position == 0 and self._plan.write(self._directory):
-            _say("another recommendation in this folder keeps its runs, not its report: study=NAME keeps both")
+        if self._position == 0:
+            _say(*self._cells.notes)
+            if self._plan.write(self._directory):
+                _say("another recommendation in this folder keeps its runs, not its report: study=NAME keeps both")
         if self._position == len(self._plan.stages):
             stage = self._next_stage()
             if stage is None:
@@ -294,5 +296,5 @@ class RecommendSearch:
         return tuple(range(self._base.first_seed, self._base.first_seed + count))
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _say(*lines: str) -> None:
+    sys.stderr.writelines(f"{line}\n" for line in lines)

@@ -24,6 +24,9 @@ MIN_CHOOSING = 3
 _SHORT_WARMUP = 0.12
 """Largest share of the updates that is called a common length: 10 % of a few updates rounds up to 11 %."""
 
+_FEW_UPDATES = 60
+"""With fewer, hardly any lr learns."""
+
 # --- the answer
 
 
@@ -184,6 +187,11 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
         text.append(
             f"The lr was chosen on runs of {updates}, to fit the budget. Short runs say less: the best lr of a longer "
             "run is often smaller."
+        )
+    if found.total_updates < _FEW_UPDATES:
+        text.append(
+            f"A run has only {found.total_updates} updates. With more (epochs or max_steps), another lr and another "
+            "warmup may be better."
         )
     if confirmation is None or not confirmation.judged:
         text.append("The seeds that chose the lr favour it; no other seeds have confirmed it.")
