@@ -20,7 +20,7 @@ def plan_cell(overrides: Sequence[str]) -> Any:
     if run_id.startswith("bad"):
         raise ConfigError(f"id={run_id} is bad")
     config = SimpleNamespace(study="study", compare=CompareConfig(), force=values.get("force") == "true")
-    strategy = {"scheduler": "warmuplinear", "seed": 0}
+    strategy = {"scheduler": "warmuplinear", "seed": 0, "total_steps": 10}
     return SimpleNamespace(
         run_id=run_id,
         name=f"name-{run_id}",

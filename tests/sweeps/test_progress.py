@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 from fake_plans import plan_cell, write_result
 
@@ -23,9 +24,9 @@ def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
         composed.parent.mkdir(parents=True)
         composed.touch()
     os.utime(composed, (0, time.time() - 3600))  # by an earlier sweep that was interrupted
-    counts, _, rest = progress.line().partition(", 0 s to go")
-    assert counts == "5 done, 1 running, 2 left"
-    assert rest == ", 1 diverged, 1 ended in an error"
+    counts, _, rest = progress.line().partition(", 1 diverged")
+    assert counts.removesuffix(", 0 s to go") == "5 done, 1 running, 2 left"
+    assert rest == ", 1 ended in an error"
     with progress:
         pass
     assert capsys.readouterr().err == "5 done, 3 left, 1 diverged, 1 ended in an error\n"
@@ -41,6 +42,23 @@ def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
     assert progress.line() == "0 done, 0 running, 20 left"
     write_result(tmp_path / "completed")
     assert progress.line().startswith("1 done, 0 running, 19 left, ")
+
+
+def test_the_time_left_counts_updates_and_counts_down(tmp_path, monkeypatch):
+    """A run of 10 updates took 30 s, so one of 60 takes 180 s: 180 s are left at its start, 60 s after 120 s."""
+    now = 1000.0
+    monkeypatch.setattr("warmup_lab.sweeps.progress.time.monotonic", lambda: now)
+    jobs, _ = check_cells([["id=short"], ["id=long"]], plan_cell)
+    jobs = [replace(job, strategy={**job.strategy, "total_steps": n}) for job, n in zip(jobs, (10, 60), strict=True)]
+    progress = SweepProgress(tmp_path)
+    progress.add(jobs, num_done=0)
+    now += 30
+    write_result(tmp_path / "short")
+    assert progress.line() == "1 done, 0 running, 1 left, 3 min 0 s to go"
+    now += 120
+    assert progress.line() == "1 done, 0 running, 1 left, 1 min 0 s to go"
+    now += 120
+    assert progress.line() == "1 done, 0 running, 1 left", "it takes longer than expected"
 
 
 def test_the_result_of_a_job_is_read_once_until_the_job_is_added_again(tmp_path):

@@ -30,9 +30,11 @@ class SweepProgress:
         """`num_planned` is the number of all runs, if the sweep knows it before it has generated their jobs."""
         self._directory, self._num_planned = directory, num_planned
         self._jobs: list[str] = []
+        self._updates: dict[str, int] = {}
         self._ended: dict[str, str] = {}
         self._num_done = 0
         self._started, self._started_at = time.monotonic(), time.time()
+        self._last_end = self._started
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._exit = contextlib.ExitStack()
@@ -42,6 +44,7 @@ class SweepProgress:
         """Adds jobs that are trained next, and the number of runs of the same batch that were finished before."""
         self._jobs += [job.run_id for job in jobs]
         for job in jobs:
+            self._updates[job.run_id] = job.strategy["total_steps"]
             self._ended.pop(job.run_id, None)  # an earlier batch had it, and it is trained again
         self._num_done += num_done
 
@@ -69,11 +72,21 @@ class SweepProgress:
             text = f"{num_done} done, {num_left} left"
         else:
             text = f"{num_done} done, {states['running']} running, {num_left - states['running']} left"
-        if num_ended and num_left and not ended:
-            seconds = (time.monotonic() - self._started) / num_ended * num_left
-            text += f", {format_seconds(seconds)} to go"
+        if num_left and not ended:
+            text += self._time_left(num_left)
         text += f", {states['diverged']} diverged" if states["diverged"] else ""
         return text + (f", {states['error']} ended in an error" if states["error"] else "")
+
+    def _time_left(self, num_left: int) -> str:
+        """From the updates of the runs that ended: runs may differ in length. Empty while nothing can be said."""
+        num_updates = sum(self._updates[run_id] for run_id in self._ended)
+        if not num_updates:
+            return ""
+        open_runs = [self._updates[run_id] for run_id in dict.fromkeys(self._jobs) if run_id not in self._ended]
+        num_unknown = max(0, num_left - len(open_runs))
+        updates_left = sum(open_runs) + num_unknown * num_updates / len(self._ended)
+        seconds = (self._last_end - self._started) * updates_left / num_updates - (time.monotonic() - self._last_end)
+        return f", {format_seconds(seconds)} to go" if seconds > 0 else ""
 
     def _state(self, run_id: str) -> str:
         """The status in `result.json`, or `running`, or `waiting`. A job that ended is not read again."""
@@ -84,6 +97,7 @@ class SweepProgress:
             result = read_result(folder)
             if result and result["run_id"] == run_id:
                 self._ended[run_id] = str(result["status"])
+                self._last_end = time.monotonic()
                 return self._ended[run_id]
         except OSError:  # the sweep itself says so once the jobs have ended
             return "waiting"
