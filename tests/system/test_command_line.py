@@ -42,3 +42,11 @@ def test_a_program_of_another_environment_is_not_meant(environment, monkeypatch)
     monkeypatch.setattr(sys, "argv", ["train.py"])
     monkeypatch.setattr(sys, "executable", str(environment / "other" / "bin" / "python"))
     assert train_program() == ["other/bin/python", "train.py"]
+
+
+def test_a_path_that_is_far_away_is_absolute(environment, monkeypatch):
+    far = environment / "a" / "b" / "c"
+    far.mkdir(parents=True)
+    monkeypatch.chdir(far)
+    monkeypatch.setattr(sys, "argv", ["/opt/train.py"])
+    assert train_program()[1] == "/opt/train.py"

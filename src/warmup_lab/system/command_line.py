@@ -11,12 +11,11 @@ from pathlib import Path
 def train_program() -> list[str]:
     """The words before the arguments of a training: `python train.py` or `warmup-lab train`.
 
-    A program that the shell would not find by its name, because no environment is activated, is given as a path
-    relative to the working directory.
+    A program that the shell would not find by its name, because no environment is activated, is given as a path.
     """
     started = Path(sys.argv[0])
     if started.suffix == ".py" and started.name != "__main__.py":
-        return [_callable("python"), _relative(started)]
+        return [_callable("python"), _shorter(started)]
     return [_callable("warmup-lab"), "train"]
 
 
@@ -24,11 +23,12 @@ def _callable(name: str) -> str:
     """The name, if the shell finds the program of this environment by it; otherwise its path."""
     folder = Path(sys.executable).parent
     found = shutil.which(name)
-    return name if found and Path(found).parent == folder else _relative(folder / name)
+    return name if found and Path(found).parent == folder else _shorter(folder / name)
 
 
-def _relative(path: Path) -> str:
+def _shorter(path: Path) -> str:
+    """Relative to the working directory or absolute, whichever is shorter."""
     try:
-        return os.path.relpath(path)
+        return min(os.path.relpath(path), str(path.absolute()), key=len)
     except ValueError:  # another drive of Windows
         return str(path)
