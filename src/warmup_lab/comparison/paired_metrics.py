@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,12 +14,11 @@ from warmup_lab.comparison.table import Sweep
 from warmup_lab.metrics import (
     PAIRED_METRICS,
     JitterByLevel,
+    LossSeries,
     excess_of_residuals,
-    finite_prefix,
     half_way_loss,
-    jitter_by_level,
+    jitter_of_series,
     matched_roughness_of,
-    residual,
     updates_to_target,
 )
 
@@ -54,20 +52,24 @@ def with_paired_metrics(sweep: Sweep, references: dict[str, str]) -> pd.DataFram
     known = [half for half in halves if half is not None]
     target = float(np.median(known)) if known else math.nan
 
-    @cache
-    def residual_of(run: str) -> Floats:
-        """Residual of a run, computed once for all arms that are compared with it."""
-        return residual(finite_prefix(sweep.traces[run]["loss"]))
+    kept: dict[str, tuple[Floats, JitterByLevel]] = {}
+    is_reference = frozenset(of_references)
 
-    @cache
-    def jitter_of(run: str) -> JitterByLevel:
-        return jitter_by_level(sweep.traces[run]["loss"], entropy=entropy[run])
+    def oscillation_of(run: str) -> tuple[Floats, JitterByLevel]:
+        """The residual and the jitter of a run. Those of references are kept for all arms compared with them."""
+        if run in kept:
+            return kept[run]
+        series = LossSeries(sweep.traces[run]["loss"], entropy=entropy[run])
+        found = series.residual, jitter_of_series(series)
+        return kept.setdefault(run, found) if run in is_reference else found
 
     for arm, seed in zip(runs["arm"], runs["seed"], strict=True):
         own, other = ids.get((arm, seed)), ids.get((references.get(arm, ""), seed))
-        both = own is not None and other is not None
-        excess = excess_of_residuals(residual_of(own), residual_of(other)) if both else None
-        matched = matched_roughness_of(jitter_of(own), jitter_of(other)) if both else None
+        excess = matched = None
+        if own is not None and other is not None:
+            (own_residual, own_jitter), (residual, jitter) = oscillation_of(own), oscillation_of(other)
+            excess = excess_of_residuals(own_residual, residual)
+            matched = matched_roughness_of(own_jitter, jitter)
         reached = updates_to_target(sweep.traces[own]["loss"], target) if own is not None else None
         columns["excess"].append(_number(excess))
         columns["updates_to_target"].append(_number(reached))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from warmup_lab.comparison.failure_kinds import kind_of_failure
@@ -19,6 +19,7 @@ from warmup_lab.comparison.run_table import UNFINISHED
 from warmup_lab.config import ConfigError
 from warmup_lab.metrics import summarise
 from warmup_lab.runs import StoredRun, flat_metrics, is_finished, read_run
+from warmup_lab.system import naming_errors
 
 Trace = dict[str, np.ndarray]
 _STRATEGY = ("scheduler", "warmup_steps", "total_steps", "lr", "seed", "task", "model", "optimizer")
@@ -75,19 +76,22 @@ def read_sweep(directory: Path) -> Sweep:
     listing = json.loads(path.read_text(encoding="utf-8"))
     jobs = listing["jobs"]
     arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)
-    rows, traces, results = [], {}, []
+    rows, traces = [], {}
+    rates: dict[bytes, np.ndarray] = {}
+    versions: dict[str, dict[str, None]] = {}
     for run_id, job in {job["run_id"]: job for job in jobs}.items():
         stored = read_run(directory / run_id, run_id)
         result = stored.result or _unfinished(stored)
         # A log with fewer rows than updates does not show how the loss of single updates oscillates.
         has_trace = is_finished(result["status"]) and result.get("log_every", 1) == 1
-        trace = _read_trace(directory / run_id) if has_trace else {}
+        trace = _read_trace(directory / run_id, rates) if has_trace else {}
         arm = job["arm_id"]
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
-        results.append(result)
+        _add_versions(versions, result)
         if trace:
             traces[run_id] = trace
-    return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, _versions(results))
+    names = {name: ", ".join(found) for name, found in versions.items()}
+    return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, names)
 
 
 def _unfinished(run: StoredRun) -> dict[str, Any]:
@@ -154,18 +158,18 @@ def _oscillation(trace: Trace, entropy: float | None, total_steps: int) -> dict[
     return flat_metrics({"oscillation": summary})
 
 
-def _read_trace(directory: Path) -> Trace:
-    """The columns of `trace.parquet`, (updates,) each."""
-    with pq.ParquetFile(directory / "trace.parquet") as file:
+def _read_trace(directory: Path, rates: dict[bytes, np.ndarray]) -> Trace:
+    """The columns of `trace.parquet`, (updates,) each. Runs with equal learning rates share one array from `rates`."""
+    path = directory / "trace.parquet"
+    with naming_errors(path), pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
         names = [name for name in file.schema_arrow.names if name not in _UNREAD]
-        table = file.read(columns=names)
-    return {name: table.column(name).to_numpy() for name in names}
+        table = file.read(columns=names, use_threads=False)  # threads cost more than they save on a small file
+    trace = {name: table.column(name).to_numpy() for name in names}
+    return trace | {"lr": rates.setdefault(trace["lr"].tobytes(), trace["lr"])}
 
 
-def _versions(results: Sequence[dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, dict[str, None]] = {}
-    for result in results:
-        mixed = result.get("mixed_versions", {})  # of a run that was resumed with other versions
-        for name, version in result.get("versions", {}).items():
-            found.setdefault(name, {}).update(dict.fromkeys(mixed.get(name, [version])))
-    return {name: ", ".join(values) for name, values in found.items()}
+def _add_versions(found: dict[str, dict[str, None]], result: dict[str, Any]) -> None:
+    """Adds the versions of one run to those of each package."""
+    mixed = result.get("mixed_versions", {})  # of a run that was resumed with other versions
+    for name, version in result.get("versions", {}).items():
+        found.setdefault(name, {}).update(dict.fromkeys(mixed.get(name, [version])))

@@ -13,9 +13,8 @@ from .oscillation import summarise as summarise
 from .paired import JitterByLevel as JitterByLevel
 from .paired import excess_of_residuals as excess_of_residuals
 from .paired import half_way_loss as half_way_loss
-from .paired import jitter_by_level as jitter_by_level
+from .paired import jitter_of_series as jitter_of_series
 from .paired import matched_roughness_of as matched_roughness_of
 from .paired import updates_to_target as updates_to_target
-from .series import finite_prefix as finite_prefix
+from .series import LossSeries as LossSeries
 from .series import positive_entropy as positive_entropy
-from .series import residual as residual

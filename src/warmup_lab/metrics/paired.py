@@ -99,9 +99,14 @@ def jitter_by_level(loss: npt.ArrayLike, *, entropy: float) -> JitterByLevel:
     Raises:
         ValueError: `entropy` is not above 0.
     """
-    series = LossSeries(loss, entropy=entropy)
-    bins = np.floor(series.level[1:-1] / (LEVEL_BIN * entropy))
-    return JitterByLevel(np.abs(np.diff(series.loss, n=2)), bins, entropy)
+    return jitter_of_series(LossSeries(loss, entropy=entropy))
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def jitter_of_series(series: LossSeries) -> JitterByLevel:
+    """`jitter_by_level` of a series, whose level may be known already."""
+    bins = np.floor(series.level[1:-1] / (LEVEL_BIN * series.entropy))
+    return JitterByLevel(np.abs(np.diff(series.loss, n=2)), bins, series.entropy)
 
 
 def matched_roughness(

@@ -59,7 +59,8 @@ def neighbour_median(loss: FloatArray) -> FloatArray:
         return loss.copy()
     padded = np.pad(loss, NUM_NEIGHBOURS_PER_SIDE, constant_values=np.nan)
     centred = sliding_window_view(padded, 2 * NUM_NEIGHBOURS_PER_SIDE + 1)  # (T, 25)
-    return _row_medians(np.delete(centred, NUM_NEIGHBOURS_PER_SIDE, axis=1))
+    sides = centred[:, :NUM_NEIGHBOURS_PER_SIDE], centred[:, NUM_NEIGHBOURS_PER_SIDE + 1 :]
+    return _row_medians(np.concatenate(sides, axis=1))
 
 
 def trailing_median(loss: FloatArray) -> FloatArray:
@@ -149,7 +150,9 @@ def _row_medians(rows: FloatArray) -> FloatArray:
     For short rows, sorting is faster than `np.median`.
     """
     ordered = np.sort(rows, axis=1)  # NaN last
-    count = rows.shape[1] - np.isnan(ordered).sum(axis=1)
+    count = np.full(len(rows), rows.shape[1])
+    short = np.flatnonzero(np.isnan(ordered[:, -1]))
+    count[short] -= np.isnan(ordered[short]).sum(axis=1)
     row = np.arange(len(rows))
     median: FloatArray = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
     return median
