@@ -17,7 +17,7 @@ from warmup_lab.cli.explain import explain
 from warmup_lab.cli.help import register_help
 from warmup_lab.cli.locations import experiment_folders
 from warmup_lab.cli.mistakes import command, parse_words, refuse_mistakes
-from warmup_lab.training import execute_run, only_warnings_on_terminal
+from warmup_lab.training import Launch, execute_run, launched, only_warnings_on_terminal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,10 +31,21 @@ _errors: list[Exception] = []
 def main(entry: Callable[[], Any]) -> int:
     """Calls `entry`, a function decorated with `hydra.main`, and returns the exit status.
 
-    An error prints one or two lines to stderr, or the traceback if `HYDRA_FULL_ERROR=1` is set.
+    An error prints one or two lines to stderr, or the traceback if `HYDRA_FULL_ERROR=1` is set. If several processes
+    were launched for the run, process 0 alone prints, and an error in one of them ends all.
     """
     if is_query(sys.argv):
         return answer(entry)
+    launch = launched()
+    if launch is None:
+        return _main(entry, None)
+    with launch.watched():
+        status = _main(entry, launch)
+        launch.leave(status)
+    return status
+
+
+def _main(entry: Callable[[], Any], launch: Launch | None) -> int:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own traceback and exits
     register_experiments(*experiment_folders())
@@ -46,6 +57,8 @@ def main(entry: Callable[[], Any]) -> int:
             line = parse_words(words)
             refuse_mistakes(line.overrides)
             sys.argv[1:] = [*line.flags, *lower_case_choices(line.overrides)]
+            if launch:
+                launch.prepare(sys.argv)
             entry()
         for error in _errors:
             raise error
@@ -54,6 +67,8 @@ def main(entry: Callable[[], Any]) -> int:
         return int(getattr(stop, "exit_status", 130))
     except Exception as error:
         message = explain(error, words)
+        if launch:
+            message = launch.ended_by(error, message)
         if wants_traceback or message is None:
             traceback.print_exc()
         else:

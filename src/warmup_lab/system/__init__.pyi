@@ -30,6 +30,7 @@ from .seeding import limit_rng as limit_rng
 from .seeding import power_iteration_generator as power_iteration_generator
 from .seeding import preserved_random_state as preserved_random_state
 from .seeding import probe_batch_rng as probe_batch_rng
+from .seeding import process_update_seed as process_update_seed
 from .seeding import reseed as reseed
 from .seeding import sentences_rng as sentences_rng
 from .seeding import stacked_dropout_seed as stacked_dropout_seed

@@ -14,6 +14,7 @@ leaves the others as they are.
 | fixed batch of the probes | `probe_batch_rng` | run | spawn key `(2,)` | `probes.base` |
 | initial weights | `initial_weights` | run | torch's default generator | `models` |
 | dropout in an update | `update_seed` | run | SHA-256 of `update/seed/step` | `training.loop` |
+| the same in process 1, 2, ... | `process_update_seed` | run | SHA-256 of `process/rank/seed/step` | `training` |
 | dropout in a stacked update | `stacked_dropout_seed` | run | SHA-256 of `stacked/seed/step` | `training.stacked` |
 | first vector of the power iteration | `power_iteration_generator` | 0 | torch generator | `probes.sharpness` |
 
@@ -94,6 +95,11 @@ def update_seed(seed: int, step: int) -> int:
     the same update, and draws made by a probe do not shift later draws.
     """
     return _hashed(f"update/{seed + RUN_SEED_OFFSET}/{step}")
+
+
+def process_update_seed(seed: int, step: int, rank: int) -> int:
+    """`update_seed` of one of several processes that share a run. Process 0 has the seed of a run in one process."""
+    return _hashed(f"process/{rank}/{seed + RUN_SEED_OFFSET}/{step}") if rank else update_seed(seed, step)
 
 
 def stacked_dropout_seed(seed: int, step: int) -> int:

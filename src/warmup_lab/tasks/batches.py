@@ -61,6 +61,8 @@ Batch = Mapping[str, torch.Tensor]
 """Named tensors, on any device."""
 Collate = Callable[[Examples, NDArray[np.int64], int], Batch]
 """`(examples, indices, pad_id) -> batch`: `collate` or `packing.collate_packed`."""
+Share = Callable[[NDArray[np.int64]], NDArray[np.int64]]
+"""Indices of a batch -> those that this process computes, perhaps none."""
 
 
 def batch_indices(num_examples: int, batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -91,11 +93,18 @@ def collate(examples: Examples, indices: NDArray[np.int64], pad_id: int) -> dict
     return {name: torch.from_numpy(array) for name, array in batch.items()}
 
 
-def iterate_batches(examples: Examples, batch_size: int, pad_id: int, collate: Collate = collate) -> Iterator[Batch]:
-    """Batches of all examples, for evaluation. They are sorted by length, which saves padding."""
+def iterate_batches(
+    examples: Examples, batch_size: int, pad_id: int, collate: Collate = collate, share: Share | None = None
+) -> Iterator[Batch]:
+    """Batches of all examples, for evaluation. They are sorted by length, which saves padding.
+
+    `share` takes a part of each batch; a batch of which nothing is left is skipped.
+    """
     order = np.argsort(examples.lengths, kind="stable")
     for start in range(0, len(order), batch_size):
-        yield collate(examples, order[start : start + batch_size], pad_id)
+        indices = order[start : start + batch_size]
+        if len(own := share(indices) if share else indices):
+            yield collate(examples, own, pad_id)
 
 
 def majority_accuracy(task: Task) -> float:

@@ -10,6 +10,8 @@ from .execute import claimed_run as claimed_run
 from .execute import execute_run as execute_run
 from .execute import hand_over as hand_over
 from .execute import only_warnings_on_terminal as only_warnings_on_terminal
+from .launch import Launch as Launch
+from .launch import launched as launched
 from .progress_bar import clear_line_before_output as clear_line_before_output
 from .progress_bar import terminal_bar as terminal_bar
 from .run import CheckpointTimer as CheckpointTimer

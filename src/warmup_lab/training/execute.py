@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from warmup_lab.config import ConfigError
 from warmup_lab.system import run_lock, shown_path
+from warmup_lab.training.console import Interrupted, StopSignal
+from warmup_lab.training.launch import Launch, launched
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
+    from warmup_lab.training.processes import Processes
 
 log = logging.getLogger(__name__)
 _SWEEP_WAIT = 10.0
@@ -29,6 +32,8 @@ def only_warnings_on_terminal() -> None:
 def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
     """The result of the run in `directory`, which is trained or resumed unless it is finished.
 
+    If several processes were launched for the run, each of them calls this function, and process 0 decides and writes.
+
     Args:
         plan: the run.
         directory: its folder.
@@ -38,6 +43,21 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
     Raises:
         ConfigError: another process trains the run, or the folder holds another run.
     """
+    launch = launched()
+    if launch is None:
+        from warmup_lab.training.processes import ALONE
+
+        return _execute(plan, directory, group, show_progress, ALONE)
+    with _connected(plan, launch) as processes:
+        if processes.is_main:
+            return _execute(plan, directory, group, show_progress, processes)
+        return processes.broadcast(None) or _train_share(plan, directory, processes)
+
+
+def _execute(
+    plan: Plan, directory: Path, group: str | None, show_progress: bool, processes: Processes
+) -> dict[str, Any]:
+    """What `execute_run` does in a run's only process, or in process 0, which tells the others whether to train."""
     from warmup_lab.runs import finished_result
 
     # Without the lock, so that a finished run is reported even from a folder that cannot be written.
@@ -46,7 +66,8 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
         try:
             with claimed_run(plan, directory, in_sweep=group is not None) as finished:
                 if finished is None:
-                    return _train(plan, directory, group, show_progress)
+                    processes.broadcast(None)
+                    return _train(plan, directory, group, show_progress, processes)
         except ConfigError as error:
             if group is not None:  # Hydra does not show the errors of the jobs of a sweep
                 log.warning("%s: %s", plan.name, error)
@@ -54,16 +75,41 @@ def execute_run(plan: Plan, directory: Path, *, group: str | None = None, show_p
     shown = shown_path(directory)
     log.info("%s is already %s; nothing to train (force=true trains it again)", shown, finished["status"])
     _report(finished, shown)
-    return finished
+    return processes.broadcast(finished)
 
 
-def _train(plan: Plan, directory: Path, group: str | None, show_progress: bool) -> dict[str, Any]:
+def _train(plan: Plan, directory: Path, group: str | None, show_progress: bool, processes: Processes) -> dict[str, Any]:
     from warmup_lab.training.loop import train
 
-    log.info(_describe(plan))
-    result = train(plan, directory, group=group, show_progress=show_progress)
+    log.info(_describe(plan) + (f", {processes.num} processes" if processes.num > 1 else ""))
+    result = train(plan, directory, group=group, show_progress=show_progress, processes=processes)
     _report(result, shown_path(directory))
     return result
+
+
+def _train_share(plan: Plan, directory: Path, processes: Processes) -> dict[str, Any]:
+    """Trains in a process that does not write."""
+    from warmup_lab.training.loop import train
+
+    return train(plan, directory, show_progress=False, processes=processes)
+
+
+@contextmanager
+def _connected(plan: Plan, launch: Launch) -> Iterator[Processes]:
+    """Connects the processes of the run. An error inside is reported to the others, which then end as well."""
+    from warmup_lab.training.processes import connect
+
+    try:
+        processes = connect(plan, launch)
+        # A launcher sends SIGTERM to all processes when one has failed. Noted here, it does not cut off what process 0
+        # still has to write. SIGINT may reach the processes at different updates; the loop makes them agree.
+        with StopSignal():
+            yield processes
+    except Interrupted:  # in all processes at the same update
+        raise
+    except BaseException as error:
+        launch.report(error)
+        raise
 
 
 @contextmanager

@@ -15,17 +15,25 @@ from warmup_lab.models import collate_for, loss_sum, to_device
 from warmup_lab.optimizers import evaluating
 from warmup_lab.plan import Plan
 from warmup_lab.probes import Probes
-from warmup_lab.system import reseed, update_seed
+from warmup_lab.system import reseed
 from warmup_lab.tasks import Batch, Collate, Task, batch_indices, tokenize
 from warmup_lab.tasks import collate as padded
 from warmup_lab.training.console import Interrupted, ProgressLine, StopSignal, Stopwatch
 from warmup_lab.training.evaluate import evaluate
+from warmup_lab.training.processes import ALONE, Processes
 from warmup_lab.training.run import Run, build
 
 log = logging.getLogger(__name__)
 
 
-def train(plan: Plan, directory: Path, *, group: str | None = None, show_progress: bool = True) -> dict[str, Any]:
+def train(
+    plan: Plan,
+    directory: Path,
+    *,
+    group: str | None = None,
+    show_progress: bool = True,
+    processes: Processes = ALONE,
+) -> dict[str, Any]:
     """Trains one run in `directory`, from its checkpoint if there is one; returns the content of `result.json`.
 
     Args:
@@ -33,12 +41,13 @@ def train(plan: Plan, directory: Path, *, group: str | None = None, show_progres
         directory: the run's folder. Its W&B files are beside it, in `<parent>/wandb`.
         group: the sweep that the run belongs to, for W&B.
         show_progress: shows a bar on a terminal, otherwise a line every few seconds.
+        processes: those that share the run; each calls this function, and process 0 writes.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM arrived; the checkpoint is saved.
         Exception: any error of the training, after `result.json` was written with the status `error`.
     """
-    run = Run(plan, directory, group)
+    run = Run(plan, directory, group, processes)
     try:
         _train(run, show_progress)
     except Interrupted:
@@ -64,7 +73,7 @@ class _Parts:
 def _start(run: Run) -> _Parts:
     """The parts at update 0 or, if there is a checkpoint, where it was saved."""
     plan = run.plan
-    torch.set_num_threads(plan.num_threads)
+    torch.set_num_threads(run.processes.num_threads(plan))
     task = tokenize(plan.corpus, plan.config.task, plan.config.model)
     model, optimizer = build(plan, task)
     probes = Probes(plan, task, model, optimizer)  # before a checkpoint is restored: they read the initial weights
@@ -75,12 +84,12 @@ def _start(run: Run) -> _Parts:
 
 def _train(run: Run, show_progress: bool) -> None:
     # Start
-    plan, parts = run.plan, _start(run)
+    plan, processes, parts = run.plan, run.processes, _start(run)
     task, model, optimizer, probes = parts.task, parts.model, parts.optimizer, parts.probes
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     first, collate = run.progress.step, collate_for(model)
     log.info("batches: %s", "padded to their longest example" if collate is padded else "without padding")
-    updates = zip(range(first, plan.total_steps), batches_of(plan, task, collate, first))  # noqa: B905
+    updates = zip(range(first, plan.total_steps), batches_of(plan, task, collate, first, processes))  # noqa: B905
     clock = Stopwatch()
     model.train()
 
@@ -89,10 +98,11 @@ def _train(run: Run, show_progress: bool) -> None:
             # Learning rate and random stream of this update
             for param_group in optimizer.param_groups:
                 param_group["lr"] = run.lr(step)
-            reseed(update_seed(plan.config.seed, step), plan.device)
+            reseed(processes.update_seed(plan.config.seed, step), plan.device)
 
             # Forward and backward, then clip
-            loss = _backward(model, batches, plan, optimizer)
+            loss = _backward(model, batches, num_examples(plan, task, step), plan, optimizer)
+            loss = processes.sum_gradients(trainable, loss, stop.signal_number)
             grad_norm = torch.nn.utils.clip_grad_norm_(trainable, run.max_grad_norm)
             loss_value, norm_value = torch.stack((loss, grad_norm)).tolist()  # the only device sync of an update
 
@@ -110,26 +120,39 @@ def _train(run: Run, show_progress: bool) -> None:
             # Evaluate
             if run.evaluation_due:
                 with evaluating(optimizer):
-                    run.record_evaluation(evaluate(model, task, plan))
+                    run.record_evaluation(evaluate(model, task, plan, processes))
             line.update(loss_value, run.lr(step))
 
             # Checkpoint, stop
-            if not run.last and (stop.signal_number or run.checkpoint_due):
+            signal_number = processes.stop_signal(stop.signal_number)
+            if not run.last and (signal_number or run.checkpoint_due):
                 with run.timer.saving():
                     run.save(model, optimizer)
-                if stop.signal_number:
-                    raise Interrupted(stop.signal_number, run.progress.step, plan.total_steps, forced=plan.config.force)
+                if signal_number:
+                    processes.wait()  # for process 0, which saves
+                    raise Interrupted(signal_number, run.progress.step, plan.total_steps, forced=plan.config.force)
 
     # Finish
     with evaluating(optimizer):
         run.finish(task, model)
 
 
+def num_examples(plan: Plan, task: Task, step: int) -> int:
+    """Examples of the update with the 0-based index `step`, over all processes; the last of an epoch may have fewer.
+
+    Their number divides the loss before the gradient is computed, so no process waits for another to learn it.
+    """
+    per_update = plan.config.batch_size * plan.config.grad_accumulation
+    return min(per_update, len(task.train) - step % plan.steps_per_epoch * per_update)
+
+
 def _backward(
-    model: torch.nn.Module, batches: list[Batch], plan: Plan, optimizer: torch.optim.Optimizer
+    model: torch.nn.Module, batches: list[Batch], num_examples: int, plan: Plan, optimizer: torch.optim.Optimizer
 ) -> torch.Tensor:
-    """Puts the gradient of the mean loss over all micro-batches into the parameters; returns that loss, a scalar."""
-    num_examples = sum(len(batch["labels"]) for batch in batches)
+    """Puts this process's part of the gradient of the mean loss over the update's examples into the parameters.
+
+    Returns its part of that loss, a scalar.
+    """
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=plan.device)
     for batch in batches:
@@ -139,13 +162,18 @@ def _backward(
     return total
 
 
-def batches_of(plan: Plan, task: Task, collate: Collate, from_step: int = 0) -> Iterator[list[Batch]]:
-    """The micro-batches of each update from `from_step` on. Their order depends only on the seed and the epoch."""
+def batches_of(
+    plan: Plan, task: Task, collate: Collate, from_step: int = 0, processes: Processes = ALONE
+) -> Iterator[list[Batch]]:
+    """The micro-batches of each update from `from_step` on, of each of them the share of this process.
+
+    Their order depends only on the seed and the epoch.
+    """
     config = plan.config
     epoch, skipped = divmod(from_step, plan.steps_per_epoch)
     while True:
         indices = batch_indices(len(task.train), config.batch_size, config.seed, epoch)
         for start in range(skipped * config.grad_accumulation, len(indices), config.grad_accumulation):
-            chosen = indices[start : start + config.grad_accumulation]
-            yield [to_device(collate(task.train, index, task.pad_id), plan.device) for index in chosen]
+            shares = map(processes.share, indices[start : start + config.grad_accumulation])
+            yield [to_device(collate(task.train, share, task.pad_id), plan.device) for share in shares if len(share)]
         epoch, skipped = epoch + 1, 0

@@ -38,6 +38,7 @@ from warmup_lab.runs import (
 from warmup_lab.system import shown_path
 from warmup_lab.tasks import Task
 from warmup_lab.tracking import NullTracker, TrackedRun, Tracker, run_name, start_tracker
+from warmup_lab.training.processes import ALONE, Processes
 
 log = logging.getLogger(__name__)
 _CHECKPOINT_SECONDS = 60.0
@@ -96,6 +97,8 @@ class Run:
     """The run's folder. Its W&B files are beside it, in `<parent>/wandb`."""
     group: str | None = None
     """The sweep that the run belongs to, for W&B."""
+    processes: Processes = ALONE
+    """Those that share the run. Process 0 alone reads and writes files, and logs to W&B."""
     progress: Progress = field(default_factory=Progress)
     tracker: Tracker = field(default_factory=NullTracker)
     diverged: bool = False
@@ -144,7 +147,10 @@ class Run:
         that a resumed run had recorded before.
         """
         fresh = fresh_progress(self.plan, probe_columns)
-        restored = checkpoint.restore(self.directory, self.plan.run_id, model, optimizer, fresh)
+        restored = None
+        if self.processes.is_main:
+            restored = checkpoint.restore(self.directory, self.plan.run_id, model, optimizer, fresh)
+        restored = self.processes.start_equal(restored, model, optimizer)
         self.progress = restored or fresh
         if restored:
             log.info("resumed at update %d of %d", self.progress.step, self.plan.total_steps)
@@ -154,7 +160,8 @@ class Run:
                 "%s is resumed with other versions, so its numbers may differ from those of an uninterrupted run: %s",
                 self.plan.name, ", ".join(changed),
             )  # fmt: skip
-        self.tracker = open_tracker(self)
+        if self.processes.is_main:
+            self.tracker = open_tracker(self)
 
     def record(self, step: int, loss: float, grad_norm: float, probed: Mapping[str, Number] | None = None) -> None:
         """Records the update with the 0-based index `step`.
@@ -181,18 +188,23 @@ class Run:
 
     def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Writes the checkpoint."""
-        checkpoint.save(self.directory, self.plan.run_id, self.progress, model, optimizer)
+        if self.processes.is_main:
+            checkpoint.save(self.directory, self.plan.run_id, self.progress, model, optimizer)
 
     def finish(self, task: Task, model: torch.nn.Module, **speed: int) -> None:
         """Writes the run's files, `result.json` last. `speed` adds entries to the result's `speed`."""
-        result = build_result(self.plan, task, self.progress, "diverged" if self.diverged else "completed")
-        result["speed"] |= speed
-        self.result = write_outcome(self.plan, task, model, self.progress, result, self.directory)
-        self.tracker.finish(summary_of(result))
+        if self.processes.is_main:
+            result = build_result(self.plan, task, self.progress, "diverged" if self.diverged else "completed")
+            result["speed"] |= speed | ({"num_processes": self.processes.num} if self.processes.num > 1 else {})
+            self.result = write_outcome(self.plan, task, model, self.progress, result, self.directory)
+            self.tracker.finish(summary_of(result))
+        self.result = self.processes.broadcast(self.result)
 
     def fail(self, error: Exception) -> None:
         """Records an error in `result.json` and at the tracker. A finished result of an earlier training stays."""
         self.error = error
+        if not self.processes.is_main:
+            return
         self.tracker.finish({"status": "error"}, exit_code=1)
         try:
             earlier = read_run(self.directory, self.plan.run_id).result
