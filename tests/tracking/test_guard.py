@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ import pytest
 from wandb_offline import messages, offline_runs, only_offline_run, start, update_row
 from wandb_standin import StandIn
 
-from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import TrackingConfig
 from warmup_lab.tracking import command, wandb_run
 from warmup_lab.tracking.tracker import Tracker
@@ -202,39 +200,3 @@ def test_ctrl_c_ends_the_process_within_seconds(tmp_path: Path, monkeypatch: pyt
     assert errors == ""
     assert float(seconds) < 5
     assert time.monotonic() - begin < 8
-
-
-# ---------------------------------------------------------------------------------------------------------- API keys
-
-
-def test_without_a_key_the_run_is_offline_and_a_message_says_so(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    begin = time.monotonic()
-    tracker = start(tmp_path, TrackingConfig())
-    tracker.log(update_row(0))
-    tracker.finish({})
-    assert time.monotonic() - begin < 5
-    assert only_offline_run(tmp_path).steps == [0]
-    (line,) = messages(caplog)
-    assert line.startswith("W&B is offline: there is no API key")
-    assert line.endswith(f"wandb sync {tmp_path}/wandb")
-
-
-@pytest.mark.parametrize(("key", "reason"), [(None, "no API key"), ("short", "cannot be used")])
-def test_mode_online_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str | None, reason: str) -> None:
-    if key:
-        monkeypatch.setenv("WANDB_API_KEY", key)
-    with pytest.raises(ConfigError, match=f"tracking.mode=online: .*{reason}.*tracking.mode=auto"):
-        start(tmp_path, TrackingConfig(mode="online"))
-
-
-def test_a_key_in_netrc_is_found(tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text(f"machine {server.url.removeprefix('http://')} login user password {'0123456789' * 4}\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    monkeypatch.delenv("WANDB_API_KEY")
-    start(tmp_path, TrackingConfig(mode="online")).finish({})
-    assert len(server.runs) == 1

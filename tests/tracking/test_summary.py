@@ -14,10 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 from program import run
-from wandb_offline import OFFLINE, messages, only_offline_run, start, update_row
+from program import start as start_program
+from wandb_offline import OFFLINE, messages, offline_runs, only_offline_run, start, update_row
 from wandb_standin import StandIn
 
 from warmup_lab.config.schema import TrackingConfig
+from warmup_lab.system import sweep_lock
+from warmup_lab.tracking import command
 from warmup_lab.tracking.summary import SummaryRun, log_summary_run
 
 TABLE = pd.DataFrame({"arm": ["w0", "w36"], "seed": [0, 1], "eval_loss": [0.5, math.nan], "error": [None, "it broke"]})
@@ -146,3 +149,69 @@ def test_one_sync_uploads_all_offline_runs(tmp_path: Path, server: StandIn) -> N
     assert set(received) >= {"a" * 12, "b" * 12, "summary"}
     assert [row["_step"] for row in received["a" * 12].history] == [0, 1]
     assert REPORT.encode() in server.everything, "the artifact of an offline run is uploaded too"
+
+
+# ------------------------------------------------------------------------------------- a broken server during a sweep
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking import TrackedRun, start_tracker
+tracker = start_tracker(TrackingConfig(), TrackedRun("c" * 12, "n", Path(sys.argv[1]), {}, "ten_percent"))
+tracker.log({"step": 0, "loss": 1.0})
+tracker.finish({"status": "completed"})
+print("trained", flush=True)
+while not Path(sys.argv[2]).exists():  # a worker of joblib stays until its parent ends
+    time.sleep(0.05)
+"""
+
+
+def test_a_mute_server_costs_a_sweep_its_time_once_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs in this process, one in a worker, and the summary."""
+    monkeypatch.setattr(command, "WAIT_SECONDS", 1.0)
+    with StandIn(mute=True) as server, sweep_lock(tmp_path):
+        server.use(monkeypatch)
+        worker = start_program([sys.executable, "-W", "error", "-c", WORKER, tmp_path, tmp_path / "end"])
+        assert worker.stdout
+        assert worker.stdout.readline() == "trained\n", "the worker does not wait for W&B"
+        for run_id in ("a" * 12, "b" * 12):
+            tracker = start(tmp_path, TrackingConfig(), run_id=run_id, history=[update_row(0), update_row(1)])
+            tracker.finish({"status": "completed"})
+        assert offline_runs(tmp_path) == []
+        log_summary(tmp_path, TrackingConfig())
+        (tmp_path / "end").touch()
+        _, errors = worker.communicate(timeout=30)
+    assert worker.returncode == 0
+    assert "Traceback" not in errors
+    found = {run.run.run_id.partition("-")[0]: run for run in offline_runs(tmp_path)}
+    assert {name: run.steps for name, run in found.items() if name != "summary"} == {
+        "a" * 12: [0, 1], "b" * 12: [0, 1], "c" * 12: [0]}  # fmt: skip
+    assert found["summary"].summary["verdict"] == "inconclusive"
+    assert {run.summary["status"] for name, run in found.items() if name != "summary"} == {"completed"}
+    assert len([line for line in messages(caplog) if line.startswith("W&B is offline: no answer")]) <= 1
+    path = f"{tmp_path}/wandb"
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("W&B: ")]
+    assert said == [
+        f"W&B: 4 runs are offline: no answer within 1 seconds. To view them: wandb leet {path}; to upload them: "
+        f"wandb sync {path}"
+    ]
+    assert list(tmp_path.glob(".tracking-*")) == []
+
+
+def test_after_a_fault_later_runs_of_the_sweep_do_not_ask_the_server(
+    tmp_path: Path, server: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.refuse = True
+    with sweep_lock(tmp_path):
+        start(tmp_path, TrackingConfig(), run_id="a" * 12).finish({})
+        command.command_of(tmp_path).wait()
+        asked = len(server.operations)
+        assert asked > 0
+        start(tmp_path, TrackingConfig(), run_id="b" * 12).finish({})
+        log_summary(tmp_path, TrackingConfig())
+    assert len(server.operations) == asked
+    assert len(offline_runs(tmp_path)) == 3
+    assert len(messages(caplog)) == 1

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import socket
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,17 +15,14 @@ from wandb_offline import (
     RUN_ID,
     OfflineRun,
     assert_anonymous,
-    messages,
     offline_runs,
     only_offline_run,
     start,
     update_row,
     wandb_row,
 )
-from wandb_standin import StandIn
 
 from warmup_lab.config.schema import TrackingConfig
-from warmup_lab.tracking.tracker import NullTracker
 from warmup_lab.tracking.wandb_run import wandb_id
 
 
@@ -138,31 +132,6 @@ def test_a_name_longer_than_wandb_accepts_is_cut(tmp_path: Path) -> None:
     assert only_offline_run(tmp_path).run.display_name == "n" * 128
 
 
-@pytest.mark.parametrize(("mode", "num_runs"), [("auto", 0), ("offline", 1)])
-@pytest.mark.parametrize(("variable", "value"), [("WANDB_DISABLED", "true"), ("WANDB_MODE", "disabled")])
-def test_disabled_means_no_run_unless_the_command_line_says_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, num_runs: int, variable: str, value: str
-) -> None:
-    monkeypatch.setenv(variable, value)
-    tracker = start(tmp_path, TrackingConfig(mode=mode))
-    tracker.finish({})
-    assert isinstance(tracker, NullTracker) == (num_runs == 0)
-    assert len(offline_runs(tmp_path)) == num_runs
-
-
-@pytest.mark.parametrize(("command", "num_runs"), [("disabled", 0), ("offline", 1)])
-def test_settings_of_the_folder_hold(
-    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, command: str, num_runs: int
-) -> None:
-    """`wandb init`, `wandb offline` and `wandb disabled` write this file into the working directory."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb" / "settings").write_text(f"[default]\nmode = {command}\nproject = of-the-folder\n")
-    start(tmp_path, TrackingConfig()).finish({})
-    assert server.runs == {}
-    assert [found.run.project for found in offline_runs(tmp_path)] == ["of-the-folder"] * num_runs
-
-
 # --------------------------------------------------------------------------------------------------- earlier attempts
 
 KILLED = """
@@ -194,72 +163,6 @@ def test_a_resumed_run_is_recorded_from_the_start_and_the_killed_attempt_removed
     assert len(runs) == 2
     assert runs[RUN_ID].steps == list(range(12))
     assert [row["train/loss"] for row in runs[RUN_ID].history] == [wandb_row(step)["train/loss"] for step in range(12)]
-
-
-def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_BASE_URL", url)
-    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
-
-
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.mark.parametrize("mode", ["auto", "online"])
-def test_an_unreachable_server_means_offline(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, mode: str
-) -> None:
-    caplog.set_level(logging.INFO)
-    use(f"http://127.0.0.1:{closed_port()}", monkeypatch)
-    begin = time.monotonic()
-    tracker = start(tmp_path, TrackingConfig(mode=mode))
-    tracker.log(update_row(0))
-    tracker.finish({})
-    assert time.monotonic() - begin < 5
-    assert only_offline_run(tmp_path).steps == [0]
-    (line,) = messages(caplog)
-    assert "is not reachable" in line
-    warned = [record.name for record in caplog.records if record.levelno >= logging.WARNING]
-    assert warned == (["warmup_lab.tracking.tracker"] if mode == "online" else [])
-
-
-@pytest.mark.parametrize("name", ["WANDB_BASE_URL", "http_proxy"])
-def test_a_malformed_address_raises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    use("http://127.0.0.1:1", monkeypatch)
-    monkeypatch.setenv(name, "http://host:not-a-port")
-    start(tmp_path, TrackingConfig(), history=[update_row(0)]).finish({})
-
-
-@pytest.mark.parametrize(("mode", "num_runs"), [("offline", 1), ("disabled", 0)])
-def test_mode_auto_respects_wandb_mode(
-    tmp_path: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch, mode: str, num_runs: int
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", mode)
-    start(tmp_path, TrackingConfig()).finish({})
-    assert len(offline_runs(tmp_path)) == num_runs
-    assert server.runs == {}
-
-
-NO_WANDB = """
-import sys
-sys.modules["wandb"] = None
-from pathlib import Path
-from warmup_lab.config import TrackingConfig
-from warmup_lab.tracking import NullTracker, TrackedRun, start_tracker
-for kind in ("none", "wandb"):
-    tracker = start_tracker(TrackingConfig(kind=kind), TrackedRun("a", "n", Path(sys.argv[1]), {}))
-    assert isinstance(tracker, NullTracker)
-"""
-
-
-def test_without_wandb_nothing_is_recorded_and_one_warning_says_so(tmp_path: Path) -> None:
-    done = program.run([sys.executable, "-W", "error", "-c", NO_WANDB, tmp_path], timeout=30)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("wandb cannot be used (")
 
 
 @pytest.mark.parametrize("name", ["wandb", "none"])

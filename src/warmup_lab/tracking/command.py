@@ -28,7 +28,7 @@ from warmup_lab.system import lock_holder
 
 logger = logging.getLogger(__name__)
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 8.0
 """How long a command waits for W&B at its end."""
 AGAIN_SECONDS = 5.0
 """How long it then waits for runs that are recorded again, offline."""
@@ -150,11 +150,11 @@ class Command:
         if not self._all_done(left):
             reason = f"no answer within {WAIT_SECONDS:g} seconds"
             self._note(_AGAIN, reason)
-            for recording in self._finishing:
+            for recording in self._unfinished():
                 recording.record_again(reason)
             if not self._all_done(AGAIN_SECONDS):
                 self._note(_GIVE_UP, reason)
-                for recording in self._finishing:
+                for recording in self._unfinished():
                     recording.give_up()
             self._waited += time.monotonic() - started
             if not self.is_sweep:  # other runs may follow in this process
@@ -170,11 +170,14 @@ class Command:
 
     def _all_done(self, seconds: float) -> bool:
         limit = time.monotonic() + seconds
-        while not (all(recording.is_done for recording in self._finishing) and not self._others_finish()):
+        while self._unfinished() or self._others_finish():
             if time.monotonic() >= limit:
                 return False
             time.sleep(_POLL_SECONDS)
         return True
+
+    def _unfinished(self) -> list[Recording]:
+        return [recording for recording in self._finishing if not recording.is_done]
 
     def _others_finish(self) -> bool:
         """Whether another process still records a run."""
@@ -185,15 +188,12 @@ class Command:
 
 def _is_alive(marker: Path) -> bool:
     """Whether the process of a marker may still run."""
-    try:
-        if marker.read_text(encoding="utf-8") != socket.gethostname() or os.name == "nt":
-            return True
-        os.kill(int(marker.name.partition("-")[0]), 0)
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    except OSError:
-        pass
-    return True
+    import psutil
+
+    with contextlib.suppress(OSError):
+        if marker.read_text(encoding="utf-8") == socket.gethostname():
+            return bool(psutil.pid_exists(int(marker.name.partition("-")[0])))
+    return marker.exists()
 
 
 _lock = threading.Lock()

@@ -114,11 +114,11 @@ class Guard:
         return self._done.is_set()
 
     def record_again(self, reason: str) -> None:
-        if self._recover and not self.is_done:
+        if self._recover:
             self._interrupt(reason)
 
     def give_up(self) -> None:
-        if self.failed or self.is_done:
+        if self.failed:
             return
         self._recover = None
         self._fail(self.command.again_reason)
@@ -180,8 +180,8 @@ class Guard:
             logger.warning(
                 "W&B no longer records this run (%s). The run continues; its local files are complete.", reason
             )
-        if not self._made:  # the run could not even be opened
-            self.command.give_up_wandb(reason)
+            if not self._made:  # the run could not even be opened
+                self.command.give_up_wandb(reason)
         self.failed = True
 
 

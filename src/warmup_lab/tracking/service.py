@@ -112,8 +112,8 @@ def end_service(process: Process | None) -> None:
 
 
 def close_connection() -> None:
-    """Closes the connection to the service and waits until the service has ended."""
-    import wandb
-
+    """Closes the connection to the service, waits until it has ended, and forgets the settings."""
     with contextlib.suppress(Exception, SystemExit):
+        import wandb
+
         wandb.teardown()

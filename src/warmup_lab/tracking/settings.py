@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from warmup_lab.config import TrackingConfig, require
 from warmup_lab.system import reachable
 from warmup_lab.tracking.guard import first_line
+from warmup_lab.tracking.service import close_connection
 
 if TYPE_CHECKING:
     import wandb
@@ -61,6 +62,7 @@ def load_wandb(config: TrackingConfig, directory: Path) -> wandb.Settings | None
         return checked_settings()
     except Exception as error:
         problem = _variable_problem() or first_line(error)
+        close_connection()  # otherwise wandb continues with what it has read so far
         require(
             config.mode != "online",
             f"tracking.mode=online: wandb cannot be used: {problem}; tracking=none does not need it",

@@ -70,9 +70,10 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
         tracker.call_with_run(lambda run: _log_media(run, summary_run), FINISH_SECONDS)
         tracker.call_with_run(lambda run: _log_artifact(run, summary_run), FINISH_SECONDS)
         tracker.finish(summary_run.summary)
-        command = command_of(summary_run.directory)
-        command.wait()
-        command.close()
+    command = command_of(summary_run.directory)
+    command.wait()
+    command.close()
+    if tracker:
         _say_what_is_left(parent_folder(summary_run.directory), tracker.offline_reason)
 
 
