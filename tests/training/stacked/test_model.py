@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from transformers import AutoModelForSequenceClassification, BertConfig, DebertaConfig, ElectraConfig, GPT2Config
 
 from warmup_lab.config.model_schema import RandomModel
 from warmup_lab.models.build import build_model
-from warmup_lab.training.stacked.model import Stack, clip_gradient
+from warmup_lab.training.stacked.model import Stack, check_stackable, clip_gradient
 
 
 def test_clipping_is_torchs_row_by_row_and_zeroes_what_is_not_finite():
@@ -76,6 +77,33 @@ def test_micro_batches_add_up_to_their_batch():
     whole, split = stack.loss_and_gradient([batch], "fp32"), stack.loss_and_gradient(parts, "fp32")
     torch.testing.assert_close(whole[0], split[0], rtol=1e-6, atol=0)
     torch.testing.assert_close(whole[1], split[1], rtol=1e-4, atol=1e-7)
+
+
+TINY = {"num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.mark.parametrize(
+    ("config", "fits"),
+    [
+        (BertConfig(**TINY), True),
+        (ElectraConfig(**TINY, embedding_size=16), True),
+        (GPT2Config(n_layer=2, n_embd=16, n_head=2, bos_token_id=None, eos_token_id=None), False),  # hides later tokens
+        (DebertaConfig(**TINY, relative_attention=True, pos_att_type=["c2p", "p2c"]), False),  # its logits are NaN
+    ],
+    ids=["bert", "electra", "gpt2", "deberta"],
+)
+def test_an_architecture_that_needs_its_own_mask_is_refused(config, fits):
+    for key, value in {"vocab_size": 50, "pad_token_id": 1, "max_position_embeddings": 16}.items():
+        setattr(config, key, value)
+    net = AutoModelForSequenceClassification.from_config(config).train()
+    batch = {key: value[0] for key, value in batches(1).items()}
+    if fits:
+        check_stackable(net, batch)
+        assert net.training
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+    else:
+        with pytest.raises(ValueError, match=f"{type(net).__name__} cannot be stacked"):
+            check_stackable(net, batch)
 
 
 def test_dropout_draws_a_mask_a_run_with_the_mean_and_spread_that_one_model_has():

@@ -9,7 +9,9 @@ import pytest
 import torch
 from small_runs import small_plan, train
 from stacked_runs import NONE, interrupt_together, train_all
+from transformers import GPT2Config, GPT2ForSequenceClassification
 
+from warmup_lab.optimizers.registry import build_optimizer
 from warmup_lab.runs import checkpoint
 from warmup_lab.system.files import file_digest
 from warmup_lab.training import loop
@@ -99,6 +101,21 @@ def test_a_group_that_does_not_fit_is_halved_until_it_does(tmp_path, monkeypatch
     outcomes = train_stacked(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
     assert [outcome["speed"]["runs_together"] for outcome in outcomes] == [2, 2, 1, 2, 2]
     assert caplog.text.count("trying smaller groups") == 2
+
+
+def test_decoders_are_trained_alone(tmp_path, monkeypatch):
+    """Stacked, their attention would see later tokens. The launcher trains what `CannotStack` reports."""
+    shape = {"n_layer": 2, "n_embd": 16, "n_head": 2, "vocab_size": 500, "pad_token_id": 0}
+
+    def build(plan, _task, _device=None):
+        net = GPT2ForSequenceClassification(GPT2Config(**shape, bos_token_id=None, eos_token_id=None))
+        return net, build_optimizer(plan.config.optimizer, net)
+
+    monkeypatch.setattr(stacked_loop, "build", build)
+    plans = [small_plan(seed=seed, tracking=NONE) for seed in range(2)]
+    outcomes = train_stacked(plans, [tmp_path / plan.run_id for plan in plans], show_progress=False)
+    assert all(isinstance(outcome, stacked_train.CannotStack) for outcome in outcomes)
+    assert "GPT2ForSequenceClassification cannot be stacked" in str(outcomes[0])
 
 
 def test_any_other_failure_of_the_group_is_the_guilty_runs_alone(tmp_path, monkeypatch):

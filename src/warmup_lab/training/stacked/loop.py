@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.plan import Plan
 from warmup_lab.system import stacked_dropout_seed
-from warmup_lab.tasks import Task
+from warmup_lab.tasks import Task, collate
 from warmup_lab.training import CheckpointTimer, Interrupted, ProgressLine, Run, StopSignal, Stopwatch, build
 from warmup_lab.training.stacked.batches import TokenTable, TrainBatches
 from warmup_lab.training.stacked.evaluate import evaluate_stack
 from warmup_lab.training.stacked.grouping import is_out_of_memory
-from warmup_lab.training.stacked.model import Stack, clip_gradient
+from warmup_lab.training.stacked.model import Stack, check_stackable, clip_gradient
 from warmup_lab.training.stacked.optimizers import StackedOptimizer
 
 _UPDATES_PER_SYNC = {"cuda": 16, "cpu": 1}
@@ -102,6 +103,8 @@ def _start(runs: Sequence[Run], task: Task) -> tuple[Stack, StackedOptimizer]:
             run.fail(error)
             continue
         if stack is None:
+            shortest_and_longest = np.argsort(task.train.lengths)[[0, -1]]
+            check_stackable(model, collate(task.train, shortest_and_longest, task.pad_id))
             stack = Stack(model, len(runs), run.plan.device)
             configs = [one.plan.config.optimizer for one in runs]
             stacked = StackedOptimizer(configs, stack.weights, stack.num_decayed)

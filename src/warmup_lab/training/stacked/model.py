@@ -8,6 +8,7 @@ each run.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from warmup_lab.models import logits_of
 from warmup_lab.tasks import Batch
 from warmup_lab.training.stacked.dropout import HashedDropout, example_keys
 
@@ -109,6 +111,24 @@ class Stack:
         for padding in self._no_gradient:
             gradient[:, padding] = 0.0
         return total, gradient
+
+
+@torch.no_grad()
+def check_stackable(model: nn.Module, batch: Batch) -> None:
+    """Compares a model's own logits with those of a stack that holds it, in float64, with dropout off.
+
+    They differ where the architecture does more with the mask of the padding than to hide the padding: decoders also
+    hide later tokens, DeBERTa multiplies by it.
+
+    Raises:
+        ValueError: they differ.
+    """
+    model = copy.deepcopy(model).double().eval()
+    stack = Stack(model, 1, "cpu")
+    own = logits_of(model, batch, "fp32")
+    stack.weights = torch.cat([parameter.reshape(-1) for parameter in stack.parameters_of(model)])[None]
+    if not torch.allclose(stack.logits(batch, "fp32")[0], own, rtol=1e-4, atol=1e-6 * float(own.abs().max())):
+        raise ValueError(f"{type(model).__name__} cannot be stacked: its logits would not be those of the run alone")
 
 
 def _additive(mask: Tensor) -> Tensor:
