@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import altair as alt
 
 from warmup_lab.figures.charts import line_scales
+from warmup_lab.figures.convert import convert
 from warmup_lab.figures.layout import unique
 from warmup_lab.figures.palette import CONFIG, INK
 from warmup_lab.system import atomic_path
@@ -25,9 +27,6 @@ _WIDE, _NARROW = 660, 330
 """Widths of a picture in pixels, for two columns of a paper and for one. Type of 11 pixels is then about 8 points."""
 _PLOT_WIDTH = 250
 _CAPTION_SIZE = 11
-_MAX_PIXELS = 8e6
-_DOTS = 300 / 96
-"""Dots per CSS pixel, of which an inch has 96."""
 # Heatmaps of different numbers must not share a colour scale.
 _OWN_COLOURS = {"resolve": {"scale": {"color": "independent"}}}
 
@@ -135,12 +134,8 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes `path` with the suffixes .svg and .png. The PNG has 300 dots per inch, and at most 8 million pixels."""
-    import vl_convert
-
-    svg = vl_convert.vegalite_to_svg(as_picture(figure))
-    width, height = (float(size) for size in re.findall(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)[0])
-    png = vl_convert.svg_to_png(svg, scale=min(_DOTS, (_MAX_PIXELS / (width * height)) ** 0.5))
+    """Writes `path` with the suffixes .svg and .png."""
+    svg, png = convert(json.dumps(as_picture(figure)))
     for suffix, content in ((".svg", svg.encode()), (".png", png)):
         with atomic_path(path.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)

@@ -1,0 +1,36 @@
+"""Conversion of a specification to pictures, in this process and in one of its own."""
+
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from warmup_lab.figures.convert import convert, convert_here
+
+
+def spec_of(num_characters: int) -> str:
+    """A chart of one point, in at least so many characters."""
+    chart = {"mark": "point", "width": 30, "height": 30, "data": {"values": [{"x": 1, "note": "é" * num_characters}]}}
+    return json.dumps(chart | {"encoding": {"x": {"field": "x", "type": "quantitative"}}}, ensure_ascii=False)
+
+
+@pytest.fixture
+def large() -> str:
+    return spec_of(1_000_000)
+
+
+def test_a_large_chart_has_the_same_pictures_as_in_this_process(large):
+    assert convert(large) == convert_here(large)
+
+
+def test_without_another_process_it_is_converted_here(large, monkeypatch, capfd):
+    monkeypatch.setattr("sys.executable", "false")
+    assert convert(large)[0].startswith("<svg")
+    assert capfd.readouterr().err == ""
+
+
+def test_the_png_has_300_dots_per_inch():
+    svg, png = convert(spec_of(1))
+    width = float(svg.partition('width="')[2].partition('"')[0])
+    assert Image.open(io.BytesIO(png)).width == pytest.approx(width * 300 / 96, abs=1)
