@@ -1,6 +1,6 @@
 """Runs all benchmarks one after another and prints one table. `make bench` runs this.
 
-    python tests/benchmarks/run_all.py                    # 40 minutes on two cores
+    python tests/benchmarks/run_all.py                    # 50 minutes on two cores
     python tests/benchmarks/run_all.py --only step study
     python tests/benchmarks/run_all.py --quick            # checks that all of them run
 
@@ -18,7 +18,7 @@ from typing import Any
 import timing
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("start", "step", "tracking", "study", "stacked", "report")
+NAMES = ("start", "step", "tracking", "study", "stacked", "dropout", "report")
 NO_GPU = (
     "stacked: skipped, because this machine has no GPU. On a machine with one, torch and transformers are enough: "
     "python tests/benchmarks/stacked.py"

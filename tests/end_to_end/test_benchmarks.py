@@ -66,6 +66,7 @@ def check_files(name: str, peers: set[str], out: Path) -> None:
         ("report", [], {"4 runs"}),
         ("tracking", [], {"tracking=none"}),
         ("stacked", ["--device", "cpu"], {"one by one"}),
+        ("dropout", ["--device", "cpu"], {"torch's masks", "dropout 0", "the whole update"}),
     ],
 )
 def test_all_sides_do_the_same_work(load, name, words, peers, tmp_path, capsys):
