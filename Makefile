@@ -35,7 +35,7 @@ recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task
 compare: install ## a small comparison on the embedded task, with its report
 	@$(BIN)/python train.py -m experiment=compare hydra/launcher=fastest $(ARGS)
 
-bench: install ## the benchmarks, 40 minutes; make bench ARGS="--only step study"
+bench: install ## the benchmarks, 50 minutes; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
 
 null-test: install ## size and power of verdicts by simulation, 10 minutes; make null-test ARGS="--only attacks"
