@@ -1,7 +1,7 @@
 """Conversion of a specification to pictures, in this process and in one of its own."""
 
 import io
-import json
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -9,14 +9,19 @@ from PIL import Image
 from warmup_lab.figures.convert import convert, convert_here
 
 
-def spec_of(num_characters: int) -> str:
+def spec_of(num_characters: int) -> dict[str, Any]:
     """A chart of one point, in at least so many characters."""
-    chart = {"mark": "point", "width": 30, "height": 30, "data": {"values": [{"x": 1, "note": "é" * num_characters}]}}
-    return json.dumps(chart | {"encoding": {"x": {"field": "x", "type": "quantitative"}}}, ensure_ascii=False)
+    chart = {
+        "mark": "point",
+        "width": 30,
+        "height": 30,
+        "data": {"values": [{"x": 1, "note": "é" * num_characters}]},
+    }
+    return chart | {"encoding": {"x": {"field": "x", "type": "quantitative"}}}
 
 
 @pytest.fixture
-def large() -> str:
+def large() -> dict[str, Any]:
     return spec_of(1_000_000)
 
 

@@ -5,11 +5,13 @@ The JavaScript engine of vl_convert keeps the memory that it once had: 760 MB af
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _MAX_PIXELS = 8e6
 _DOTS = 300 / 96
@@ -18,18 +20,20 @@ _LARGE = 1_000_000
 """Characters of a specification from which a process pays: its start takes a second of CPU."""
 
 
-def convert(spec: str) -> tuple[str, bytes]:
-    """The SVG and the PNG of a Vega-Lite specification in JSON. The PNG has 300 dots per inch, at most 8 megapixels."""
-    if len(spec) >= _LARGE:
+def convert(spec: dict[str, Any]) -> tuple[str, bytes]:
+    """The SVG and the PNG of a Vega-Lite specification. The PNG has 300 dots per inch, and at most 8 megapixels."""
+    text = json.dumps(spec)
+    if len(text) >= _LARGE:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", __name__, folder]
-            if subprocess.run(command, input=spec.encode(), check=False).returncode == 0:
+            if subprocess.run(command, input=text.encode(), check=False).returncode == 0:
                 return _read(Path(folder))
     return convert_here(spec)
 
 
-def convert_here(spec: str) -> tuple[str, bytes]:
+def convert_here(spec: dict[str, Any]) -> tuple[str, bytes]:
     """`convert` in this process."""
+    # Not as text: vl_convert reads some numbers of a text with an error in the last digit.
     import vl_convert
 
     svg = vl_convert.vegalite_to_svg(spec)
@@ -44,7 +48,7 @@ def _read(folder: Path) -> tuple[str, bytes]:
 def main() -> None:
     """Converts the specification on standard input, and writes both pictures to the folder in the arguments."""
     folder = Path(sys.argv[1])
-    svg, png = convert_here(sys.stdin.buffer.read().decode())
+    svg, png = convert_here(json.load(sys.stdin.buffer))
     (folder / "picture.svg").write_text(svg, encoding="utf-8")
     (folder / "picture.png").write_bytes(png)
 

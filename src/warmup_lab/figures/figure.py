@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -135,7 +134,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes `path` with the suffixes .svg and .png."""
-    svg, png = convert(json.dumps(as_picture(figure)))
+    svg, png = convert(as_picture(figure))
     for suffix, content in ((".svg", svg.encode()), (".png", png)):
         with atomic_path(path.with_suffix(suffix)) as temporary:
             temporary.write_bytes(content)
