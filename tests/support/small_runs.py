@@ -21,10 +21,10 @@ from warmup_lab.training.run import build
 
 def small_plan(*, dropout: float = 0.1, lr: float = 1e-3, scheduler: str = "warmuplinear", **keys) -> Plan:
     """20 updates in 4 epochs of a model with 1 layer; `keys` are other fields of `RunConfig`."""
-    settings = {"epochs": 4, "num_threads": 1, "warmup_ratio": 0.2, "eval_every": 10, **keys}
+    task = SyntheticTask("synthetic", num_train=160, num_validation=40)
+    settings = {"task": task, "epochs": 4, "num_threads": 1, "warmup_ratio": 0.2, "eval_every": 10, **keys}
     return make_plan(
         RunConfig(
-            task=SyntheticTask("synthetic", num_train=160, num_validation=40),
             model=RandomModel("bert", num_layers=1, hidden_size=32, num_heads=2, dropout=dropout),
             optimizer=OptimizerConfig("adamw", lr),
             scheduler=SchedulerConfig(scheduler),

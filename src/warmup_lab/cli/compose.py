@@ -17,6 +17,7 @@ from warmup_lab.cli.explain import explain
 from warmup_lab.cli.locations import conf_folder, experiment_folders
 from warmup_lab.cli.mistakes import refuse_mistakes
 from warmup_lab.config import GROUPS, ConfigError, require, resolve
+from warmup_lab.training import launched
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
@@ -76,7 +77,12 @@ def plan_of(config: DictConfig) -> Plan:
     from warmup_lab.plan import make_plan  # imports torch, which --help and --cfg do not need
 
     multirun = HydraConfig.get().mode == RunMode.MULTIRUN
-    return make_plan(resolve(config, multirun=multirun), multirun=multirun)
+    plan = make_plan(resolve(config, multirun=multirun), multirun=multirun)
+    if launch := launched():
+        from warmup_lab.training import refuse_unshared
+
+        refuse_unshared(plan, launch)
+    return plan
 
 
 def compose_plan(overrides: list[str], config_dir: Path | None = None) -> Plan:

@@ -12,6 +12,7 @@ from .execute import hand_over as hand_over
 from .execute import only_warnings_on_terminal as only_warnings_on_terminal
 from .launch import Launch as Launch
 from .launch import launched as launched
+from .processes import refuse_unshared as refuse_unshared
 from .progress_bar import clear_line_before_output as clear_line_before_output
 from .progress_bar import terminal_bar as terminal_bar
 from .run import CheckpointTimer as CheckpointTimer

@@ -103,8 +103,12 @@ def _connected(plan: Plan, launch: Launch) -> Iterator[Processes]:
         processes = connect(plan, launch)
         # A launcher sends SIGTERM to all processes when one has failed. Noted here, it does not cut off what process 0
         # still has to write. SIGINT may reach the processes at different updates; the loop makes them agree.
-        with StopSignal():
-            yield processes
+        with StopSignal() as stop:
+            try:
+                yield processes
+            except Exception:
+                launch.told_to_stop = bool(stop.signal_number)
+                raise
     except Interrupted:  # in all processes at the same update
         raise
     except BaseException as error:

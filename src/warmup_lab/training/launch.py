@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _CONNECT_SECONDS = 10.0
+_NOTICE_SECONDS = 5.0
+"""Time in which the main thread notices that another process failed. It may be far from the next call to the others."""
 _GRACE_SECONDS = 10.0
-"""Time that a process has to end by itself after another one failed, and that the others wait for process 0."""
+"""Time that a process waits after a failure until process 0 has written what is left to write."""
 
 
 _NOTHING_WRITTEN = {
@@ -50,8 +52,9 @@ class Launch:
     """Over all machines."""
     num_local: int
     """Processes on this machine."""
-    _failure: str | None = None
-    _ends: threading.Event = field(default_factory=threading.Event)
+    told_to_stop: bool = False
+    """Whether the launcher, or a user, is ending this process, and so does not wait for it."""
+    _noticed: threading.Event = field(default_factory=threading.Event)
 
     @property
     def is_main(self) -> bool:
@@ -73,18 +76,22 @@ class Launch:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Inside, the failure of another process ends this one, and only process 0 prints."""
+        """Inside, the failure of another process ends this one, and only process 0 prints.
+
+        With `HYDRA_FULL_ERROR=1` all processes write to stderr, for their tracebacks.
+        """
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         with contextlib.ExitStack() as stack:
             if not self.is_main:
                 nowhere = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123 - no file of ours
                 stack.enter_context(contextlib.redirect_stdout(nowhere))
-                stack.enter_context(contextlib.redirect_stderr(nowhere))
+                if os.environ.get("HYDRA_FULL_ERROR") != "1":
+                    stack.enter_context(contextlib.redirect_stderr(nowhere))
             try:
                 yield
             finally:
-                self._ends.set()
+                self._noticed.set()
                 thread.join()
 
     def report(self, error: BaseException | str) -> None:
@@ -98,19 +105,19 @@ class Launch:
     def failure(self, wait: float = 0) -> str | None:
         """What another process reported: `process 1 of 2: ...`. `wait`: seconds until the report may arrive."""
         deadline = time.monotonic() + wait
-        while self._failure is None:
-            with contextlib.suppress(RuntimeError):
-                store = _connected_store()
-                if store and store.check(["failure"]):
-                    rank, _, text = store.get("failure").decode().partition(" ")
-                    if int(rank) == self.rank:
-                        return None
-                    self._failure = f"process {rank} of {self.num_processes}: {text}"
-            if self._failure is None:
-                if time.monotonic() >= deadline:
-                    break
-                time.sleep(_POLL_SECONDS)
-        return self._failure
+        while not (found := self._reported()) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        if found:
+            self._noticed.set()
+        return found
+
+    def _reported(self) -> str | None:
+        with contextlib.suppress(RuntimeError):
+            store = _connected_store()
+            if store and store.check(["failure"]):
+                rank, _, text = store.get("failure").decode().partition(" ")
+                return f"process {rank} of {self.num_processes}: {text}" if int(rank) != self.rank else None
+        return None
 
     def ended_by(self, error: Exception, message: str | None) -> str | None:
         """The message about what ended this process, and tells the others. None if a traceback is needed.
@@ -119,10 +126,9 @@ class Launch:
             error: what was raised here.
             message: the same in plain words, None if a traceback is needed.
         """
-        if isinstance(error, ConfigError) and not isinstance(error, ProcessFailed):
-            self.report(error)
-            return message
         elsewhere = self.failure()
+        if message is not None and not isinstance(error, ProcessFailed):  # all find the same mistake of the user
+            elsewhere = None
         if elsewhere is None:
             self.report(message or error)
         return elsewhere or message
@@ -134,21 +140,20 @@ class Launch:
             store = _connected_store()
             if store and self.is_main:
                 store.set("ended", str(status))
-            elif store and status:
+            elif store and status and not self.told_to_stop:
                 deadline = time.monotonic() + _GRACE_SECONDS
                 while time.monotonic() < deadline and not store.check(["ended"]):
                     time.sleep(_POLL_SECONDS)
 
     def _watch(self) -> None:
-        """Waits for a failure elsewhere, and ends this process if it does not end by itself."""
-        while not self._ends.wait(_POLL_SECONDS):
-            if self.failure():
+        """Waits for a failure elsewhere, and ends this process if its main thread does not notice."""
+        while not self._noticed.wait(_POLL_SECONDS):
+            if reported := self._reported():
                 abort_collectives()  # the main thread may wait for the process that failed
-                if not self._ends.wait(_GRACE_SECONDS):
+                if not self._noticed.wait(_NOTICE_SECONDS):
                     if self.is_main:
-                        print(f"error: {self._failure}", file=sys.__stderr__, flush=True)
+                        print(f"error: {reported}", file=sys.__stderr__, flush=True)
                     os._exit(1)
-                return
 
 
 @cache
@@ -163,7 +168,9 @@ def launched() -> Launch | None:
 def described(error: BaseException) -> str:
     """The error in one line."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, ConfigError) else f"{type(error).__name__}: {text}"
+    if isinstance(error, ConfigError):
+        return text
+    return f"{type(error).__name__}: {text} (HYDRA_FULL_ERROR=1 shows the traceback)"
 
 
 def abort_collectives() -> None:
