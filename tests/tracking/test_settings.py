@@ -112,6 +112,12 @@ def test_a_wrong_variable_is_named_in_one_line(
 # ------------------------------------------------------------------------------------------------ server and packages
 
 
+def test_an_offline_run_sends_nothing(tmp_path: Path, server: StandIn) -> None:
+    """wandb would ask the server who the user is, and wait for the answer."""
+    start(tmp_path, TrackingConfig(mode="offline"), history=[update_row(0)]).finish({})
+    assert server.operations == []
+
+
 def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)

@@ -10,7 +10,9 @@ identifies a run of the sweep by it, and wandb itself ignores any other id there
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -97,6 +99,10 @@ def open_run(config: TrackingConfig, online: bool, arguments: dict[str, Any]) ->
     """Calls `wandb.init` after removing the folders of earlier attempts."""
     import wandb
 
+    with contextlib.suppress(Exception):
+        # wandb imports it at the end of `init`, which takes seconds. With a server that does not answer, they would
+        # come at the end of the command, when the run is recorded again.
+        importlib.import_module("wandb.sdk.launch.inputs.internal")
     _remove_earlier_attempts(Path(arguments["dir"]), arguments["id"])
     limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
     settings = wandb.Settings(silent=True)
