@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from fake_plans import plan_cell, write_result
 
+from warmup_lab.comparison.sweep_log import read_log
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.sweeps.run import run_sweep
 from warmup_lab.sweeps.stopping import SweepInterrupted
@@ -135,3 +136,24 @@ def test_what_the_terminal_says_of_each_batch(tmp_path, capsys):
         "2 cells, 1 different run (identical cells are trained once), 1 to train",
         "2 done, 0 left",
     ]
+
+
+def test_runs_in_several_folders_are_refused_before_one_is_trained(tmp_path):
+    sweep = Sweep(tmp_path / "sweep")
+    with pytest.raises(ConfigError, match="study=a,b: a sweep has one folder and one report"):
+        sweep.run(Batches([["id=a", "study=a"], ["id=b", "study=b"]]))
+    assert not sweep.launched
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_start_is_noted_in_the_log_of_the_folder(tmp_path):
+    Sweep(tmp_path).run(Batches([["id=a"]]))
+    (start,) = read_log(tmp_path).starts
+    assert start.stated == {
+        "metric": "eval_loss",
+        "reference": None,
+        "margin": None,
+        "failure_margin": 0.2,
+        "looks": None,
+    }
+    assert (start.finished, start.shown) == (0, 0)

@@ -34,6 +34,9 @@ from .run_table import UNFINISHED as UNFINISHED
 from .run_table import RunTable as RunTable
 from .run_table import read_runs as read_runs
 from .search import SEARCH_FILE as SEARCH_FILE
+from .seed_batches import judged_part as judged_part
+from .seed_batches import judged_runs_of as judged_runs_of
+from .seed_batches import pooled_runs as pooled_runs
 from .sentences import count as count
 from .sentences import verdict_sentence as verdict_sentence
 from .statistics import ALPHA as ALPHA
@@ -43,6 +46,9 @@ from .statistics import log_median as log_median
 from .statistics import mean_interval as mean_interval
 from .statistics import wilson as wilson
 from .statistics import wilson_bounds as wilson_bounds
+from .sweep_log import read_log as read_log
+from .sweep_log import record_report as record_report
+from .sweep_log import record_start as record_start
 from .table import Sweep as Sweep
 from .table import Trace as Trace
 from .table import read_sweep as read_sweep

@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from warmup_lab.comparison.coverage import coverage, with_true_reasons
 from warmup_lab.comparison.evidence import make_design
 from warmup_lab.comparison.lr_jitter import jitter_section
+from warmup_lab.comparison.notes import mixed_versions, report_notes, stated_in_advance, statements_of
 from warmup_lab.comparison.paired_metrics import reference_arms
 from warmup_lab.comparison.pairs_headline import is_tested
 from warmup_lab.comparison.pairwise import compare
@@ -31,8 +33,10 @@ from warmup_lab.comparison.sections import (
     smallest_warmup_rows,
     variance_section,
 )
+from warmup_lab.comparison.seed_batches import AddedSeeds, added_seeds, judged_part, pooled_rows
 from warmup_lab.comparison.statistics import ALPHA
 from warmup_lab.comparison.summary import summary_sentences
+from warmup_lab.comparison.sweep_log import SweepLog, read_log
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.comparison.verdicts import Comparison, Question
 from warmup_lab.metrics import title_and_unit
@@ -45,7 +49,13 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         ConfigError: `compare.metric` or `compare.reference` is unknown.
     """
+    log, sweep = read_log(sweep.directory), with_true_reasons(sweep)
     recommend, whole, sweep = recommend_section(sweep), sweep, compared_part(sweep)
+    jitter = None if recommend else jitter_section(sweep)
+    search = search_section(sweep)
+    own_answer = recommend or jitter or search
+    added = None if own_answer else added_seeds(sweep, log)
+    every, sweep = sweep, judged_part(sweep, added.judged if added else None)
     question = stated_question(sweep)
     references = reference_arms(sweep.runs, question.reference)
     runs = comparable_runs(sweep, question, references)
@@ -60,35 +70,57 @@ def build_comparison(sweep: Sweep) -> tuple[pd.DataFrame, dict[str, Any]]:
         "runs": run_rows(runs, question.metric),
         "errors": left_out_rows(whole.runs, "error"),
         "unfinished": left_out_rows(whole.runs, UNFINISHED),
+        **_about_the_folder(whole, log, added, is_grid=not own_answer),
+        "pooled": pooled_rows(every) if added else [],
     }
-    jitter = None if recommend else jitter_section(sweep)
-    search = search_section(sweep)
-    own_answer = recommend or jitter or search
     advice = recommend.pop("recommendation") if recommend else None
     advice = advice or (search and search_recommendation(sweep, judged, question, search))
     advice = _runnable(sweep, advice or recommendation_section(sweep, judged, primary, jitter))
-    summary = (
-        recommend["sentences"]
-        if recommend and runs.empty
-        else summary_sentences(parts, primary.arms, own_answer, advise=advice["lr"] is not None)
-    )
     head = {
         "schema": 1,
         "study": sweep.directory.resolve().name,
         "headline": own_answer["headline"] if own_answer else _headline(primary, advice),
-        "summary": _not_said_yet(summary, advice) + ([] if own_answer else _untested(primary)),
+        "summary": _summary(parts, primary, own_answer, advice),
         "recommendation": advice,
         "lr_jitter": jitter,
         "recommend": recommend,
         "search": search,
     }
-    tail = {
+    return runs, to_json(head | parts | _origin(sweep) | {"seconds": float(runs["seconds"].sum())})
+
+
+def _summary(
+    parts: dict[str, Any], primary: Comparison, own_answer: dict[str, Any] | None, advice: dict[str, Any]
+) -> list[str]:
+    """The sentences below the headline."""
+    if own_answer and not parts["counts"]["runs"]:
+        return _not_said_yet(own_answer["sentences"], advice)
+    sentences = summary_sentences(parts, primary.arms, own_answer, advise=advice["lr"] is not None)
+    return _not_said_yet(sentences, advice) + ([] if own_answer else _untested(primary))
+
+
+def _origin(sweep: Sweep) -> dict[str, Any]:
+    """How the runs were made."""
+    # A single run refuses a length for a schedule that has none, and a sweep ignores it.
+    jobs = sorted(sweep.jobs, key=lambda job: job["asked"] is None)
+    return {
         "command": sweep.command,
-        "example_overrides": sweep.jobs[0]["overrides"] if sweep.jobs else [],
+        "example_overrides": jobs[0]["overrides"] if jobs else [],
         "versions": sweep.versions,
-        "seconds": float(runs["seconds"].sum()),
     }
-    return runs, to_json(head | parts | tail)
+
+
+def _about_the_folder(whole: Sweep, log: SweepLog, added: AddedSeeds | None, *, is_grid: bool) -> dict[str, Any]:
+    """What was stated and when, what of the folder the report covers, and the notes on both."""
+    statements, covered = statements_of(whole, log), coverage(whole, is_grid=is_grid)
+    return {
+        "notes": report_notes(whole, log, covered, added),
+        "statements": [one.to_dict() for one in statements],
+        "stated_in_advance": stated_in_advance(statements),
+        "coverage": covered.to_dict(),
+        "added_seeds": added.to_dict() if added else None,
+        "mixed_versions": mixed_versions(whole.versions),
+    }
 
 
 def _runnable(sweep: Sweep, advice: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,13 @@ def summary_sentences(
     it looks for the limit, so it gives no advice against failures. Nor does a summary without `advise`.
     """
     if own_answer:
-        what_failed = " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=False))))
-        return [*own_answer["sentences"], _what_was_run(parts["counts"]), what_failed]
+        stage = _stage(own_answer)
+        failed = (
+            _what_failed(parts["counts"], stage),
+            failure_sentence(arms, advise=False),
+            _failed_to_choose(own_answer),
+        )
+        return [*own_answer["sentences"], _what_was_run(parts["counts"], stage), " ".join(filter(None, failed))]
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=advise)))),
@@ -41,8 +46,28 @@ def _runs(counts: dict[str, Any]) -> str:
     return f"{count(counts['runs'], 'run')} of {used}, {_listed(counts['total_steps'])} updates each"
 
 
-def _what_was_run(counts: dict[str, Any]) -> str:
-    return f"{_runs(counts)}, at {count(counts['seeds'], 'seed')}."
+def _what_was_run(counts: dict[str, Any], stage: str) -> str:
+    used = f"{_runs(counts)}, at {count(counts['seeds'], 'seed')}"
+    return f"Runs of the {stage}: {used}." if stage else f"{used}."
+
+
+def _stage(own_answer: dict[str, Any]) -> str:
+    """The stage of a recommendation that the counts are about; '' for another answer, which counts all runs."""
+    plan = own_answer.get("plan")
+    if not plan:
+        return ""
+    return (
+        "confirmation" if any(stage["kind"] == "confirm" and stage["run_ids"] for stage in plan["stages"]) else "choice"
+    )
+
+
+def _failed_to_choose(own_answer: dict[str, Any]) -> str:
+    """How many of the runs failed that chose the learning rate of a confirmation; '' for another answer."""
+    if _stage(own_answer) != "confirmation":
+        return ""
+    rates = [row["failed"] for row in own_answer["grid"]]
+    failed, total = sum(rate["count"] for rate in rates), sum(rate["total"] for rate in rates)
+    return f"Before it, {failed} of {count(total, 'run')} of the choice failed to learn." if failed else ""
 
 
 def _what_was_compared(parts: dict[str, Any]) -> str:
@@ -53,9 +78,10 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
         paired = f", {count(pairs[0], 'pair')} per comparison"
     margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
     better = "smaller" if primary["smaller_is_better"] else "larger"
+    when = "Stated in advance" if parts["stated_in_advance"] else "Stated after results were known"
     return (
         f"{_runs(counts)}: {count(counts['arms'], 'combination')} at {count(counts['seeds'], 'seed')}{paired}. "
-        f"Stated in advance: {primary['title']} ({better} is better), {margin}."
+        f"{when}: {primary['title']} ({better} is better), {margin}."
     )
 
 
@@ -113,14 +139,15 @@ def _matched_in(groups: Sequence[Sequence[dict[str, Any]]]) -> str:
     return f"differ both in length ({lengths} updates) and in T_eff (updates held back in all): {spans}"
 
 
-def _what_failed(counts: dict[str, Any]) -> str:
+def _what_failed(counts: dict[str, Any], stage: str = "") -> str:
+    of = f" of the {stage}" if stage else ""
     failed, diverged = counts["failed"], counts["diverged"]
     if not failed["total"]:
         text = "No run counts yet" if counts["early"] else "No run finished"
     elif not failed["count"]:
-        text = "Every finished run learned"
+        text = f"Every finished run{of} learned"
     else:
-        text = f"{failed['count']} of {count(failed['total'], 'finished run')} failed to learn"
+        text = f"{failed['count']} of {count(failed['total'], 'finished run')}{of} failed to learn"
         text += f", {diverged['count']} of them by diverging" if diverged["count"] else ""
     return f"{text}{''.join(_left_out(counts))}."
 

@@ -9,7 +9,15 @@ from typing import Any
 
 import pandas as pd
 
-from warmup_lab.comparison import Sweep, build_comparison, read_sweep
+from warmup_lab.comparison import (
+    Sweep,
+    build_comparison,
+    judged_part,
+    judged_runs_of,
+    pooled_runs,
+    read_sweep,
+    record_report,
+)
 from warmup_lab.comparison.lr_jitter import RAMP
 from warmup_lab.comparison.recommend import compared_part
 from warmup_lab.config import TrackingConfig
@@ -37,6 +45,7 @@ from warmup_lab.figures import (
 from warmup_lab.report.page import render_page
 from warmup_lab.report.summary_run import log_summary
 from warmup_lab.report.terminal import report_text
+from warmup_lab.runs import is_finished
 from warmup_lab.system import atomic_path, write_json
 
 
@@ -50,10 +59,13 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     """
     sweep = read_sweep(directory)
     runs, comparison = build_comparison(sweep)
+    shown, added = compared_part(sweep), comparison["added_seeds"]
+    table = pooled_runs(shown) if added else runs
     with atomic_path(directory / "results.parquet") as temporary:
-        runs.to_parquet(temporary, index=False)
+        table.to_parquet(temporary, index=False)
     write_json(directory / "comparison.json", comparison)
-    figures = make_figures(compared_part(sweep), runs, comparison)
+    _record(directory, sweep, comparison)
+    figures = make_figures(judged_part(shown, added["judged"] if added else None), runs, comparison)
     pictures = _save_figures(figures, directory / "figures")
     seeds = seed_values(runs, [comparison["recommendation"]["metric"]])
     layout = make_layout(_without_ramps(comparison["arms"]))
@@ -65,6 +77,13 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     if tracking is not None and tracking.kind == "wandb":
         log_summary(tracking, directory, comparison, runs, pictures)
     return comparison
+
+
+def _record(directory: Path, sweep: Sweep, comparison: dict[str, Any]) -> None:
+    """Notes in the log of the folder which results were shown, and which were judged."""
+    finished = sweep.runs.loc[sweep.runs["status"].map(is_finished), "run_id"]
+    judged, decided = judged_runs_of(comparison)
+    record_report(directory, finished, judged=judged, decided=decided)
 
 
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:

@@ -23,6 +23,8 @@ _MIN_NAME = 20
 """Columns that the name of an arm keeps as long as something else can be left out."""
 _SCHEDULE = re.compile(r"^(\S+)-w\d+\b")
 """The schedule in front of the warmup in the name of an arm."""
+_NOT_TRAINED = "interrupted, or not started"
+"""How the reason of a run begins that the same command simply trains."""
 _COMMAND = "  "
 """How a line with a command begins. It is never wrapped, so that it can be pasted."""
 
@@ -221,8 +223,9 @@ def _param(value: Any) -> str:
 
 
 def error_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """At most 5 of the runs that did not finish; empty if all did."""
-    errors = comparison["errors"]
+    """At most 5 of the runs that ended in an error, or whose result cannot be used; empty if there are none."""
+    lost = [one for one in comparison.get("unfinished", []) if not one["error"].startswith(_NOT_TRAINED)]
+    errors = [*comparison["errors"], *lost]
     if not errors:
         return []
     named = [f"  {one['run_id']} ({one['arm']}, seed {one['seed']}): {one['error']}" for one in errors[:_MAX_ERRORS]]
@@ -231,11 +234,19 @@ def error_lines(comparison: Mapping[str, Any]) -> list[str]:
     return [f"{count(len(errors), 'run')} did not finish:", *named, *more]
 
 
+def notes_of_sweep(comparison: Mapping[str, Any]) -> list[str]:
+    """What a reader must know before the headline; see `comparison/notes.py`."""
+    lines = []
+    for one in comparison.get("notes", []):
+        lines += [f"Note: {one['text']}", *([_COMMAND + one["command"]] if one["command"] else [])]
+    return lines
+
+
 def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
     """The headline, what is recommended and how sure that is, the sentences below, and the commands to run next."""
     advice, search = comparison.get("recommendation"), comparison.get("search")
     command = advice["next_command"] if advice else None
-    lines = [comparison["headline"]]
+    lines = [comparison["headline"], *notes_of_sweep(comparison)]
     if advice:
         in_headline = search or advice["sentence"] == comparison["headline"]
         lines += [] if in_headline else [advice["sentence"]]

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from warmup_lab.comparison import count
-from warmup_lab.config import RunConfig
+from warmup_lab.comparison import count, record_start
+from warmup_lab.config import RunConfig, require
 from warmup_lab.runs import finished_result, read_result
 from warmup_lab.sweeps.cells import CellSource, Grid
 from warmup_lab.sweeps.jobs import (
@@ -21,6 +21,7 @@ from warmup_lab.sweeps.jobs import (
     PlanCell,
     check_cells,
     check_reference,
+    command_line,
     start_retrainings,
     unfinished_jobs,
     unique_jobs,
@@ -64,11 +65,13 @@ def run_sweep(
         SweepInterrupted: Ctrl-C or SIGTERM; the runs that were training saved their checkpoints.
     """
     batch = source.ask()
+    _check_one_folder(batch)
     jobs, config = check_cells(batch, plan_cell)
     if isinstance(source, Grid | LookByLook):  # other sources give more arms later
         check_reference(jobs, config.compare.reference)
     all_jobs: list[Job] = []
     with sweep_lock(directory):
+        record_start(directory, command_line(), asdict(config.compare))
         try:
             with SweepProgress(directory, num_planned) as progress:
                 while batch:
@@ -89,6 +92,16 @@ def run_sweep(
         finally:
             finish(directory, config)
     return [job for job in unique_jobs(all_jobs) if finished_result(directory / job.run_id, job.run_id) is None]
+
+
+def _check_one_folder(cells: Sequence[Sequence[str]]) -> None:
+    """Raises `ConfigError` if the runs would be in several folders, where the report would not find them."""
+    studies = dict.fromkeys(word.partition("=")[2] for cell in cells for word in cell if word.startswith("study="))
+    require(
+        len(studies) < 2,
+        f"study={','.join(studies)}: a sweep has one folder and one report, so study has one value; give the command "
+        "once for each study",
+    )
 
 
 def _missing(jobs: Sequence[Job], directory: Path, progress: SweepProgress, *, force: bool) -> list[Job]:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, resolve
 from warmup_lab.plan import Plan, make_plan
@@ -25,6 +25,9 @@ from warmup_lab.sweeps.optuna_search import OptunaSearch, SearchSettings
 from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.run import run_sweep
 from warmup_lab.sweeps.stopping import SweepTask
+
+_RUN_FOLDER = "${run_id:}"
+"""`hydra.sweep.subdir` in `conf/config.yaml`."""
 
 
 class SweepFailed(ConfigError):
@@ -55,6 +58,7 @@ class CheckedSweeper(Sweeper):
         raise NotImplementedError
 
     def sweep(self, arguments: list[str]) -> None:
+        _check_subdir(self._config)
         given = [f"{key}={value}" for key, value in self._params.items()] + arguments
         parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
         last = {override.get_key_element(): override for override in parsed}  # arguments replace params
@@ -128,6 +132,16 @@ class RecommendMultirun(CheckedSweeper):
     def cell_source(self, overrides: list[Override]) -> CellSource:
         directory = Path(self._config.hydra.sweep.dir)
         return RecommendSearch(overrides, directory, self._plan_cell, num_processes=num_processes(self._config))
+
+
+def _check_subdir(config: DictConfig) -> None:
+    """Refuses another folder for each run than that of its id: runs would overwrite each other, or not be found."""
+    subdir = OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"]  # type: ignore[index, call-overload]
+    require(
+        subdir == _RUN_FOLDER,
+        f"hydra.sweep.subdir={subdir}: cannot be set, because the folder of a run is named by its id; to put a sweep "
+        "elsewhere, set hydra.sweep.dir",
+    )
 
 
 def _refuse_looks(config: DictConfig, sweeper: str) -> None:

@@ -1,0 +1,137 @@
+"""What a reader must know before the headline: what changed after results were seen, and what the report leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from warmup_lab.comparison.coverage import Coverage
+from warmup_lab.comparison.seed_batches import AddedSeeds
+from warmup_lab.comparison.sentences import count
+from warmup_lab.comparison.sweep_log import FILE_NAME, Statement, SweepLog, stated_keys
+from warmup_lab.comparison.table import Sweep
+
+Note = dict[str, str | None]
+"""`text`, and a `command` that belongs to it or None."""
+_COMPUTE = ("torch", "transformers", "numpy", "processor", "warmup_lab")
+"""Versions that can change what a run computes."""
+
+
+def statements_of(sweep: Sweep, log: SweepLog) -> list[Statement]:
+    """What was stated over time; last what the report uses, also if `sweep.json` was edited since."""
+    starts, current = list(log.starts), stated_keys(sweep.compare)
+    if starts and starts[-1].stated != current:
+        shown = len(log.shown)
+        starts.append(Statement(None, current, shown, shown))
+    return starts
+
+
+def stated_in_advance(statements: Sequence[Statement]) -> bool:
+    """Whether no result had finished when the current question was stated. True if nothing is known."""
+    return not any(one.finished for one in statements[1:])
+
+
+def report_notes(sweep: Sweep, log: SweepLog, covered: Coverage, added: AddedSeeds | None) -> list[Note]:
+    """The notes on the whole sweep, the most important one first."""
+    notes = [*_changes(statements_of(sweep, log)), *_of_log(log), *_coverage(covered)]
+    notes += [_added(added)] if added else []
+    mixed = mixed_versions(sweep.versions)
+    return [*notes, *([_mixed(mixed)] if mixed else [])]
+
+
+def mixed_versions(versions: dict[str, str]) -> dict[str, list[str]]:
+    """The packages, and the processor, of which the runs used several versions."""
+    several = {name: versions[name].split(", ") for name in _COMPUTE if name in versions}
+    return {name: found for name, found in several.items() if len(found) > 1}
+
+
+def _changes(statements: Sequence[Statement]) -> list[Note]:
+    """One note for each key that was changed after the first result had finished."""
+    notes: list[Note] = []
+    for key in statements[0].stated if statements else ():
+        values = [one.stated[key] for one in statements]
+        late = [
+            (one, value)
+            for one, before, value in zip(statements[1:], values, values[1:], strict=False)
+            if value != before and one.finished
+        ]
+        if late:
+            steps = ", then ".join(f"{_value(value)} {_when(one)}" for one, value in late)
+            lead = f"Not stated in advance: compare.{key} was {_value(values[0])} first, then {steps}."
+            notes.append({"text": lead, "command": None})
+    return notes
+
+
+def _when(one: Statement) -> str:
+    shown = f" and a report had shown {'them' if one.shown == one.finished else one.shown}" if one.shown else ""
+    if one.time is None:
+        return f"(sweep.json was edited after a report had shown {count(one.finished, 'run')})"
+    time = datetime.fromisoformat(one.time).strftime("%Y-%m-%d %H:%M")
+    return f"from {time} UTC on, when {count(one.finished, 'run')} had finished{shown}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
+
+
+def _of_log(log: SweepLog) -> list[Note]:
+    notes: list[Note] = []
+    if log.num_unreadable:
+        lines = count(log.num_unreadable, "line")
+        text = f"{lines} of {FILE_NAME} cannot be read, so earlier changes of the question may be missing here."
+        notes.append({"text": text, "command": None})
+    if log.starts and log.starts[0].finished:
+        runs = count(log.starts[0].finished, "run")
+        text = f"The question was first recorded when {runs} had finished, so it is not known to be stated in advance."
+        notes.append({"text": text, "command": None})
+    return notes
+
+
+def _coverage(found: Coverage) -> list[Note]:
+    notes: list[Note] = []
+    if found.others:
+        total = found.finished + found.others
+        text = f"This report covers {found.finished} of the {count(total, 'finished run')} in its folder."
+        if found.command:
+            more = f", which also trains {count(found.added_runs, 'more run')}" if found.added_runs else ""
+            text += f" To cover all{more}:"
+        elif found.differs_in:
+            text += f" No single command covers all, because the runs differ in {', '.join(found.differs_in)}."
+        notes.append({"text": text, "command": found.command})
+    if found.replaced:
+        runs, has, is_ = count(found.replaced, "run"), *(("has", "is") if found.replaced == 1 else ("have", "are"))
+        text = (
+            f"{runs} in the folder {has} the settings of a run of this report, but other data or model files, and "
+            f"{is_} left out."
+        )
+        notes.append({"text": text, "command": None})
+    return notes
+
+
+def _added(added: AddedSeeds) -> Note:
+    judged, others = _seeds(added.judged), _seeds(added.others)
+    pooled = f"All {count(len(added.judged + added.others), 'seed')} together are exploratory."
+    why = "which decided" if added.decided else f"as {others} had been judged before"
+    text = f"Seeds were added without planned looks, so the verdicts are of {judged} alone, {why}. {pooled}"
+    return {"text": text, "command": None}
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    ordered = sorted(seeds)
+    if len(ordered) == 1:
+        return f"seed {ordered[0]}"
+    if ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"seeds {ordered[0]} to {ordered[-1]}"
+    return f"seeds {', '.join(map(str, ordered))}"
+
+
+def _mixed(mixed: dict[str, list[str]]) -> Note:
+    parts = "; ".join(f"{name} {', '.join(found)}" for name, found in mixed.items())
+    text = (
+        f"The runs used mixed versions: {parts}. A difference between runs may come from that. To train all runs with "
+        "the installed versions, add force=true to the sweep's command."
+    )
+    return {"text": text, "command": None}

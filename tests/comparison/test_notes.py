@@ -1,0 +1,195 @@
+"""The notes before the headline, from folders in which the question, the seeds, the data or the versions changed."""
+
+import json
+import shlex
+import shutil
+
+import pytest
+import yaml
+from fake_sweep import Outcome, make_job, usual, with_digests, write_sweep
+from scipy import stats
+
+from warmup_lab.comparison.build import build_comparison
+from warmup_lab.comparison.notes import mixed_versions
+from warmup_lab.comparison.seed_batches import judged_runs_of
+from warmup_lab.comparison.sweep_log import record_report, record_start
+from warmup_lab.comparison.table import read_sweep
+
+COMMAND = "python train.py -m optimizer.lr=0.001 scheduler=warmuplinear warmup_ratio=0.0,0.1 '{seeds}'"
+
+
+def undecided(strategy):
+    """The two arms differ in sign from seed to seed."""
+    sign = (-1) ** strategy["seed"] * (strategy["warmup_steps"] > 0)
+    return Outcome(metrics={"eval_loss": 0.4 + sign * (0.1 + strategy["seed"] / 1000)})
+
+
+def jobs_of(seeds, ratios=(0.0, 0.1)):
+    return [make_job("warmuplinear", ratio, 1e-3, seed, 120) for ratio in ratios for seed in seeds]
+
+
+def start(folder, jobs, seeds, margin=0.02, outcome=undecided):
+    """One start of the sweep, as `run_sweep` leaves it."""
+    folder.mkdir(exist_ok=True)
+    record_start(folder, "command", {"metric": "eval_loss", "margin": margin})
+    write_sweep(folder, jobs, outcome, compare={"margin": margin})
+    listing = json.loads((folder / "sweep.json").read_text())
+    (folder / "sweep.json").write_text(json.dumps(listing | {"command": COMMAND.format(seeds=seeds)}))
+    for job in jobs:
+        (folder / job.run_id / ".hydra").mkdir(exist_ok=True)
+        (folder / job.run_id / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(job.overrides))
+
+
+def report(folder):
+    """As `report_sweep` does: the comparison, and a note in the log of what it showed and judged."""
+    found = build_comparison(read_sweep(folder))[1]
+    judged, decided = judged_runs_of(found)
+    record_report(folder, [run["run_id"] for run in found["runs"]], judged=judged, decided=decided)
+    return found
+
+
+def texts(found):
+    return [note["text"] for note in found["notes"]]
+
+
+def test_a_sweep_that_changed_nothing_has_no_note(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    for found in (report(tmp_path), report(tmp_path)):
+        assert (found["notes"], found["pooled"], found["stated_in_advance"]) == ([], [], True)
+        assert found["coverage"]["others"] == 0
+
+
+def test_a_margin_that_was_changed_after_a_report(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    report(tmp_path)
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)", margin=0.2)
+    found = report(tmp_path)
+    (note,) = texts(found)
+    assert note.startswith("Not stated in advance: compare.margin was 0.02 first, then 0.2 from 20")
+    assert note.endswith("UTC on, when 12 runs had finished and a report had shown them.")
+    assert not found["stated_in_advance"]
+    assert "Stated after results were known" in found["summary"][0]
+    assert [one["stated"]["margin"] for one in found["statements"]] == [0.02, 0.2]
+
+
+def test_a_margin_that_was_changed_before_any_result(tmp_path):
+    record_start(tmp_path, "command", {"metric": "eval_loss", "margin": 0.1})
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    found = report(tmp_path)
+    assert (texts(found), found["stated_in_advance"], len(found["statements"])) == ([], True, 2)
+
+
+def test_a_margin_that_was_edited_in_sweep_json(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    report(tmp_path)
+    path = tmp_path / "sweep.json"
+    listing = json.loads(path.read_text())
+    path.write_text(json.dumps(listing | {"compare": listing["compare"] | {"margin": 0.3}}))
+    (note,) = texts(report(tmp_path))
+    assert "then 0.3 (sweep.json was edited after a report had shown 12 runs)" in note
+
+
+def test_a_report_of_fewer_runs_than_its_folder_gives_the_command_for_all(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    report(tmp_path)
+    start(tmp_path, jobs_of(range(6, 8)), "seed=range(6,8)")
+    found = report(tmp_path)
+    (note,) = found["notes"]
+    assert note["text"] == "This report covers 4 of the 16 finished runs in its folder. To cover all:"
+    assert shlex.split(note["command"]) == shlex.split(COMMAND.format(seeds="seed=range(8)"))
+
+
+def test_a_command_for_all_says_how_many_runs_it_adds(tmp_path):
+    start(tmp_path, jobs_of(range(6), (0.5,)), "seed=range(6)")
+    start(tmp_path, jobs_of((7,)), "seed=7")
+    (note,) = report(tmp_path)["notes"]
+    assert "To cover all, which also trains 13 more runs:" in note["text"]  # 3 lengths at 7 seeds, of which 8 are there
+    assert "warmup_ratio=0.0,0.1,0.5 seed=0,1,2,3,4,5,7" in note["command"]
+
+
+def test_no_command_covers_runs_with_other_keys(tmp_path):
+    start(tmp_path, [make_job("warmuplinear", 0.1, 1e-3, 0, 120, "batch_size=8")], "seed=0")
+    start(tmp_path, jobs_of((0,)), "seed=0")
+    (note,) = report(tmp_path)["notes"]
+    assert note["command"] is None
+    assert note["text"].endswith("No single command covers all, because the runs differ in batch_size.")
+
+
+def test_seeds_added_to_an_undecided_design_are_judged_alone(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    assert report(tmp_path)["added_seeds"] is None
+    start(
+        tmp_path,
+        jobs_of(range(12)),
+        "seed=range(12)",
+        outcome=lambda one: usual(one) if one["seed"] > 5 else undecided(one),
+    )
+    first, again = report(tmp_path), report(tmp_path)
+    assert first["added_seeds"] == again["added_seeds"] | {"decided": False}
+    assert (again["added_seeds"]["judged"], again["added_seeds"]["others"]) == (list(range(6, 12)), list(range(6)))
+    assert texts(first) == [
+        "Seeds were added without planned looks, so the verdicts are of seeds 6 to 11 alone, as seeds 0 to 5 had been "
+        "judged before. All 12 seeds together are exploratory."
+    ]
+    assert first["counts"]["seeds"] == 6
+    pooled = {row["name"]: row["metric"] for row in first["pooled"]}["warmuplinear-w0 (0 %)"]
+    losses = read_sweep(tmp_path).runs.pivot(index="seed", columns="arm", values="eval_loss")
+    expected = stats.ttest_rel(losses["warmuplinear-w0 (0 %)"], losses["warmuplinear-w12 (10 %)"]).confidence_interval()
+    assert pooled["num_pairs_of_all"] == 12
+    assert pooled["difference_interval_of_all"] == pytest.approx([expected.low, expected.high])
+
+
+def test_seeds_that_decided_keep_their_verdicts(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)", outcome=usual)
+    before = report(tmp_path)
+    start(tmp_path, jobs_of(range(12)), "seed=range(12)", outcome=usual)
+    after = report(tmp_path)
+    assert after["added_seeds"] == {"judged": list(range(6)), "others": list(range(6, 12)), "decided": True}
+    assert [arm["verdict"] for arm in after["arms"]] == [arm["verdict"] for arm in before["arms"]]
+
+
+def test_seeds_that_were_too_few_for_a_test_are_judged_with_the_others(tmp_path):
+    start(tmp_path, jobs_of(range(3)), "seed=range(3)")
+    report(tmp_path)
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    assert report(tmp_path)["added_seeds"] is None
+
+
+def test_planned_looks_judge_all_seeds(tmp_path):
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    report(tmp_path)
+    write_sweep(tmp_path, jobs_of(range(12)), undecided, compare={"looks": [6, 12]})
+    assert report(tmp_path)["added_seeds"] is None
+
+
+def test_a_run_of_changed_data_is_named_as_such(tmp_path):
+    jobs = jobs_of(range(2))
+    start(tmp_path, jobs, "seed=range(2)")
+    lost, stopped, other = jobs[1].run_id, jobs[2].run_id, tmp_path / "feedbeef0123"
+    (tmp_path / lost).rename(other)
+    result = json.loads((other / "result.json").read_text())
+    del result["sha256"]
+    (other / "result.json").write_text(json.dumps(with_digests(other, result | {"run_id": other.name})))
+    shutil.rmtree(tmp_path / stopped)
+    reasons = {one["run_id"]: one["error"] for one in report(tmp_path)["unfinished"]}
+    assert reasons[lost].startswith("trained as feedbeef0123 instead: its data, or another file that it reads, changed")
+    assert reasons[stopped] == "interrupted, or not started: it left no result"
+
+
+def test_mixed_versions_name_what_decides_a_result():
+    versions = {"python": "3.11, 3.12", "torch": "2.11.0, 2.13.0", "numpy": "2.4.0", "processor": "AVX2, AVX512"}
+    assert mixed_versions(versions) == {"torch": ["2.11.0", "2.13.0"], "processor": ["AVX2", "AVX512"]}
+
+
+def test_a_sweep_of_mixed_versions_says_so(tmp_path):
+    jobs = jobs_of(range(2))
+    start(tmp_path, jobs, "seed=range(2)")
+    folder = tmp_path / jobs[0].run_id
+    result = json.loads((folder / "result.json").read_text())
+    del result["sha256"]
+    result["versions"]["torch"] = "2.13.0"
+    (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))
+    (note,) = texts(report(tmp_path))
+    assert note.startswith(
+        "The runs used mixed versions: torch 2.13.0, 2.11.0. A difference between runs may come from"
+    )
