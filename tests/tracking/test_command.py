@@ -29,8 +29,8 @@ class Run:
         self.told.append(reason)
         self.is_done = self.helps
 
-    def give_up(self) -> None:
-        self.told.append("give up")
+    def give_up(self, reason: str) -> None:
+        self.told.append(f"give up: {reason}")
 
 
 @pytest.fixture(autouse=True)
@@ -79,22 +79,37 @@ def test_runs_that_are_not_recorded_in_time_are_recorded_again_and_then_given_up
         command.finish_later(run)
     command.wait()
     again = "no answer within 0.01 seconds"
-    assert [run.told for run in runs[1:]] == [[again], [again, "give up"]]
-    assert "give up" not in runs[0].told
+    assert [run.told for run in runs[1:]] == [[again], [again, f"give up: {again}"]]
+    assert runs[0].told == []
     workers = Command(tmp_path, HOLDER)
     assert workers.again_reason == again, "the processes that record the runs of this command see it"
-    assert workers.gave_up
+    assert workers.give_up_reason == again
 
 
 def test_without_a_sweep_the_next_run_starts_with_a_clean_slate(tmp_path: Path) -> None:
     command = Command(tmp_path, None)
     command.finish_later(Run(helps=False))
     command.wait()
-    assert (command.again_reason, command.gave_up) == ("", False)
+    assert (command.again_reason, command.give_up_reason) == ("", "")
     healthy = Run(done=True)
     command.finish_later(healthy)
     command.wait()
     assert healthy.told == []
+
+
+def test_ctrl_c_ends_the_wait_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ctrl_c(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    command, run = Command(tmp_path, HOLDER), Run()
+    command.finish_later(run)
+    with monkeypatch.context() as patched:
+        patched.setattr(Command, "_all_done", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            command.wait()
+    assert run.told == ["give up: stopped"]
+    assert Command(tmp_path, HOLDER).give_up_reason == "stopped"
+    command.wait()  # nothing is left when the process exits
 
 
 @pytest.mark.parametrize(("change", "is_waited_for"), [({}, True), ({"pid": 2**22 + 1}, False)])

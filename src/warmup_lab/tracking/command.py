@@ -49,7 +49,7 @@ class Recording(Protocol):
     def record_again(self, reason: str) -> None:
         """Interrupts the run and records it again, offline."""
 
-    def give_up(self) -> None:
+    def give_up(self, reason: str) -> None:
         """Ends without recording the rest."""
 
 
@@ -98,9 +98,9 @@ class Command:
         return self._read(_AGAIN)
 
     @property
-    def gave_up(self) -> bool:
-        """Whether the command no longer waits."""
-        return bool(self._read(_GIVE_UP))
+    def give_up_reason(self) -> str:
+        """Why the command no longer waits for its runs; empty if it does."""
+        return self._read(_GIVE_UP)
 
     def _read(self, name: str) -> str:
         if not self._reasons.get(name) and self._folder:
@@ -146,21 +146,30 @@ class Command:
     def wait(self) -> None:
         """Waits until all runs of the command are recorded, with the time limits of this module."""
         started = time.monotonic()
-        left = max(WAIT_SECONDS - self._waited, _LEAST_SECONDS)
-        if not self._all_done(left):
-            reason = f"no answer within {WAIT_SECONDS:g} seconds"
-            self._note(_AGAIN, reason)
-            for recording in self._unfinished():
-                recording.record_again(reason)
-            if not self._all_done(AGAIN_SECONDS):
-                self._note(_GIVE_UP, reason)
-                for recording in self._unfinished():
-                    recording.give_up()
-            self._waited += time.monotonic() - started
-            if not self.is_sweep:  # other runs may follow in this process
-                self._reasons.pop(_AGAIN)
-                self._reasons.pop(_GIVE_UP, None)
-        self._finishing.clear()
+        try:
+            if not self._all_done(max(WAIT_SECONDS - self._waited, _LEAST_SECONDS)):
+                self._record_again(f"no answer within {WAIT_SECONDS:g} seconds")
+                self._waited += time.monotonic() - started
+        except KeyboardInterrupt:
+            self._give_up("stopped")
+            raise
+        finally:
+            self._finishing.clear()
+
+    def _record_again(self, reason: str) -> None:
+        self._note(_AGAIN, reason)
+        for recording in self._unfinished():
+            recording.record_again(reason)
+        if not self._all_done(AGAIN_SECONDS):
+            self._give_up(reason)
+        if not self.is_sweep:  # other runs may follow in this process
+            self._reasons.pop(_AGAIN)
+            self._reasons.pop(_GIVE_UP, None)
+
+    def _give_up(self, reason: str) -> None:
+        self._note(_GIVE_UP, reason)
+        for recording in self._unfinished():
+            recording.give_up(reason)
 
     def close(self) -> None:
         """Removes the shared files; for the process that holds the lock, at the end of the command."""

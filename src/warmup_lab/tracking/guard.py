@@ -104,7 +104,7 @@ class Guard:
         self._queue.put(call)
         self._queue.put(None)
         if not self._done.wait(ABANDON_SECONDS):
-            self.give_up()
+            self.give_up("stopped")
             self._done.wait(ABANDON_SECONDS)
 
     # --- what `Command.wait` uses
@@ -117,11 +117,11 @@ class Guard:
         if self._recover:
             self._interrupt(reason)
 
-    def give_up(self) -> None:
+    def give_up(self, reason: str) -> None:
         if self.failed:
             return
         self._recover = None
-        self._fail(self.command.again_reason)
+        self._fail(reason)
         kill_service(self.service or current_service())
 
     # --- in other threads
@@ -131,8 +131,8 @@ class Guard:
         if time.monotonic() > self._deadline:
             self._deadline = math.inf
             self._interrupt("wandb-core does not respond")
-        elif self._is_ended and self.command.gave_up:
-            self.give_up()
+        elif self._is_ended and (reason := self.command.give_up_reason):
+            self.give_up(reason)
         elif self._is_ended and not self._reason and (reason := self.command.again_reason):
             self.record_again(reason)
 
