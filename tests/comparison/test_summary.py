@@ -2,7 +2,7 @@
 
 import pytest
 
-from warmup_lab.comparison.summary import smallest_sentences, variance_sentence, what_was_held_equal
+from warmup_lab.comparison.summary import smallest_sentences, summary_sentences, variance_sentence, what_was_held_equal
 
 
 def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[str, object]:
@@ -85,3 +85,26 @@ def test_smallest_warmups_that_are_not_known_are_not_mentioned():
     assert (
         smallest_sentences([smallest("linear")]) == smallest_sentences([smallest("linear"), smallest("cosine")]) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("grid_failed", "kind", "expected"),
+    [
+        (1, "confirm", "of the confirmation learned. Before it, 1 of 4 runs of the choice failed to learn."),
+        (0, "confirm", "of the confirmation learned."),
+        (0, "grid", "of the choice learned."),
+    ],
+)  # fmt: skip
+def test_the_sentence_on_failures_of_a_recommendation_names_its_stage(grid_failed, kind, expected):
+    none = {"count": 0, "total": 24}
+    counts = {"runs": 24, "seeds": 12, "task": ["sst2"], "model": ["x"], "optimizer": ["y"], "total_steps": [9],
+              "failed": none, "diverged": none, "errors": 0, "unfinished": 0, "early": 0}  # fmt: skip
+    answer = {
+        "sentences": ["Chosen."],
+        "plan": {"stages": [{"kind": kind, "run_ids": ["a"]}]},
+        "grid": [{"failed": {"count": grid_failed, "total": 4}}],
+    }
+    chosen, run, failed = summary_sentences({"counts": counts}, [], answer)
+    assert chosen == "Chosen."
+    assert run.startswith(f"Runs of the {'confirmation' if kind == 'confirm' else 'choice'}: 24 runs of sst2")
+    assert failed == f"Every finished run {expected}"

@@ -14,6 +14,7 @@ from fake_sweep import LN2, Outcome, learning_curve, make_job, make_sweep, usual
 from report_files import data_rows, leaves, read_specs
 
 from warmup_lab.comparison.numbers import p_text
+from warmup_lab.comparison.sweep_log import record_start
 from warmup_lab.figures.layout import short_percent
 from warmup_lab.report.build import report_sweep
 from warmup_lab.report.numbers import number, percent, signed
@@ -515,3 +516,19 @@ def test_page_of_a_sweep_without_runs_opens(visit, tmp_path):
     assert shown.locator("main h2").all_inner_texts() == [
         "Arms and verdicts", "Runs", "Definitions", "Commands to reproduce",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_notes_and_reasons_of_unfinished_runs_are_on_the_page(tmp_path):
+    folder = make_sweep(tmp_path / "study", **ONE_LINE)
+    first, second, *_ = sorted(json.loads((folder / "sweep.json").read_text())["jobs"], key=lambda job: job["run_id"])
+    shutil.rmtree(folder / first["run_id"])
+    (folder / second["run_id"] / "result.json").write_text("")
+    record_start(folder, "command", {"metric": "eval_loss", "margin": 0.5})
+    report_sweep(folder)
+    text = (folder / "report.html").read_text()
+    assert f"seed {first['strategy']['seed']}: interrupted, or not started: it left no result</li>" in text
+    assert f"seed {second['strategy']['seed']}: damaged: result.json is empty</li>" in text
+    notes = text.partition('<ul class="notes"')[2].partition("</ul>")[0]
+    assert "Not stated in advance: compare.margin was 0.02 first, then 0.5 from" in notes
+    assert 'id="statements"' in text

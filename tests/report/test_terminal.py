@@ -247,3 +247,20 @@ def test_command_refuses_a_folder_without_a_sweep(tmp_path):
     assert done.stderr.startswith("error: ")
     assert "holds no sweep.json" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_notes_stand_between_the_headline_and_its_sentences():
+    notes = [
+        {"text": "This covers 2 of 8.", "command": "python train.py 'seed=range(8)'"},
+        {"text": "Mixed.", "command": None},
+    ]
+    assert closing_lines(comparison_of([]) | {"notes": notes})[:4] == [
+        "Use 10 %.", "Note: This covers 2 of 8.", "  python train.py 'seed=range(8)'", "Note: Mixed."
+    ]  # fmt: skip
+
+
+def test_results_that_cannot_be_used_are_named_and_runs_that_wait_are_not():
+    run = {"run_id": "0123456789ab", "arm": "w36", "seed": 1}
+    lost = [run | {"error": "damaged: result.json is empty"}, run | {"error": "interrupted, or not started: no result"}]
+    lines = error_lines(comparison_of([]) | {"unfinished": lost})
+    assert lines == ["1 run did not finish:", "  0123456789ab (w36, seed 1): damaged: result.json is empty"]
