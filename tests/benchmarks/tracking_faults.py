@@ -38,7 +38,10 @@ LAUNCHERS = {
     "basic": [*SWEEP, "hydra/launcher=basic", "hydra.sweep.dir=out"],
     "joblib": [*SWEEP, "hydra/launcher=joblib", "hydra.sweep.dir=out"],
 }
-NO_ACCOUNT = {"NETRC": os.devnull, "WANDB_CONFIG_DIR": os.devnull}
+SETTINGS = {
+    "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "NETRC": os.devnull, "WANDB_CONFIG_DIR": os.devnull,
+}  # fmt: skip
+"""No account of the user, and output at once."""
 Environment = dict[str, str]
 Fault = Callable[[], contextlib.AbstractContextManager[Environment]]
 
@@ -164,30 +167,42 @@ FAULTS: dict[str, Fault] = {
 # ----------------------------------------------------------------------------------------------------------- commands
 
 
-def run(launcher: str, tracking: str, environment: Environment) -> tuple[float, str, bool]:
-    """Seconds of the command, what came of it in words, and whether all of its runs have a result."""
+def run(launcher: str, tracking: str, environment: Environment) -> tuple[float, float, str, bool]:
+    """What a command took and what came of it.
+
+    Returns:
+        Seconds of the command; seconds from its last line of output, the end of the report of a sweep, to its end; the
+        result in words; whether all of its runs have a result.
+    """
     with tempfile.TemporaryDirectory() as folder:
         plain = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
         words = [sys.executable, str(timing.TRAIN), *LAUNCHERS[launcher], f"tracking={tracking}"]
-        started = time.perf_counter()
-        done = subprocess.run(
-            words, cwd=folder, env={**plain, "OMP_NUM_THREADS": "1", **NO_ACCOUNT, **environment},
-            capture_output=True, text=True, timeout=600, check=False,
-        )  # fmt: skip
-        seconds = time.perf_counter() - started
+        started = last_line = time.perf_counter()
+        with Path(folder, "errors").open("w+") as errors:
+            process = subprocess.Popen(
+                words, cwd=folder, env=plain | SETTINGS | environment,
+                stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
+            assert process.stdout
+            output = ""
+            for line in process.stdout:
+                output, last_line = output + line, time.perf_counter()
+            status, ended = process.wait(), time.perf_counter()
+            errors.seek(0)
+            stderr = errors.read()
         wandb = Path(folder, "out", "wandb")
         files = [*Path(folder, "out").glob("*/result.json")]
         complete = sum(json.loads(file.read_text())["status"] != "error" for file in files)
         offline = len(list(wandb.glob("offline-run-*/*.wandb")))
         online = len(list(wandb.glob("run-*/*.wandb")))
-        says = [line for line in (done.stdout + done.stderr).splitlines() if "W&B" in line and "to upload" in line]
-        stray = " TRACEBACK" * ("Traceback" in done.stderr or "goroutine" in done.stderr)
-        summary = f"exit {done.returncode}, {complete} results, {offline} offline, {online} online{stray}"
+        says = [line for line in (output + stderr).splitlines() if "W&B" in line and "to upload" in line]
+        stray = " TRACEBACK" * ("Traceback" in stderr or "goroutine" in stderr)
+        summary = f"exit {status}, {complete} results, {offline} offline, {online} online{stray}"
         last = says[-1].partition("W&B")[2].partition(". To view")[0] if says else ""
-        if done.returncode:
-            timing.say(done.stderr[-2000:])
-        is_good = not done.returncode and complete == (1 if launcher == "single" else 3) and not stray
-        return seconds, f"{summary}{f'; W&B{last}' * bool(last)}", is_good
+        if status:
+            timing.say(stderr[-2000:])
+        is_good = not status and complete == (1 if launcher == "single" else 3) and not stray
+        return ended - started, ended - last_line, f"{summary}{f'; W&B{last}' * bool(last)}", is_good
 
 
 def main() -> int:
@@ -198,25 +213,19 @@ def main() -> int:
     options = parser.parse_args()
     faults = {fault: broken for fault, broken in FAULTS.items() if fault.partition(":")[0] in options.only}
     is_good = True
-    print("| fault | command | with W&B, s | without, s | delay, s | result |\n|---|---|---|---|---|---|", flush=True)
+    heads = ("fault", "command", "with W&B, s", "without, s", "delay, s", "after the report, s", "result")
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|", flush=True)
     for launcher in options.launchers:
         run(launcher, "none", {})  # fills the caches
-        without = [run(launcher, "none", {})[0]]
-        rows = []
+        before = run(launcher, "none", {})[0]
         for fault, broken in faults.items():
             with broken() as environment:
-                seconds, result, complete = run(launcher, "wandb", environment)
-            rows.append((fault, seconds, result))
-            is_good &= complete
-            timing.say(f"{launcher}, {fault}: {seconds:.1f} s, {result}")
-        without.append(run(launcher, "none", {})[0])  # other load on the machine changes meanwhile
-        plain = sum(without) / 2
-        for fault, seconds, result in rows:
-            is_good &= seconds - plain <= LIMIT
-            print(
-                f"| {fault} | {launcher} | {seconds:.1f} | {plain:.1f} | {seconds - plain:+.1f} | {result} |",
-                flush=True,
-            )
+                seconds, at_end, result, complete = run(launcher, "wandb", environment)
+            after = run(launcher, "none", {})[0]
+            without, before = (before + after) / 2, after  # other load on the machine changes meanwhile
+            is_good &= complete and seconds - without <= LIMIT
+            times = f"{seconds:.1f} | {without:.1f} | {seconds - without:+.1f} | {at_end:.1f}"
+            print(f"| {fault} | {launcher} | {times} | {result} |", flush=True)
     return 0 if is_good else 1
 
 

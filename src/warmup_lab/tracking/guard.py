@@ -151,7 +151,7 @@ class Guard:
                 self._thin_out(call)
             except BaseException as error:  # wandb also calls sys.exit
                 self._deadline = math.inf
-                reason = self._reason or last_words() or first_line(error)
+                reason = self._reason or last_words() or self._ended_reason() or first_line(error)
                 recover, self._recover = self._recover, None
                 if recover is None or not recover(reason, is_interrupted=bool(self._reason)):
                     self._fail(reason)
@@ -166,6 +166,10 @@ class Guard:
         _watched.discard(self)
         self._done.set()
         self._report_end()
+
+    def _ended_reason(self) -> str:
+        """Empty unless the service has ended: the errors of wandb then name no reason."""
+        return "wandb-core has ended" if self.service and has_ended(self.service) else ""
 
     def _thin_out(self, call: Call) -> None:
         """Keeps every second row if there are too many, so that a long run does not fill the memory."""

@@ -72,9 +72,9 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
         tracker.finish(summary_run.summary)
     command = command_of(summary_run.directory)
     command.wait()
-    command.close()
     if tracker:
         _say_what_is_left(parent_folder(summary_run.directory), tracker.offline_reason)
+    command.close()
 
 
 def _say_what_is_left(directory: Path, reason: str) -> None:
