@@ -171,8 +171,8 @@ def run(launcher: str, tracking: str, environment: Environment) -> tuple[float, 
     """What a command took and what came of it.
 
     Returns:
-        Seconds of the command; seconds from its last line of output, the end of the report of a sweep, to its end; the
-        result in words; whether all of its runs have a result.
+        Seconds of the command; seconds from its last line that is not about W&B, for a sweep the end of the report, to
+        its end; the result in words; whether all of its runs have a result.
     """
     with tempfile.TemporaryDirectory() as folder:
         plain = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
@@ -186,7 +186,9 @@ def run(launcher: str, tracking: str, environment: Environment) -> tuple[float, 
             assert process.stdout
             output = ""
             for line in process.stdout:
-                output, last_line = output + line, time.perf_counter()
+                output += line
+                if "W&B" not in line:
+                    last_line = time.perf_counter()
             status, ended = process.wait(), time.perf_counter()
             errors.seek(0)
             stderr = errors.read()
