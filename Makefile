@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test recommend compare bench golden null-test evidence schedules lint format audit clean
+.PHONY: help install train test recommend compare bench chaos golden null-test evidence schedules lint format audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ compare: install ## a small comparison on the embedded task, with its report
 
 bench: install ## the benchmarks, 50 minutes; make bench ARGS="--only step study"
 	@$(BIN)/python tests/benchmarks/run_all.py $(ARGS)
+
+chaos: install ## kill runs and sweeps, run them again, compare: 20 minutes; make chaos ARGS="--phases single"
+	@$(BIN)/python tests/benchmarks/chaos.py $(ARGS)
 
 golden: install ## a fixed run against transformers' Trainer: 50 updates, equal to 1e-5
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/end_to_end/test_golden.py

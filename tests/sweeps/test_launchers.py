@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,20 @@ def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_o
         np.testing.assert_allclose(traces[0].array("loss"), traces[1].array("loss"), rtol=1e-5)
 
 
+@pytest.mark.trains
+@pytest.mark.usefixtures("without_pictures")
+def test_the_last_run_of_a_stacked_sweep_has_the_dropout_masks_of_the_group(train_py_here, tmp_path):
+    """One of two runs is trained again, as after `kill -9` in front of its last file."""
+    grid = (*GRID, "epochs=1", "seed=0,1", "model.dropout=0.5")
+    plan = plan_of(*grid[:-2], "model.dropout=0.5", "seed=0")
+    folder = tmp_path / "runs" / "try" / plan.run_id
+    assert train_py_here(*grid).returncode == 0
+    before = StepTable.read(folder / "trace.parquet").array("loss")
+    shutil.rmtree(folder)
+    assert train_py_here(*grid).returncode == 0
+    np.testing.assert_allclose(StepTable.read(folder / "trace.parquet").array("loss"), before, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("device", "num_cores", "num_jobs", "name", "options", "reason"),
     [
@@ -204,7 +219,7 @@ def test_a_stacked_sweep_that_was_killed_and_interrupted_resumes_to_the_losses_o
         ("cpu", 8, 3, "joblib", {"n_jobs": 3}, "3 processes with one core each, since there is no GPU"),
         ("cpu", 1, 64, "basic", {}, "there is no GPU and only one core"),
         ("mps", 8, 64, "basic", {}, "all runs share the device mps"),
-        ("cuda", 8, 1, "basic", {}, "there is only one run"),
+        ("cuda", 8, 1, "stacked", {}, "on a GPU"),
     ],
 )
 def test_the_fastest_launcher_of_a_machine(device, num_cores, num_jobs, name, options, reason):

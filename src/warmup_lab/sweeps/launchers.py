@@ -161,13 +161,13 @@ def stackable_groups(
 ) -> list[JobGroup]:
     """A `GroupJobs` function: unfinished runs with equal model, task, batches, number of updates and kind of optimizer.
 
-    A folder that already holds a finished result is left to the task function, which skips the run or refuses a folder
-    of another run.
+    A run that is left over is a group of its own: stacked runs have other dropout masks than single ones. A folder with
+    a finished result is left to the task function, which skips the run or refuses a folder of another run.
     """
     from warmup_lab.config import resolve
     from warmup_lab.plan import make_plan
     from warmup_lab.runs import finished_result
-    from warmup_lab.training.stacked import groups_of
+    from warmup_lab.training.stacked import group_key, groups_of
 
     plans = [make_plan(resolve(job, multirun=True), multirun=True) for job in jobs]
     first_jobs = {folder: position for position, folder in reversed(list(enumerate(folders)))}
@@ -177,7 +177,7 @@ def stackable_groups(
         if plans[position].config.force or finished_result(folder, plans[position].run_id) is None
     ]
     groups = [[unfinished[index] for index in group] for group in groups_of([plans[one] for one in unfinished])]
-    return [_stacked_group(group, plans, folders, task_function) for group in groups if len(group) > 1]
+    return [_stacked_group(group, plans, folders, task_function) for group in groups if group_key(plans[group[0]])]
 
 
 def _stacked_group(
@@ -239,7 +239,8 @@ def _task_of_trained_run(
             return result
         if isinstance(outcome, Exception):
             raise outcome
-        return hand_over(plan, folder, outcome, f"stacked with {num_runs - 1} other runs in one process")
+        how = f"stacked with {num_runs - 1} other runs in one process" if num_runs > 1 else "stacked, as a group of one"
+        return hand_over(plan, folder, outcome, how)
 
     return task
 
@@ -267,10 +268,10 @@ def fastest_launcher(job_overrides: Sequence[Sequence[str]], setup: LauncherSetu
 
 
 def _choose(device: str, num_cores: int, num_jobs: int) -> LauncherChoice:
+    if device.startswith("cuda"):  # one run too: it may be the last of a group, whose dropout masks it then has
+        return LauncherChoice("stacked", "on a GPU, runs of equal shape train fastest together in one process")
     if num_jobs == 1:
         return LauncherChoice("basic", "there is only one run")
-    if device.startswith("cuda"):
-        return LauncherChoice("stacked", "on a GPU, runs of equal shape train fastest together in one process")
     if device != "cpu":
         return LauncherChoice("basic", f"all runs share the device {device}, so they run one after the other")
     if num_cores == 1:
