@@ -4,9 +4,9 @@
     python tests/benchmarks/chaos.py --kills 3 --writes 5 --phases single stacked
 
 In each phase, `--kills` kills come at random moments from the first write on: SIGKILL, SIGTERM or Ctrl-C. In some
-phases SIGKILL also comes at every write, rename, removal and fsync; `--writes N` takes every N-th. Then the same command
-must exit with 0. The runs must equal those of an undisturbed command: status, metrics, trace and evaluations bit for bit,
-those of stacked runs to 1e-5, and `comparison.json` too. No file may be damaged.
+phases SIGKILL also comes at every write, rename, removal and fsync; `--writes N` takes every N-th. Then the same
+command must exit with 0. The runs must equal those of an undisturbed command: status, metrics, trace and evaluations
+bit for bit, those of stacked runs to 1e-5, and `comparison.json` too. No file may be damaged.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ DELAY = 0.05
 """Largest time between a write and a random kill, in seconds; writes lie closer together."""
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 STACKED_TOLERANCE = 1e-5
-TIMES = ("speed", "resumed_at", "sha256", "files")
-"""Entries of `result.json` that differ with times, or are digests of files that are compared themselves."""
+TIMES = ("speed", "resumed_at", "sha256", "files", "seconds", "statements")
+"""Entries of the JSON files that differ with times, or are digests of files that are compared themselves."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,8 @@ def left_by(folder: Path) -> dict[str, Any]:
         name = str(path.relative_to(folder))
         if path.name in ("trace.parquet", "evals.parquet"):
             content[name] = pq.read_table(path).to_pydict()
-        elif path.name == "result.json":
+        elif path.name in ("result.json", "comparison.json"):
             content[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in TIMES}
-        elif path.name == "comparison.json":
-            content[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "statements"}
         elif ".damaged" in path.name:
             content[name] = "damaged"
     return content

@@ -1,0 +1,20 @@
+"""A short form of `make chaos`: kills at some writes and at random moments, then the same command."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from program import ROOT, run
+
+
+@pytest.mark.trains
+def test_nothing_is_lost_by_kills_at_writes_and_at_random_moments() -> None:
+    """In a process of its own, because it forks: threads of other tests would not survive that."""
+    chaos = ROOT / "tests" / "benchmarks" / "chaos.py"
+    done = run(
+        [sys.executable, chaos, "--phases", "single", "stacked", "--kills", "1", "--writes", "70",
+         "--processes", "1"], cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(phase in done.stdout for phase in ("single", "stacked"))
