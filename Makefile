@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test recommend compare bench chaos golden null-test evidence schedules lint format audit clean
+.PHONY: help install train test test-slurm recommend compare bench chaos golden null-test evidence schedules lint format audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 test: install ## the tests; make test ARGS="-k schedules"
 	@# one thread per worker, because several are slower on tiny tensors; tests/conftest.py sets the order of the files
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-slurm: install ## a sweep on a Slurm cluster of its own; needs root, slurmctld, slurmd and munge
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_slurm.py $(ARGS)
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"
 	@$(BIN)/python train.py -m experiment=recommend hydra/launcher=fastest $(ARGS)

@@ -1,7 +1,8 @@
-"""The launchers `hydra/launcher=stacked` and `hydra/launcher=fastest`.
+"""The launchers `hydra/launcher=stacked`, `fastest` and `slurm`.
 
 `stacked` trains jobs of equal shape together in one process. `fastest` hands over to the launcher that is fastest on
-this machine. Hydra imports this module at every start, so it imports `warmup_lab` only when jobs are launched.
+this machine. `slurm` trains on a cluster. Hydra imports this module at every start, so it imports `warmup_lab` only
+when jobs are launched.
 """
 
 # No `from __future__ import annotations`: Hydra 1.3 reads the types of these dataclasses at run time.
@@ -49,7 +50,54 @@ class FastestConfig:
     _target_: str = "hydra_plugins.warmup_lab_launcher.FastestLauncher"
 
 
-for name, node in (("stacked", StackedConfig), ("packed", RenamedStackedConfig), ("fastest", FastestConfig)):
+@dataclass
+class SlurmConfig:
+    """Keys of `hydra.launcher` for `hydra/launcher=slurm`."""
+
+    _target_: str = "hydra_plugins.warmup_lab_launcher.SlurmLauncher"
+    partition: str | None = None
+    """Partition; null is the cluster's default. `sinfo` lists them."""
+    account: str | None = None
+    """Account that is charged."""
+    qos: str | None = None
+    """Quality of service."""
+    constraint: str | None = None
+    """Features that the nodes must have, such as `a100`."""
+    gres: str | None = None
+    """Generic resources of a task, where `gpus` does not say enough, such as `gpu:a100:1`."""
+    gpus: int = 0
+    """GPUs of a task. With GPUs also set `device: cuda`."""
+    cpus: int = 1
+    """CPU cores of a task. A run uses `num_threads` of them."""
+    memory_gb: float | None = None
+    """Memory of a task, GiB; null is the cluster's default."""
+    minutes: int = 60
+    """Time limit of a task. A task that reaches it saves a checkpoint and goes on when Slurm starts it again."""
+    save_seconds: int = 90
+    """Seconds before the time limit at which a run saves its checkpoint. Must be longer than an update and a save."""
+    max_running: int = 256
+    """Tasks of one array that run at the same time."""
+    runs_per_task: int = 1
+    """Runs of a task, one after the other or, with `stacked`, together."""
+    stacked: bool = False
+    """Whether the runs of a task that have equal shapes train together."""
+    device: str = "auto"
+    """Device of the workers (`cpu`, `cuda`) if this machine may have another; auto is the device of this machine."""
+    precision: str = "auto"
+    """Meaning of `precision=auto` on the workers if this machine may have another device; auto is bf16 on a GPU."""
+    max_requeues: int = 100
+    """How often a task goes back to the queue after a time limit or a preemption."""
+    max_resubmits: int = 2
+    """How often the runs of a task are submitted again if it was killed, as with its node."""
+    poll_seconds: float = 10.0
+    """Seconds between two looks at Slurm's queue."""
+    cancel_on_interrupt: bool = False
+    """Whether Ctrl-C cancels the tasks. Otherwise they go on, and the same command waits for them again."""
+
+
+for name, node in (
+    ("stacked", StackedConfig), ("packed", RenamedStackedConfig), ("fastest", FastestConfig), ("slurm", SlurmConfig),
+):  # fmt: skip
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="warmup-lab")
 
 
@@ -79,6 +127,19 @@ class RenamedStackedLauncher(StackedLauncher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         log.warning("hydra/launcher=packed is now called stacked")
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+
+class SlurmLauncher(_LazyLauncher):
+    """Trains on the nodes of a Slurm cluster."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from warmup_lab.sweeps import LauncherSetup, SlurmOptions, launch_slurm
+
+        setup = LauncherSetup(self._hydra_context, self._task_function, self._config)
+        return launch_slurm(SlurmOptions(**self._options), job_overrides, initial_job_idx, setup)
 
 
 class FastestLauncher(_LazyLauncher):

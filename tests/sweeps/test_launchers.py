@@ -24,7 +24,7 @@ from small_runs import small_plan, stopping_line
 from warmup_lab.cli.compose import compose_plan
 from warmup_lab.plan import Plan
 from warmup_lab.runs.trace import StepTable
-from warmup_lab.sweeps import launchers
+from warmup_lab.sweeps import fastest, launchers
 from warmup_lab.system.locks import run_lock
 from warmup_lab.training import execute, loop
 
@@ -223,7 +223,7 @@ def test_the_last_run_of_a_stacked_sweep_has_the_dropout_masks_of_the_group(trai
     ],
 )
 def test_the_fastest_launcher_of_a_machine(device, num_cores, num_jobs, name, options, reason):
-    choice = launchers._choose(device, num_cores, num_jobs)
+    choice = fastest._choose(device, num_cores, num_jobs)
     assert (choice.name, choice.options) == (name, options)
     assert choice.reason.startswith(reason)
 
@@ -237,7 +237,7 @@ def test_the_fastest_launcher_of_a_machine(device, num_cores, num_jobs, name, op
     ],
 )
 def test_fastest_sets_up_the_launcher_of_its_choice(name, options, class_name):
-    launcher = set_up("fastest")._instantiate(launchers.LauncherChoice(name, "reason", options))
+    launcher = set_up("fastest")._instantiate(fastest.LauncherChoice(name, "reason", options))
     assert type(launcher).__name__ == class_name
     if name == "joblib":
         assert launcher.joblib["n_jobs"] == 3

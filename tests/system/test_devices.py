@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from warmup_lab.config import ConfigError
-from warmup_lab.system.devices import available_cores, available_ram, resolve_device, resolve_precision
+from warmup_lab.system.devices import available_cores, available_ram, planned_for, resolve_device, resolve_precision
 
 MEMINFO = Path("/proc/meminfo")
 
@@ -45,3 +45,12 @@ def test_available_ram_is_the_memory_that_linux_reports_as_available() -> None:
     lines = (line.split() for line in MEMINFO.read_text().splitlines())
     kibibytes = next(int(words[1]) for words in lines if words[0] == "MemAvailable:")
     assert available_ram() == pytest.approx(1024 * kibibytes, rel=0.2)
+
+
+def test_runs_are_planned_for_the_device_of_the_workers() -> None:
+    with planned_for("cuda", "auto"):
+        assert (resolve_device("auto"), resolve_precision("auto", "cuda")) == ("cuda", "bf16")
+        assert resolve_device("cuda:0") == "cuda:0"
+        assert (resolve_device("cpu"), resolve_precision("auto", "cpu")) == ("cpu", "fp32")
+    with planned_for("cpu", "auto"), pytest.raises(ConfigError, match="the workers have cpu"):
+        resolve_device("cuda")

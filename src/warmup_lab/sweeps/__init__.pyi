@@ -1,10 +1,12 @@
+from .fastest import LauncherChoice as LauncherChoice
+from .fastest import fastest_launcher as fastest_launcher
 from .jobs import Job as Job
 from .launchers import JobGroup as JobGroup
-from .launchers import LauncherChoice as LauncherChoice
 from .launchers import LauncherSetup as LauncherSetup
-from .launchers import fastest_launcher as fastest_launcher
 from .launchers import launch as launch
 from .launchers import stackable_groups as stackable_groups
+from .slurm import launch_slurm as launch_slurm
+from .slurm_options import SlurmOptions as SlurmOptions
 from .sweepers import CheckedSweeper as CheckedSweeper
 from .sweepers import GridMultirun as GridMultirun
 from .sweepers import JitterMultirun as JitterMultirun

@@ -1,4 +1,4 @@
-"""The launchers behind `hydra/launcher=stacked` and `hydra/launcher=fastest`.
+"""Jobs one by one or in groups, in this process: `hydra/launcher=stacked` and the workers of a cluster.
 
 Hydra calls the task function once for each job and gives each job its own folder, `.hydra/` and log. Stacked jobs keep
 this contract. A group of jobs is trained first. Then Hydra runs each job of the group as usual, with a task function
@@ -7,16 +7,15 @@ that returns the result of that job.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -68,33 +67,58 @@ def launch(
         initial_job_idx: Hydra's number of the first job.
         setup: what Hydra passed to the launcher.
     """
+    jobs, folders = compose_jobs(list(enumerate(job_overrides, start=initial_job_idx)), setup)
+    return run_jobs(group_jobs, jobs, folders, setup)
+
+
+def compose_jobs(
+    numbered: Sequence[tuple[int, Sequence[str]]], setup: LauncherSetup
+) -> tuple[list[DictConfig], list[Path]]:
+    """The configuration and the folder of each job, given by Hydra's number and its overrides."""
     hydra_config = setup.config.hydra
     setup_globals()
     configure_log(hydra_config.hydra_logging, hydra_config.verbose)
     Path(str(hydra_config.sweep.dir)).mkdir(parents=True, exist_ok=True)
     jobs, folders = [], []
-    for number, overrides in enumerate(job_overrides, start=initial_job_idx):
+    for number, overrides in numbered:
         log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
         job, folder = _compose(setup, overrides, number)
         jobs.append(job)
         folders.append(folder)
-    groups = _group_of_each_job(group_jobs, jobs, folders, setup.task_function)
+    return jobs, folders
+
+
+def run_jobs(
+    group_jobs: str | GroupJobs | None, jobs: Sequence[DictConfig], folders: Sequence[Path], setup: LauncherSetup
+) -> list[JobReturn]:
+    """Runs composed jobs in this process, in groups or, without `group_jobs`, one by one."""
+    hydra_config = setup.config.hydra
+    groups = _group_of_each_job(group_jobs, jobs, folders, setup.task_function) if group_jobs else {}
     task_functions: dict[int, TaskFunction] = {}
     returns = []
     for position, job in enumerate(jobs):
         if position in groups and position not in task_functions:
             task_functions |= _train_group(groups[position], jobs, folders, setup.task_function)
-        returns.append(
-            run_job(
-                hydra_context=setup.hydra_context,
-                task_function=task_functions.get(position, setup.task_function),
-                config=job,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-            )
-        )
+        returns.append(_run_job(job, task_functions.get(position, setup.task_function), setup))
         configure_log(hydra_config.hydra_logging, hydra_config.verbose)
     return returns
+
+
+def _run_job(job: DictConfig, task_function: TaskFunction, setup: LauncherSetup) -> JobReturn:
+    """Hydra's `run_job`. It raises if it cannot create the folder of the job; that too gives a failed `JobReturn`."""
+    try:
+        return run_job(
+            hydra_context=setup.hydra_context,
+            task_function=task_function,
+            config=job,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+    except Exception as error:
+        log.warning("job %s: %s: %s", job.hydra.job.num, type(error).__name__, error)
+        failed = JobReturn(overrides=list(job.hydra.overrides.task), cfg=job, status=JobStatus.FAILED)
+        failed.return_value = error
+        return failed
 
 
 def _compose(setup: LauncherSetup, overrides: Sequence[str], number: int) -> tuple[DictConfig, Path]:
@@ -151,9 +175,6 @@ def _mark_as_running(job: DictConfig, folder: Path) -> None:
         composed.parent.mkdir(parents=True, exist_ok=True)
         own_keys = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
         composed.write_text(OmegaConf.to_yaml(own_keys), encoding="utf-8")
-
-
-# ----------------------------------------------------------------------------------------------- hydra/launcher=stacked
 
 
 def stackable_groups(
@@ -243,58 +264,3 @@ def _task_of_trained_run(
         return hand_over(plan, folder, outcome, how)
 
     return task
-
-
-# ----------------------------------------------------------------------------------------------- hydra/launcher=fastest
-
-
-@dataclass(frozen=True)
-class LauncherChoice:
-    """A launcher by its name in `hydra/launcher`."""
-
-    name: str
-    reason: str
-    options: dict[str, Any] = field(default_factory=dict)
-    """Keys of `hydra.launcher` that differ from that launcher's defaults."""
-
-
-def fastest_launcher(job_overrides: Sequence[Sequence[str]], setup: LauncherSetup) -> LauncherChoice:
-    """The launcher that is fastest for these jobs on this machine."""
-    from warmup_lab.system import available_cores, resolve_device
-
-    job = setup.hydra_context.config_loader.load_sweep_config(setup.config, list(job_overrides[0]))
-    device = resolve_device(str(OmegaConf.select(job, "device", default="auto")))
-    return _choose(device, available_cores(), len(job_overrides))
-
-
-def _choose(device: str, num_cores: int, num_jobs: int) -> LauncherChoice:
-    if device.startswith("cuda"):  # one run too: it may be the last of a group, whose dropout masks it then has
-        return LauncherChoice("stacked", "on a GPU, runs of equal shape train fastest together in one process")
-    if num_jobs == 1:
-        return LauncherChoice("basic", "there is only one run")
-    if device != "cpu":
-        return LauncherChoice("basic", f"all runs share the device {device}, so they run one after the other")
-    if num_cores == 1:
-        return LauncherChoice("basic", "there is no GPU and only one core, so runs go one after the other")
-    if importlib.util.find_spec("hydra_plugins.hydra_joblib_launcher") is None:
-        return LauncherChoice(
-            "basic", "runs go one after the other; for one process per core, pip install 'warmup-lab[joblib]'"
-        )
-    num_processes = min(num_cores, num_jobs)
-    return LauncherChoice(
-        "joblib", f"{num_processes} processes with one core each, since there is no GPU", {"n_jobs": num_processes}
-    )
-
-
-def num_processes(config: DictConfig) -> int:
-    """Runs that the launcher of this configuration trains at the same time, each in its own process."""
-    from warmup_lab.system import available_cores, resolve_device
-
-    launcher = config.hydra.launcher
-    num_jobs = launcher.get("n_jobs")
-    if num_jobs is None and str(launcher._target_).endswith(".FastestLauncher"):
-        choice = _choose(resolve_device(str(config.device)), available_cores(), available_cores() + 1)
-        num_jobs = choice.options.get("n_jobs")
-    if num_jobs is None:
-        return 1
-    return int(num_jobs) if num_jobs > 0 else max(1, available_cores() + 1 + int(num_jobs))

@@ -53,8 +53,8 @@ class SweepStop(StopSignal):
             raise KeyboardInterrupt
 
 
-class _WorkerStop(StopSignal):
-    """Entered for the life of a worker process. The sweep's process tells the user, and ends the worker if needed."""
+class WorkerStop(StopSignal):
+    """Entered for the life of a worker process. What started the worker tells the user, and ends it if needed."""
 
     says_so = False
 
@@ -63,7 +63,7 @@ class _WorkerStop(StopSignal):
 
 @cache
 def _prepare_worker(sweep_pid: int) -> None:
-    _WorkerStop().__enter__()
+    WorkerStop().__enter__()
     clear_line_before_output()
     try:
         sweep = psutil.Process(sweep_pid)
@@ -99,18 +99,18 @@ class SweepTask:
     """
 
     def __init__(self, task_function: TaskFunction) -> None:
-        self._task_function, self._sweep_pid = task_function, os.getpid()
+        self.task_function, self._sweep_pid = task_function, os.getpid()
 
     def __call__(self, config: DictConfig) -> Any:
         if os.getpid() == self._sweep_pid:
             if stop_requested():
                 raise KeyboardInterrupt
-            return self._task_function(config)
+            return self.task_function(config)
         _prepare_worker(self._sweep_pid)
         if stop_requested():
             return None
         try:
-            return self._task_function(config)
+            return self.task_function(config)
         except KeyboardInterrupt:
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, re
 from warmup_lab.plan import Plan, make_plan
 from warmup_lab.sweeps.cell_loader import CellLoader
 from warmup_lab.sweeps.cells import CellSource, Grid
-from warmup_lab.sweeps.launchers import num_processes
+from warmup_lab.sweeps.fastest import num_processes
 from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.lr_jitter_cells import JitterSearch
 from warmup_lab.sweeps.optuna_search import OptunaSearch, SearchSettings
 from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.run import run_sweep
 from warmup_lab.sweeps.stopping import SweepTask
+from warmup_lab.system import planned_for
 
 _RUN_FOLDER = "${run_id:}"
 """`hydra.sweep.subdir` in `conf/config.yaml`."""
@@ -58,6 +60,10 @@ class CheckedSweeper(Sweeper):
         raise NotImplementedError
 
     def sweep(self, arguments: list[str]) -> None:
+        with _planned_for_workers(self._config):
+            self._sweep(arguments)
+
+    def _sweep(self, arguments: list[str]) -> None:
         _check_subdir(self._config)
         given = [f"{key}={value}" for key, value in self._params.items()] + arguments
         parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
@@ -142,6 +148,14 @@ def _check_subdir(config: DictConfig) -> None:
         f"hydra.sweep.subdir={subdir}: cannot be set, because the folder of a run is named by its id; to put a sweep "
         "elsewhere, set hydra.sweep.dir",
     )
+
+
+def _planned_for_workers(config: DictConfig) -> AbstractContextManager[None]:
+    """Plans the cells for the device of the workers if the launcher has workers on other machines."""
+    launcher = config.hydra.launcher
+    if not {"device", "precision"} <= set(launcher):
+        return nullcontext()
+    return planned_for(str(launcher.device), str(launcher.precision))
 
 
 def _refuse_looks(config: DictConfig, sweeper: str) -> None:

@@ -4,6 +4,7 @@ from .cache import write_arrays as write_arrays
 from .command_line import train_program as train_program
 from .devices import available_cores as available_cores
 from .devices import available_ram as available_ram
+from .devices import planned_for as planned_for
 from .devices import resolve_device as resolve_device
 from .devices import resolve_precision as resolve_precision
 from .files import JsonRecord as JsonRecord

@@ -43,6 +43,8 @@ class StopSignal:
     """The blocks that this process is in, outermost first."""
     says_so: ClassVar[bool] = True
     """Whether the outermost block tells the user that a signal has arrived."""
+    signals: ClassVar[tuple[int, ...]] = (signal.SIGINT, signal.SIGTERM)
+    """The signals that the block notes."""
 
     def __init__(self) -> None:
         self.signal_number = self.num_signals = 0
@@ -55,7 +57,7 @@ class StopSignal:
             if not self.blocks and self.says_so:
                 self._exit.enter_context(_announced_signals())
             self.blocks.append(self)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self.signals:
                 self._previous[number] = signal.signal(number, self._receive)
         return self
 

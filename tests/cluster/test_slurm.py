@@ -1,0 +1,174 @@
+"""A sweep on a real Slurm cluster of one node, with tasks that are stopped, killed and failing. `make test-slurm`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from program import ROOT
+from slurm_cluster import PROGRAMS, slurm_cluster
+
+from warmup_lab.system import lock_holder
+
+MISSING = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed: no {', '.join(MISSING)}"),
+    pytest.mark.skipif(os.getuid() != 0, reason="munged and slurmd need root here"),
+]
+SWEEP = [
+    "-m", "task=synthetic_small", "model=bert_tiny", "tracking=none", "max_steps=300", "checkpoint_every=10",
+    "eval_every=null", "warmup_ratio=0.1,0.5", "seed=range(4)",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    cache = tmp_path_factory.mktemp("cache")
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment:
+        yield {**environment, "WARMUP_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+
+
+def start(words: list[str], environment: dict[str, str], output: Path) -> subprocess.Popen[bytes]:
+    """`train.py` with its output in a file."""
+    with output.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *words], cwd=output.parent, env=environment,
+            stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+
+
+def on_slurm(folder: Path) -> list[str]:
+    return [*SWEEP, f"hydra.sweep.dir={folder}", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=1"]
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[bytes], seconds: float = 180) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        assert process.poll() is None, "the command ended early"
+        time.sleep(0.05)
+    raise AssertionError("timed out")
+
+
+def tasks_of(folder: Path, environment: dict[str, str]) -> dict[str, str]:
+    """Run id -> Slurm task."""
+    told = subprocess.run(
+        ["squeue", "--array", "--noheader", "--format=%i|%k"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    found = {}
+    for line in told.splitlines():
+        job_id, launch = line.strip().split("|")
+        tasks = json.loads((folder / "slurm" / launch / "tasks.json").read_text())
+        found |= {job["run_id"]: job_id for job in tasks[int(job_id.partition("_")[2] or 0)]}
+    return found
+
+
+def trains(folder: Path, run_id: str) -> bool:
+    return any((folder / run_id / "checkpoint").glob("state-*.pt"))
+
+
+def scancel(environment: dict[str, str], *words: str) -> None:
+    subprocess.run(["scancel", *words], env=environment, check=True)
+
+
+def release_delayed(environment: dict[str, str]) -> None:
+    """Slurm starts a requeued task two minutes later. The test does not wait for that."""
+    told = subprocess.run(
+        ["squeue", "--array", "--noheader", "--states=PENDING", "--format=%i|%r"],
+        env=environment, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    for line in told.splitlines():
+        job_id, reason = line.strip().split("|")
+        if reason == "BeginTime":
+            subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], env=environment, check=False)
+
+
+def test_sweep_with_stopped_killed_and_failing_tasks(cluster: dict[str, str], tmp_path: Path) -> None:
+    undisturbed, folder = tmp_path / "undisturbed", tmp_path / "sweep"
+    alone = start([*SWEEP, f"hydra.sweep.dir={undisturbed}"], cluster, tmp_path / "undisturbed.log")
+    assert alone.wait(timeout=600) == 0, (tmp_path / "undisturbed.log").read_text()
+    run_ids = [job["run_id"] for job in json.loads((undisturbed / "sweep.json").read_text())["jobs"]]
+    names = {job["run_id"]: job["name"] for job in json.loads((undisturbed / "sweep.json").read_text())["jobs"]}
+    assert len(set(run_ids)) == 8
+    timed_out, preempted, killed, *others = run_ids
+    failing = others[-2:]
+    folder.mkdir()
+    for run_id in failing:
+        (folder / run_id).write_text("in the way")
+
+    output = tmp_path / "sweep.log"
+    sweep = start(on_slurm(folder), cluster, output)
+    try:
+        until(lambda: trains(folder, timed_out), sweep)
+        scancel(cluster, "--signal=USR2", tasks_of(folder, cluster)[timed_out])
+        until(lambda: trains(folder, preempted), sweep)
+        scancel(cluster, "--signal=TERM", tasks_of(folder, cluster)[preempted])
+        until(lambda: trains(folder, killed), sweep)
+        os.kill(lock_holder(folder / killed)["pid"], signal.SIGKILL)  # type: ignore[index]
+        deadline = time.monotonic() + 400
+        while sweep.poll() is None and time.monotonic() < deadline:
+            release_delayed(cluster)
+            time.sleep(1)
+    finally:
+        if sweep.poll() is None:
+            sweep.kill()
+    told = output.read_text()
+    assert sweep.returncode == 1, told
+    assert "2 runs failed" in told
+    for run_id in failing:
+        assert names[run_id] in told
+
+    logs = "".join(path.read_text() for path in folder.glob("slurm/*/*_log.err"))
+    stopped = {int(number): int(step) for number, step in re.findall(r"signal (\d+): stopped after update (\d+)", logs)}
+    results = {run_id: json.loads((folder / run_id / "result.json").read_text()) for run_id in run_ids[:6]}
+    assert results[timed_out]["resumed_at"] == [stopped[signal.SIGUSR2]]
+    assert results[preempted]["resumed_at"] == [stopped[signal.SIGTERM]]
+    assert len(results[killed]["resumed_at"]) == 1
+    assert all(results[run_id]["resumed_at"] == [] for run_id in others[:3])
+    for run_id in run_ids[:6]:
+        traces = [pd.read_parquet(where / run_id / "trace.parquet") for where in (folder, undisturbed)]
+        pd.testing.assert_frame_equal(*traces, check_exact=True)
+    print(told)
+
+
+def test_the_same_command_attaches_to_running_tasks(cluster: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    words = [word if not word.startswith("seed=") else "seed=0" for word in on_slurm(folder)]
+    first = start(words, cluster, tmp_path / "first.log")
+    until(lambda: len(tasks_of(folder, cluster)) == 2, first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    second = start(words, cluster, tmp_path / "second.log")
+    until(lambda: "2 runs are in Slurm's queue" in (tmp_path / "second.log").read_text(), second)
+    os.killpg(second.pid, signal.SIGINT)
+    assert second.wait(timeout=60) == 130
+    assert "2 Slurm tasks go on" in (tmp_path / "second.log").read_text()
+    third = start(words, cluster, tmp_path / "third.log")
+    assert third.wait(timeout=200) == 0, (tmp_path / "third.log").read_text()
+    assert len(list(folder.glob("slurm/*/tasks.json"))) == 1
+    assert len(list(folder.glob("*/result.json"))) == 2
+
+
+def test_worker_with_another_device_refuses(cluster: dict[str, str], tmp_path: Path) -> None:
+    words = [word if not word.startswith("seed=") else "seed=0" for word in on_slurm(tmp_path / "sweep")]
+    sweep = start([*words, "hydra.launcher.device=cuda"], cluster, tmp_path / "sweep.log")
+    assert sweep.wait(timeout=200) == 1
+    told = (tmp_path / "sweep.log").read_text()
+    assert "has cpu fp32, and the runs were planned for cuda bf16" in told
+    assert not list((tmp_path / "sweep").glob("*/trace.parquet"))
