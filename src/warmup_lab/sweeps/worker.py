@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -122,6 +123,7 @@ def write_context(setup: LauncherSetup, path: Path) -> None:
     path.write_bytes(cloudpickle.dumps((plain, Singleton.get_state())))
 
 
+@cache
 def package_version() -> str:
     """For example `warmup-lab 0.3 (8c1f2a90b7de), torch 2.13.0`, with the first digits of the SHA-256 of the source."""
     import warmup_lab
