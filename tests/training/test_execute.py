@@ -15,6 +15,7 @@ from warmup_lab.config import ConfigError
 from warmup_lab.runs import checkpoint
 from warmup_lab.runs.package_versions import versions
 from warmup_lab.runs.stored_run import RETRAIN, finished_result, read_run
+from warmup_lab.system.files import file_digest
 from warmup_lab.system.locks import run_lock
 from warmup_lab.training import execute, loop
 from warmup_lab.training.execute import claimed_run, execute_run
@@ -77,7 +78,7 @@ def test_an_error_does_not_overwrite_the_result_of_an_earlier_training(finished,
         execute_run(small_plan(**PLAN, force=True), finished, show_progress=False)
     assert "keeps the result of its earlier training" in caplog.text
     after = contents(finished)
-    assert after.pop(RETRAIN) == b""
+    assert after.pop(RETRAIN).decode() == file_digest(finished / "result.json")
     assert after == before
     Run(small_plan(**PLAN), finished).fail(ValueError("no"))
     assert read_run(finished).result["status"] == "completed"
@@ -89,13 +90,15 @@ def test_force_keeps_the_old_result_until_the_new_one_is_complete(finished, monk
     with pytest.raises(loop.Interrupted, match=r"after update 2 of 4; the same command without force=true resumes"):
         execute_run(small_plan(**PLAN, force=True), finished)
     monkeypatch.undo()
+    for leftover in (".trace.parquet.1234.tmp", "evals.parquet.new"):  # of a process that was killed
+        (finished / leftover).touch()
     assert (finished / "result.json").read_bytes() == old
     assert read_run(finished).result, "a report still has it"
     assert finished_result(finished) is None, "a command goes on with the training"
     result = execute_run(small_plan(**PLAN), finished)
     assert result["resumed_at"] == [2]
-    assert not (finished / RETRAIN).exists()
-    assert not (finished / "checkpoint").exists()
+    left = {path.name for path in finished.iterdir()} - {".lock"}
+    assert left == {"result.json", "trace.parquet", "evals.parquet"}
     assert finished_result(finished) == result
 
 

@@ -6,6 +6,7 @@ from .progress import Progress as Progress
 from .progress import eval_row as eval_row
 from .progress import fresh_progress as fresh_progress
 from .progress import history_of as history_of
+from .replacement import remove_leftovers as remove_leftovers
 from .result import build_error_result as build_error_result
 from .result import build_result as build_result
 from .result import flat_metrics as flat_metrics

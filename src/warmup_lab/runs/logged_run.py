@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from warmup_lab.metrics import summarise
+from warmup_lab.runs.replacement import new_path
 from warmup_lab.runs.result import failed_to_learn
 from warmup_lab.runs.stored_run import EVALS, SCHEMA, TRACE, write_result
 from warmup_lab.runs.trace import Number, StepTable
@@ -67,8 +68,8 @@ def write_logged_run(directory: Path, header: Mapping[str, Any], log: TrainingLo
     directory.mkdir(parents=True, exist_ok=True)
     ended = log.status != "error"
     if ended:
-        log.trace.write(directory / TRACE)
-        log.evals.write(directory / EVALS)
+        log.trace.write(new_path(directory, TRACE))
+        log.evals.write(new_path(directory, EVALS))
     loss = log.trace.array("loss")
     num_rows = len(loss) if log.status == "completed" else -(-log.total_steps // log.every)
     result = {

@@ -14,6 +14,7 @@ import numpy as np
 from warmup_lab.config import ConfigError, suggestion
 from warmup_lab.metrics import summarise
 from warmup_lab.runs.package_versions import versions
+from warmup_lab.runs.replacement import MODEL, new_path
 from warmup_lab.runs.stored_run import EVALS, SCHEMA, TRACE, start_retraining, write_result
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ def write_outcome(
     """Writes the files of a run; returns the content of `result.json`. It comes last: it means that the run ended."""
     from warmup_lab.runs import checkpoint
 
-    progress.trace.write(directory / TRACE)
-    progress.evals.write(directory / EVALS)
     if plan.config.save_model:
-        _save_model(task, model, directory / "model")
+        _save_model(task, model, new_path(directory, MODEL))
+    progress.trace.write(new_path(directory, TRACE))
+    progress.evals.write(new_path(directory, EVALS))
     written = write_result(directory, result)
     checkpoint.remove(directory)
     return written

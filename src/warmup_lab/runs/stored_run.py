@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_lab.system import file_digest, naming_errors, set_aside, sync_folder, write_json
+from warmup_lab.runs.replacement import RESULT, complete_replacement, digest_of_new
+from warmup_lab.system import atomic_path, file_digest, naming_errors, set_aside, sync_folder, write_json
 
 SCHEMA = 2
 """Of the `result.json` that this version writes. It reads 1 too, which has no digests."""
-RESULT, TRACE, EVALS = "result.json", "trace.parquet", "evals.parquet"
+TRACE, EVALS = "trace.parquet", "evals.parquet"
 RETRAIN = ".retrain"
-"""A file that exists while a run with a result is trained again. The old result stays until the new one is written."""
+"""A file with the SHA-256 of the `result.json` that another training is about to replace. It stays until then."""
 FINISHED = ("completed", "diverged")
 """Status values of a finished run, which the same command skips. Divergence is a result."""
 _STATUSES = (*FINISHED, "error")
@@ -67,18 +68,21 @@ def read_run(directory: Path, run_id: str | None = None) -> StoredRun:
     Raises:
         OSError: a file cannot be read, for example because of its permissions. That does not count as damage.
     """
-    found, retrained = _read_json(directory / RESULT), (directory / RETRAIN).exists()
+    found = _read_json(directory / RESULT)
     result = found.result
     if result is None:
         return found
     if run_id is not None and result["run_id"] != run_id:
         return StoredRun(problem=f"holds another run, {result['run_id']}")
     if is_finished(result["status"]):
+        complete_replacement(directory, _digests(result))
         problems = _damaged_tables(directory, result)
         if problems:
+            if _read_json(directory / RESULT).result not in (None, result):  # replaced while it was read
+                return read_run(directory, run_id)
             damaged = [directory / RESULT, *(path for name in problems if (path := directory / name).exists())]
             return StoredRun(problem=", ".join(problems.values()), damaged=tuple(damaged))
-    return StoredRun(result, verified=result["schema"] >= SCHEMA, retrained=retrained)
+    return StoredRun(result, verified=result["schema"] >= SCHEMA, retrained=_is_retrained(directory))
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
@@ -86,12 +90,22 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 
     None if there is no such file, if it is damaged, or if the run is being trained again.
     """
-    return None if (directory / RETRAIN).exists() else _read_json(directory / RESULT).result
+    result = _read_json(directory / RESULT).result
+    return None if result and _is_retrained(directory) else result
 
 
 def finished_result(directory: Path, run_id: str | None = None) -> dict[str, Any] | None:
     """The result of the run in `directory` if the run completed or diverged and its files are intact, else None."""
     return read_run(directory, run_id).finished
+
+
+def _is_retrained(directory: Path) -> bool:
+    """Whether the result in place is about to be replaced. A mark of an earlier result says nothing about this one."""
+    try:
+        marked = (directory / RETRAIN).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return not marked or marked == file_digest(directory / RESULT)  # empty: by a version without digests
 
 
 def _read_json(path: Path) -> StoredRun:
@@ -131,9 +145,14 @@ def _own_digest(result: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def _digests(result: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the tables of a finished run; empty for schema 1."""
+    return dict(result["files"]) if result["schema"] >= SCHEMA else {}
+
+
 def _damaged_tables(directory: Path, result: Mapping[str, Any]) -> dict[str, str]:
     """The tables of a finished run that cannot be used: name -> what is wrong."""
-    digests = result["files"] if result["schema"] >= SCHEMA else {TRACE: None}
+    digests: Mapping[str, str | None] = _digests(result) or {TRACE: None}
     problems = {}
     for name, digest in digests.items():
         path = directory / name
@@ -170,8 +189,11 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     It is on the disk afterwards, and replaces the result of an earlier training.
     """
     content = with_digests(directory, result)
+    if (directory / RESULT).exists():
+        sync_folder(directory)  # the new tables have their names before the result that they replace is gone
     write_json(directory / RESULT, content, durable=True)
     sync_folder(directory)
+    complete_replacement(directory, content["files"])
     (directory / RETRAIN).unlink(missing_ok=True)
     return content
 
@@ -179,7 +201,7 @@ def write_result(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
 def with_digests(directory: Path, result: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `result.json` with `files`, the digests of the tables in `directory`, and its own `sha256`."""
     tables = (TRACE, EVALS) if is_finished(result["status"]) else ()
-    files = {name: file_digest(directory / name) for name in tables}
+    files = {name: digest_of_new(directory, name) for name in tables}
     content: dict[str, Any] = json.loads(json.dumps({**result, "files": files}, allow_nan=False))
     return content | {"sha256": _own_digest(content)}
 
@@ -191,5 +213,6 @@ def set_aside_damaged(run: StoredRun) -> list[str]:
 
 def start_retraining(directory: Path) -> None:
     """Makes the run in `directory` count as unfinished if it has a result, which stays until it is replaced."""
-    if (directory / RESULT).exists():
-        (directory / RETRAIN).touch()
+    if (directory / RESULT).is_file():
+        with atomic_path(directory / RETRAIN) as temporary:
+            temporary.write_text(file_digest(directory / RESULT), encoding="utf-8")

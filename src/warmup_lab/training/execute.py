@@ -131,10 +131,11 @@ def claimed_run(plan: Plan, directory: Path, *, in_sweep: bool) -> Iterator[dict
     Raises:
         ConfigError: another process holds the lock, or the folder holds another run.
     """
-    from warmup_lab.runs import read_run, reset_run, set_aside_damaged
+    from warmup_lab.runs import read_run, remove_leftovers, reset_run, set_aside_damaged
 
     with run_lock(directory, wait=_SWEEP_WAIT if in_sweep else 0):
         found, shown = read_run(directory, plan.run_id), shown_path(directory)
+        remove_leftovers(directory)
         if found.damaged:
             names = ", ".join(set_aside_damaged(found))
             log.warning("%s: %s: set aside as %s; the run is trained again", shown, found.problem, names)
