@@ -133,13 +133,20 @@ class SlurmLauncher(_LazyLauncher):
     """Trains on the nodes of a Slurm cluster."""
 
     def __init__(self, **options: Any) -> None:
-        self._options = options
+        self._keys = options
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from warmup_lab.sweeps import SlurmOptions, refuse_without_slurm
+
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self._options = SlurmOptions(**self._keys)
+        refuse_without_slurm(self._options)  # here, so that the sweep writes nothing
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from warmup_lab.sweeps import LauncherSetup, SlurmOptions, launch_slurm
+        from warmup_lab.sweeps import LauncherSetup, launch_slurm
 
         setup = LauncherSetup(self._hydra_context, self._task_function, self._config)
-        return launch_slurm(SlurmOptions(**self._options), job_overrides, initial_job_idx, setup)
+        return launch_slurm(self._options, job_overrides, initial_job_idx, setup)
 
 
 class FastestLauncher(_LazyLauncher):

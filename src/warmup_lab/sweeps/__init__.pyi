@@ -6,6 +6,7 @@ from .launchers import LauncherSetup as LauncherSetup
 from .launchers import launch as launch
 from .launchers import stackable_groups as stackable_groups
 from .slurm import launch_slurm as launch_slurm
+from .slurm import refuse_without_slurm as refuse_without_slurm
 from .slurm_options import SlurmOptions as SlurmOptions
 from .sweepers import CheckedSweeper as CheckedSweeper
 from .sweepers import GridMultirun as GridMultirun

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,19 +76,27 @@ class _Submitted:
     said_held: bool = False
 
 
+def refuse_without_slurm(options: SlurmOptions) -> None:
+    """Raises `ConfigError` if submitit or Slurm is not installed here, or an option is invalid."""
+    require(find_spec("submitit") is not None, "hydra/launcher=slurm needs submitit: pip install 'warmup-lab[slurm]'")
+    missing = [name for name in slurm_queue.COMMANDS if shutil.which(name) is None]
+    require(
+        not missing,
+        f"hydra/launcher=slurm needs {', '.join(missing)}, not on PATH here: start the sweep on a machine with Slurm, "
+        "or use hydra/launcher=fastest",
+    )
+    submission_parameters(options, "sweep")
+
+
 def launch_slurm(
     options: SlurmOptions, job_overrides: Sequence[Sequence[str]], initial_job_idx: int, setup: LauncherSetup
 ) -> list[JobReturn]:
     """Runs the jobs as Slurm tasks. A job that fails gives a failed `JobReturn`; the others go on.
 
     Raises:
-        ConfigError: submitit or Slurm is missing, or an option is invalid.
+        ConfigError: Slurm does not answer or refuses the jobs.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the tasks go on, or are cancelled with `cancel_on_interrupt`.
     """
-    try:
-        import submitit  # noqa: F401
-    except ModuleNotFoundError:
-        raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'warmup-lab[slurm]'") from None
     launcher = _SlurmLaunch(options, Path(str(setup.config.hydra.sweep.dir)).absolute(), setup)
     return launcher.run([list(overrides) for overrides in job_overrides], initial_job_idx)
 

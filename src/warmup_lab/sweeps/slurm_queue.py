@@ -13,6 +13,8 @@ from warmup_lab.config import ConfigError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
+"""Commands that submitit and this module call."""
 _FORMAT = "--format=%i|%T|%r|%k"
 _SECONDS = 60
 _DEFAULT_MAX_ARRAY = 1001
@@ -73,8 +75,6 @@ def max_array_size() -> int:
     """Slurm's limit on the size of an array."""
     try:
         return parse_max_array_size(_call("scontrol", "show", "config"))
-    except FileNotFoundError:
-        raise ConfigError("hydra/launcher=slurm needs Slurm's commands (scontrol), which are not on PATH") from None
     except subprocess.SubprocessError as error:
         raise ConfigError(f"Slurm does not answer: {getattr(error, 'stderr', None) or error}") from None
 
