@@ -30,6 +30,7 @@ test: install ## the tests; make test ARGS="-k schedules"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slurm: install ## a sweep on a Slurm cluster of its own; needs root, slurmctld, slurmd and munge
+	@$(BIN)/python tests/support/slurm_cluster.py  # says what is missing
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_slurm.py $(ARGS)
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"

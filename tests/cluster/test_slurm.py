@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,18 +16,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from program import ROOT
-from slurm_cluster import PROGRAMS, slurm_cluster
+from slurm_cluster import slurm_cluster, unmet_needs
 
 from warmup_lab.system import lock_holder
 
-MISSING = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
-pytestmark = [
-    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed: no {', '.join(MISSING)}"),
-    pytest.mark.skipif(os.getuid() != 0, reason="munged and slurmd need root here"),
-]
+NEEDS = unmet_needs()
+pytestmark = pytest.mark.skipif(NEEDS is not None, reason=NEEDS or "")
+Start = Callable[[list[str], Path], subprocess.Popen[bytes]]
 SWEEP = [
-    "-m", "task=synthetic_small", "model=bert_tiny", "tracking=none", "max_steps=300", "checkpoint_every=10",
-    "eval_every=null", "warmup_ratio=0.1,0.5", "seed=range(4)",
+    "-m", "task=synthetic_small", "model=bert_tiny", "tracking=none", "max_steps=60", "checkpoint_every=5",
+    "eval_every=null", "num_threads=1", "warmup_ratio=0.1,0.5", "seed=range(4)",
 ]  # fmt: skip
 
 
@@ -39,13 +36,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield {**environment, "WARMUP_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
 
 
-def start(words: list[str], environment: dict[str, str], output: Path) -> subprocess.Popen[bytes]:
-    """`train.py` with its output in a file."""
-    with output.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *words], cwd=output.parent, env=environment,
-            stdout=file, stderr=file, start_new_session=True,
-        )  # fmt: skip
+@pytest.fixture
+def start(cluster: dict[str, str]) -> Iterator[Start]:
+    """Starts `train.py` with its output in a file. What still runs after the test is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_one(words: list[str], output: Path) -> subprocess.Popen[bytes]:
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "train.py"), *words], cwd=output.parent, env=cluster,
+                stdout=file, stderr=file, start_new_session=True,
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start_one
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def on_slurm(folder: Path) -> list[str]:
@@ -83,6 +92,11 @@ def trains(folder: Path, run_id: str) -> bool:
     return any((folder / run_id / "checkpoint").glob("state-*.pt"))
 
 
+def trainers_in(folder: Path, run_id: str = "*") -> list[int]:
+    """Process ids of the workers that train runs."""
+    return [holder["pid"] for run in folder.glob(f"{run_id}/") if (holder := lock_holder(run))]
+
+
 def scancel(environment: dict[str, str], *words: str) -> None:
     subprocess.run(["scancel", *words], env=environment, check=True)
 
@@ -99,13 +113,13 @@ def release_delayed(environment: dict[str, str]) -> None:
             subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], env=environment, check=False)
 
 
-def test_sweep_with_stopped_killed_and_failing_tasks(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_sweep_with_stopped_killed_and_failing_tasks(start: Start, cluster: dict[str, str], tmp_path: Path) -> None:
     undisturbed, folder = tmp_path / "undisturbed", tmp_path / "sweep"
-    alone = start([*SWEEP, f"hydra.sweep.dir={undisturbed}"], cluster, tmp_path / "undisturbed.log")
-    assert alone.wait(timeout=600) == 0, (tmp_path / "undisturbed.log").read_text()
-    run_ids = [job["run_id"] for job in json.loads((undisturbed / "sweep.json").read_text())["jobs"]]
+    alone = start([*SWEEP, f"hydra.sweep.dir={undisturbed}"], tmp_path / "undisturbed.log")
+    until((undisturbed / "sweep.json").is_file, alone)  # it trains on while the other sweep starts
     names = {job["run_id"]: job["name"] for job in json.loads((undisturbed / "sweep.json").read_text())["jobs"]}
-    assert len(set(run_ids)) == 8
+    run_ids = list(names)
+    assert len(run_ids) == 8
     timed_out, preempted, killed, *others = run_ids
     failing = others[-2:]
     folder.mkdir()
@@ -113,23 +127,23 @@ def test_sweep_with_stopped_killed_and_failing_tasks(cluster: dict[str, str], tm
         (folder / run_id).write_text("in the way")
 
     output = tmp_path / "sweep.log"
-    sweep = start(on_slurm(folder), cluster, output)
-    try:
-        until(lambda: trains(folder, timed_out), sweep)
-        scancel(cluster, "--signal=USR2", tasks_of(folder, cluster)[timed_out])
-        until(lambda: trains(folder, preempted), sweep)
-        scancel(cluster, "--signal=TERM", tasks_of(folder, cluster)[preempted])
-        until(lambda: trains(folder, killed), sweep)
-        os.kill(lock_holder(folder / killed)["pid"], signal.SIGKILL)  # type: ignore[index]
-        deadline = time.monotonic() + 400
-        while sweep.poll() is None and time.monotonic() < deadline:
-            release_delayed(cluster)
-            time.sleep(1)
-    finally:
-        if sweep.poll() is None:
-            sweep.kill()
+    sweep = start(on_slurm(folder), output)
+    left = {timed_out, preempted, killed}
+    while left:  # each as soon as it has a checkpoint: they train at the same time
+        run_id = until(lambda: next((one for one in left if trains(folder, one)), None), sweep)
+        if run_id == killed:
+            os.kill(*trainers_in(folder, killed), signal.SIGKILL)
+        else:
+            name = "USR2" if run_id == timed_out else "TERM"
+            scancel(cluster, f"--signal={name}", tasks_of(folder, cluster)[run_id])
+        left.remove(run_id)
+    deadline = time.monotonic() + 400
+    while sweep.poll() is None and time.monotonic() < deadline:
+        release_delayed(cluster)
+        time.sleep(1)
     told = output.read_text()
     assert sweep.returncode == 1, told
+    assert alone.wait(timeout=400) == 0, (tmp_path / "undisturbed.log").read_text()
     assert "2 runs failed" in told
     for run_id in failing:
         assert names[run_id] in told
@@ -147,27 +161,36 @@ def test_sweep_with_stopped_killed_and_failing_tasks(cluster: dict[str, str], tm
     print(told)
 
 
-def test_the_same_command_attaches_to_running_tasks(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_the_same_command_attaches_to_running_tasks(start: Start, cluster: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     words = [word if not word.startswith("seed=") else "seed=0" for word in on_slurm(folder)]
-    first = start(words, cluster, tmp_path / "first.log")
+    first = start(words, tmp_path / "first.log")
     until(lambda: len(tasks_of(folder, cluster)) == 2, first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    second = start(words, cluster, tmp_path / "second.log")
-    until(lambda: "2 runs are in Slurm's queue" in (tmp_path / "second.log").read_text(), second)
-    os.killpg(second.pid, signal.SIGINT)
-    assert second.wait(timeout=60) == 130
-    assert "2 Slurm tasks go on" in (tmp_path / "second.log").read_text()
-    third = start(words, cluster, tmp_path / "third.log")
+    trainers = set()
+    try:
+        while len(trainers) < 2:  # stopped, the tasks run for as long as the test needs
+            pid = until(lambda: next(iter(set(trainers_in(folder)) - trainers), None), first)
+            os.kill(pid, signal.SIGSTOP)
+            trainers.add(pid)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        second = start(words, tmp_path / "second.log")
+        until(lambda: "2 runs are in Slurm's queue" in (tmp_path / "second.log").read_text(), second)
+        os.killpg(second.pid, signal.SIGINT)
+        assert second.wait(timeout=60) == 130
+        assert "2 Slurm tasks go on" in (tmp_path / "second.log").read_text()
+    finally:
+        for pid in trainers:
+            os.kill(pid, signal.SIGCONT)
+    third = start(words, tmp_path / "third.log")
     assert third.wait(timeout=200) == 0, (tmp_path / "third.log").read_text()
     assert len(list(folder.glob("slurm/*/tasks.json"))) == 1
     assert len(list(folder.glob("*/result.json"))) == 2
 
 
-def test_worker_with_another_device_refuses(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_worker_with_another_device_refuses(start: Start, tmp_path: Path) -> None:
     words = [word if not word.startswith("seed=") else "seed=0" for word in on_slurm(tmp_path / "sweep")]
-    sweep = start([*words, "hydra.launcher.device=cuda"], cluster, tmp_path / "sweep.log")
+    sweep = start([*words, "hydra.launcher.device=cuda"], tmp_path / "sweep.log")
     assert sweep.wait(timeout=200) == 1
     told = (tmp_path / "sweep.log").read_text()
     assert "has cpu fp32, and the runs were planned for cuda bf16" in told

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
+_SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
 _CONF = """\
 ClusterName=warmuplab
 SlurmctldHost={host}(127.0.0.1)
@@ -44,6 +47,19 @@ SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
 """
+
+
+def unmet_needs(path: str = os.environ["PATH"], user: int = os.getuid()) -> str | None:
+    """Why a cluster cannot be started here; None if it can."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=f"{path}:{_SYSTEM_PROGRAMS}") is None]
+    if missing:
+        return (
+            f"make test-slurm needs {', '.join(missing)}, not found on this machine. "
+            "On Debian: apt-get install slurmctld slurmd slurm-client munge"
+        )
+    if user != 0:
+        return "make test-slurm needs root: munged and slurmd start their processes as other users"
+    return None
 
 
 def _free_ports(count: int) -> list[int]:
@@ -80,12 +96,25 @@ def slurm_cluster(folder: Path, *, cpus: int = 4) -> Iterator[dict[str, str]]:
         for command in (munge, ["slurmctld", "-D", "-f", str(conf)], ["slurmd", "-D", "-f", str(conf)]):
             started.enter_context(_child(command, folder, environment))
         _wait_until_idle(environment, folder)
+        started.callback(_end_tasks, environment)
         yield environment
+
+
+def _end_tasks(environment: dict[str, str]) -> None:
+    """Kills what a failed test left in the queue: tasks go on without slurmd."""
+    for words in (["--signal=KILL", "--full"], []):
+        subprocess.run(["scancel", "--me", *words], env=environment, check=False)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        told = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, check=False)
+        if not told.stdout:
+            return
+        time.sleep(0.5)
 
 
 @contextmanager
 def _child(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    path = os.pathsep.join([environment["PATH"], "/usr/sbin", "/sbin"])
+    path = f"{environment['PATH']}:{_SYSTEM_PROGRAMS}"
     with (folder / f"{command[0]}.out").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env={**environment, "PATH": path})
     try:
@@ -110,3 +139,7 @@ def _wait_until_idle(environment: dict[str, str], folder: Path) -> None:
         time.sleep(0.5)
     logs = "\n".join(path.read_text(errors="replace")[-2000:] for path in folder.glob("slurm*.log"))
     raise RuntimeError(f"the node did not become idle: {told.stdout}{told.stderr}\n{logs}")
+
+
+if __name__ == "__main__":
+    sys.exit(unmet_needs())
