@@ -25,15 +25,14 @@ def new_path(directory: Path, name: str) -> Path:
 
 def digest_of_new(directory: Path, name: str) -> str:
     """The SHA-256 of what `new_path` names. A reader may have renamed it, if it equals the old file."""
-    with contextlib.suppress(FileNotFoundError):
-        return file_digest(directory / (name + _SUFFIX))
-    return file_digest(directory / name)
+    return _digest(directory / (name + _SUFFIX)) or file_digest(directory / name)
 
 
 def complete_replacement(directory: Path, files: Mapping[str, str]) -> None:
-    """Renames the new files that belong to the result in place, whose digests are `files`. Others stay."""
-    new = [directory / (name + _SUFFIX) for name, digest in files.items() if _has_digest(directory, name, digest)]
-    if not new:
+    """Renames the new files in place if they belong to the result in place, whose digests are `files`."""
+    new = {directory / (name + _SUFFIX): digest for name, digest in files.items()}
+    new = {path: digest for path, digest in new.items() if path.is_file()}
+    if not new or any(_digest(path) not in (digest, None) for path, digest in new.items()):
         return
     model = directory / (MODEL + _SUFFIX)
     if model.is_dir():  # before the tables, which tell whether it belongs to the result
@@ -52,11 +51,12 @@ def remove_leftovers(directory: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _has_digest(directory: Path, name: str, digest: str) -> bool:
-    path = directory / (name + _SUFFIX)
-    return path.is_file() and file_digest(path) == digest
+def _digest(path: Path) -> str | None:
+    with contextlib.suppress(FileNotFoundError):  # another reader has renamed it
+        return file_digest(path)
+    return None
 
 
 def _rename(path: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):  # another reader did it
+    with contextlib.suppress(FileNotFoundError):  # another reader has done it
         path.replace(path.with_name(path.name.removesuffix(_SUFFIX)))
