@@ -29,6 +29,13 @@ def test_a_large_chart_has_the_same_pictures_as_in_this_process(large):
     assert convert(large) == convert_here(large)
 
 
+def test_no_module_of_the_working_directory_is_imported(large, tmp_path, monkeypatch):
+    (tmp_path / "vl_convert.py").write_text("open('imported', 'w')")
+    monkeypatch.chdir(tmp_path)
+    convert(large)
+    assert not (tmp_path / "imported").exists()
+
+
 def test_without_another_process_it_is_converted_here(large, monkeypatch, capfd):
     monkeypatch.setattr("sys.executable", "false")
     assert convert(large)[0].startswith("<svg")

@@ -25,7 +25,8 @@ def convert(spec: dict[str, Any]) -> tuple[str, bytes]:
     text = json.dumps(spec)
     if len(text) >= _LARGE:
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", __name__, folder]
+            # -P: without it, `-m` imports modules from the working directory, which may be a downloaded folder.
+            command = [sys.executable, "-P", "-m", __name__, folder]
             if subprocess.run(command, input=text.encode(), check=False).returncode == 0:
                 return _read(Path(folder))
     return convert_here(spec)
