@@ -21,6 +21,18 @@ def test_parameters_are_those_of_sbatch() -> None:
     assert found["job_name"] == "warmup-lab-a_b"
 
 
+@pytest.mark.parametrize("memory_gb", [0.0, -1.0, float("inf"), float("nan")])
+def test_memory_must_be_above_zero(memory_gb) -> None:
+    with pytest.raises(ConfigError, match="memory_gb"):
+        submission_parameters(options(memory_gb=memory_gb), "sweep")
+
+
+def test_a_checkpoint_must_be_saved_after_the_start_of_a_task() -> None:
+    with pytest.raises(ConfigError, match=r"save_seconds=90.*minutes=1"):
+        submission_parameters(options(minutes=1, save_seconds=90), "sweep")
+    assert submission_parameters(options(minutes=1, save_seconds=59), "sweep")["signal_delay_s"] == 59
+
+
 @pytest.mark.parametrize("change", [{"partition": "a\nrm x"}, {"account": "a b"}, {"minutes": 0}, {"max_requeues": -1}])
 def test_values_that_a_batch_script_may_not_have_are_refused(change) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -52,11 +53,21 @@ def submission_parameters(options: SlurmOptions, name: str) -> dict[str, Any]:
         require(getattr(options, key) > 0, f"hydra.launcher.{key}={getattr(options, key)}: must be above 0")
     for key in ("gpus", "max_requeues", "max_resubmits"):
         require(getattr(options, key) >= 0, f"hydra.launcher.{key}={getattr(options, key)}: must be 0 or more")
+    memory = options.memory_gb
+    require(
+        memory is None or 0 < memory < math.inf,
+        f"hydra.launcher.memory_gb={memory}: must be above 0, or null for the cluster's default",
+    )
+    require(
+        options.save_seconds < 60 * options.minutes,
+        f"hydra.launcher.save_seconds={options.save_seconds}: must be shorter than the time limit, which is "
+        f"hydra.launcher.minutes={options.minutes}; otherwise each task would be stopped at its start",
+    )
     found: dict[str, Any] = {key: getattr(options, key) for key in _TEXTS if getattr(options, key) is not None}
     if options.gpus:
         found["gpus_per_node"] = options.gpus
-    if options.memory_gb is not None:
-        found["mem"] = f"{max(1, round(options.memory_gb * 1024))}MB"
+    if memory is not None:
+        found["mem"] = f"{max(1, round(memory * 1024))}MB"
     return found | {
         "job_name": re.sub(r"[^\w.\-]", "_", name),
         "time": options.minutes,
