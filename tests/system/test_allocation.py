@@ -32,3 +32,5 @@ def test_memory_is_the_least_that_is_left_in_a_cgroup(cgroup: Path, tmp_path: Pa
     (cgroup.parent / "memory.max").write_text("1000\n")
     (cgroup.parent / "memory.current").write_text("300\n")
     assert allocated_ram(tmp_path) == 700
+    (cgroup.parent / "memory.stat").write_text("anon 50\nfile 250\ninactive_file 200\nactive_file 50\n")
+    assert allocated_ram(tmp_path) == 900  # cached files can be freed

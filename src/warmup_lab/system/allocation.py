@@ -26,12 +26,18 @@ def allocated_cores(environment: Mapping[str, str] = os.environ, root: Path = _C
 def allocated_ram(root: Path = _CGROUPS) -> int | None:
     """Bytes left in the cgroup of this process, or in one above it; None without a limit."""
     left = [
-        max(0, int(limit) - int(used))
+        min(int(limit), max(0, int(limit) - int(used) + _reclaimable(folder)))
         for folder in _own_cgroups(root)
         for limit, used in [(_text(folder / "memory.max"), _text(folder / "memory.current"))]
         if limit.isdecimal() and used.isdecimal()
     ]
     return min(left, default=None)
+
+
+def _reclaimable(folder: Path) -> int:
+    """Bytes of cached files that the kernel frees first. `memory.current` counts them as used, Kubernetes does not."""
+    rows = (line.split() for line in _text(folder / "memory.stat").splitlines())
+    return next((int(row[1]) for row in rows if row[:1] == ["inactive_file"]), 0)
 
 
 def _own_cgroups(root: Path) -> list[Path]:
