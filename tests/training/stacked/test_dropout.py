@@ -60,7 +60,7 @@ def test_a_smaller_shape_is_the_corner_of_a_larger_one(monkeypatch, at_once):
     """Padding, and how many numbers are made at once, change nothing."""
     keys = torch.arange(6).view(2, 3) * 12345
     large = keep_mask(keys, (2, 12, 13), 0.5)
-    monkeypatch.setitem(dropout._NUMBERS_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(dropout, "_NUMBERS_AT_ONCE_CPU", at_once)
     for shape in ((2, 12, 13), (2, 9, 9), (1, 1, 1), (2, 3, 8)):
         assert torch.equal(keep_mask(keys, shape, 0.5), large[:, :, : shape[0], : shape[1], : shape[2]])
     assert torch.equal(keep_mask(keys[1, 2], (2, 12, 13), 0.5), large[1, 2])

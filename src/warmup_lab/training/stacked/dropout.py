@@ -23,7 +23,7 @@ _INCREMENT, _FIRST_FACTOR, _SECOND_FACTOR = (
     number - 2**64  # torch's integers are signed
     for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-_NUMBERS_AT_ONCE = {"cpu": 2**16, "cuda": 2**24}
+_NUMBERS_AT_ONCE_CPU, _NUMBERS_AT_ONCE_GPU = 2**16, 2**24
 """Hashes per pass: on the CPU so few that they stay in the cache, on a GPU so many that kernel starts do not count."""
 
 
@@ -123,7 +123,8 @@ def keep_mask(keys: Tensor, shape: Sequence[int], p: float) -> Tensor:
     rows, columns = keys.reshape(-1, 1), torch.arange((width + 1) // 2, device=keys.device)
     keep = torch.empty((len(rows), 2 * len(columns)), dtype=torch.bool, device=keys.device)
     threshold = min(round(p * 2**32), 2**32 - 1) - 2**31
-    at_once = max(1, _NUMBERS_AT_ONCE[keys.device.type] // max(1, len(columns)))
+    numbers_at_once = _NUMBERS_AT_ONCE_CPU if keys.device.type == "cpu" else _NUMBERS_AT_ONCE_GPU
+    at_once = max(1, numbers_at_once // max(1, len(columns)))
     for part, kept in zip(torch.split(rows, at_once), torch.split(keep, at_once), strict=True):
         halves = _numbers(part, columns).view(torch.int32)  # the lower 32 bits of a number come first
         torch.ge(halves, threshold, out=kept)
