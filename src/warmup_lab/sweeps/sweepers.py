@@ -152,7 +152,7 @@ def _check_subdir(config: DictConfig) -> None:
 
 def _planned_for_workers(config: DictConfig) -> AbstractContextManager[None]:
     """Plans the cells for the device of the workers if the launcher has workers on other machines."""
-    launcher = config.hydra.launcher
+    launcher = config.hydra.get("launcher", {})
     if not {"device", "precision"} <= set(launcher):
         return nullcontext()
     return planned_for(str(launcher.device), str(launcher.precision))
