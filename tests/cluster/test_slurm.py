@@ -33,7 +33,7 @@ SWEEP = [
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     cache = tmp_path_factory.mktemp("cache")
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as environment:
-        yield {**environment, "WARMUP_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        yield {**environment, "WARMUP_LAB_CACHE": str(cache), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
 @pytest.fixture

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.types import HydraContext, RunMode
+from omegaconf.basecontainer import BaseContainer
 from program import ROOT, SMALL, SMALL_MODEL
 
 from warmup_lab.cli.entry import run
@@ -33,11 +35,15 @@ OVERRIDES = ([*WORDS, "seed=0"], [*WORDS, "seed=1"])
 
 
 @pytest.fixture
-def setup(tmp_path: Path) -> Iterator[LauncherSetup]:
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LauncherSetup]:
     """What Hydra passes to a launcher. A worker replaces Hydra's singletons, so they are put back."""
-    with ExitStack() as stack:
-        stack.callback(Singleton.set_state, Singleton.get_state())
-        stack.enter_context(initialize_config_dir(str(ROOT / "conf"), version_base="1.3"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"), pytest.MonkeyPatch.context() as patch:
+        others = {kind: one for kind, one in Singleton._instances.items() if kind is not HydraConfig}
+        patch.setattr(Singleton, "_instances", others)
+        patch.setattr(BaseContainer, "_resolvers", dict(BaseContainer._resolvers))
+        plugins = Plugins.instance()  # a second one would execute the modules of all plugins again
+        patch.setattr(Plugins, "instance", lambda: plugins, raising=False)
         loader = CellLoader(GlobalHydra.instance().config_loader())
         words = ["hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
         config = loader.load_configuration("config", words, run_mode=RunMode.MULTIRUN)
