@@ -72,6 +72,18 @@ def test_a_margin_that_was_changed_after_a_report(tmp_path):
     assert [one["stated"]["margin"] for one in found["statements"]] == [0.02, 0.2]
 
 
+def test_a_question_that_was_recorded_after_results(tmp_path):
+    """As when the log and `sweep.json` of a folder were deleted."""
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    (tmp_path / "sweep_log.jsonl").unlink()
+    (tmp_path / "sweep.json").unlink()
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    found = report(tmp_path)
+    assert texts(found)[0].startswith("The question was first recorded when 12 runs had finished")
+    assert not found["stated_in_advance"]
+    assert "Stated in advance" not in found["summary"][0]
+
+
 def test_a_margin_that_was_changed_before_any_result(tmp_path):
     record_start(tmp_path, "command", {"metric": "eval_loss", "margin": 0.1})
     start(tmp_path, jobs_of(range(6)), "seed=range(6)")

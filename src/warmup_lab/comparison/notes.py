@@ -28,8 +28,8 @@ def statements_of(sweep: Sweep, log: SweepLog) -> list[Statement]:
 
 
 def stated_in_advance(statements: Sequence[Statement]) -> bool:
-    """Whether no result had finished when the current question was stated. True if nothing is known."""
-    return not any(one.finished for one in statements[1:])
+    """Whether no result had finished when any part of the question was stated. True if nothing is known."""
+    return not any(one.finished for one in statements)
 
 
 def report_notes(sweep: Sweep, log: SweepLog, covered: Coverage, added: AddedSeeds | None) -> list[Note]:

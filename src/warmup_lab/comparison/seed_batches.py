@@ -104,7 +104,7 @@ def pooled_rows(sweep: Sweep) -> list[dict[str, Any]]:
 def judged_runs_of(comparison: dict[str, Any]) -> tuple[list[str], bool]:
     """The runs that a report judged, and whether it decided all; from the content of `comparison.json`.
 
-    None where nothing was tested: a report of one seed, of an interrupted sweep, or of a sweep that compares no arms.
+    No runs if nothing was tested: in a report of one seed, of an interrupted sweep, or of one that compares no arms.
     """
     own_answer = comparison["lr_jitter"] or comparison["recommend"] or comparison["search"]
     verdicts = [arm["verdict"] for arm in comparison["arms"]]
