@@ -62,7 +62,7 @@ def test_hydra_writes_in_process_0_alone():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("word", ["-m", "--multirun", "hydra.mode=MULTIRUN"])
+@pytest.mark.parametrize("word", ["-m", "--multirun", "--multi", "hydra.mode=MULTIRUN"])
 def test_a_multirun_is_refused(word):
     with pytest.raises(ConfigError, match="-m trains many runs, stacked or one by one, and 2 processes were launched"):
         Launch(0, 2, 2).prepare(["train.py", "seed=1,2", word])

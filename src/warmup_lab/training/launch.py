@@ -66,7 +66,7 @@ class Launch:
         Raises:
             ConfigError: it is that of a multirun, which each process would start as a whole.
         """
-        if {"-m", "--multirun"}.intersection(words) or any(word.lower() == "hydra.mode=multirun" for word in words):
+        if any(map(_starts_multirun, words)):
             raise ConfigError(
                 f"-m trains many runs, stacked or one by one, and {self.num_processes} processes were launched to "
                 "share one run: start the multirun with python train.py -m"
@@ -163,6 +163,12 @@ def launched() -> Launch | None:
     if "TORCHELASTIC_RUN_ID" not in environment or int(environment.get("WORLD_SIZE", "1")) < 2:
         return None
     return Launch(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_WORLD_SIZE"]))
+
+
+def _starts_multirun(word: str) -> bool:
+    """argparse takes `--multi` for `--multirun` too; no other flag of Hydra begins with `--m`."""
+    is_flag = word.startswith("--m") and "--multirun".startswith(word)
+    return is_flag or word == "-m" or word.lower() == "hydra.mode=multirun"
 
 
 def described(error: BaseException) -> str:
