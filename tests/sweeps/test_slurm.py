@@ -17,3 +17,22 @@ def test_a_machine_without_slurm_refuses_in_one_line_and_writes_nothing(train_py
         "or use hydra/launcher=fastest\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+def test_tasks_that_slurm_took_before_it_refused_others_are_named(train_py_here, tmp_path):
+    """As at a limit on the number of submitted jobs. The programs stand for Slurm's, which only test-slurm has."""
+    answers = {
+        "sbatch": f"[ -e {tmp_path}/full ] && echo 'sbatch: error: limit reached' >&2 && exit 1\n"
+        f": > {tmp_path}/full; echo Submitted batch job 7",
+        "scontrol": "echo 'MaxArraySize = 1'",
+    }
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sbatch", "srun", "squeue", "scontrol", "scancel"):
+        (programs / name).write_text(f"#!/bin/sh\n{answers.get(name, '')}\n")
+        (programs / name).chmod(0o755)
+    done = train_py_here(*SWEEP, env={"PATH": str(programs)})
+    assert done.returncode == 1
+    assert "1 Slurm task goes on; the same command waits for it, `scancel 7` ends it\n" in done.stderr
+    assert "error: Slurm refused the jobs: " in done.stderr
+    assert "limit reached" in done.stderr

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import time
 import uuid
@@ -21,6 +22,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 
+from warmup_lab.comparison import count
 from warmup_lab.config import ConfigError, require
 from warmup_lab.runs import finished_result
 from warmup_lab.sweeps import slurm_queue
@@ -107,7 +109,6 @@ class _SlurmLaunch:
         self._parameters = submission_parameters(options, f"warmup-lab-{directory.name}")
         self._size = slurm_queue.max_array_size()
         self._open: list[_Submitted] = []
-        self._problems: list[str] = []
 
     def run(self, job_overrides: list[list[str]], first: int) -> list[JobReturn]:
         run_ids = {tuple(job.overrides): job.run_id for job in read_jobs(self._directory)}
@@ -125,6 +126,9 @@ class _SlurmLaunch:
             self._follow()
         except KeyboardInterrupt:
             self._interrupted()
+            raise
+        except ConfigError:  # Slurm took some of the tasks only
+            self._say_what_goes_on()
             raise
         return [self._job_return(job) for job in jobs]
 
@@ -155,7 +159,8 @@ class _SlurmLaunch:
                 _Submitted(job_id, folder, list(group), attempt) for job_id, group in zip(job_ids, part, strict=True)
             ]
             _say(
-                f"submitted {len(part)} tasks as Slurm job {job_ids[0].partition('_')[0]}, logs in {shown_path(folder)}"
+                f"submitted {count(len(part), 'task')} as Slurm job {job_ids[0].partition('_')[0]}, logs in "
+                f"{shown_path(folder)}"
             )
 
     def _task(self, group: Sequence[GroupJob], folder: Path) -> SlurmTask:
@@ -212,7 +217,6 @@ class _SlurmLaunch:
         if paths.result_pickle.exists():
             outcome, value = pickle_load(paths.result_pickle)
             problems = value if outcome == "success" else [str(value).strip().splitlines()[-1]]
-            self._problems += problems
             for problem in problems:
                 _say(f"Slurm task {task.job_id}: {problem}")
             return False
@@ -233,12 +237,23 @@ class _SlurmLaunch:
         return returned
 
     def _interrupted(self) -> None:
-        if self._options.cancel_on_interrupt:
+        if not self._options.cancel_on_interrupt:
+            self._say_what_goes_on()
+            return
+        try:
             slurm_queue.cancel([task.job_id for task in self._open])
-            _say(f"cancelled {len(self._open)} Slurm tasks; those that were training save checkpoints")
-        elif self._open:
+            _say(f"cancelled {count(len(self._open), 'Slurm task')}; runs that were training save checkpoints")
+        except (subprocess.SubprocessError, OSError) as error:  # also if a task has just ended
+            _say(f"scancel: {str(getattr(error, 'stderr', None) or error).strip()}; look with `squeue --me`")
+
+    def _say_what_goes_on(self) -> None:
+        if self._open:
             arrays = " ".join(dict.fromkeys(task.job_id.partition("_")[0] for task in self._open))
-            _say(f"{len(self._open)} Slurm tasks go on; the same command waits for them, `scancel {arrays}` ends them")
+            go, them = ("goes on", "it") if len(self._open) == 1 else ("go on", "them")
+            _say(
+                f"{count(len(self._open), 'Slurm task')} {go}; the same command waits for {them}, `scancel {arrays}` "
+                f"ends {them}"
+            )
 
 
 def _say(text: str) -> None:
