@@ -56,8 +56,8 @@ class RandomModel(ModelConfig):
         weights = 12 * self.num_layers * self.hidden_size**2 + self.vocab_size * self.hidden_size
         require(
             weights <= MAX_WEIGHTS,
-            f"model.num_layers={self.num_layers} model.hidden_size={self.hidden_size} vocab_size={self.vocab_size}: "
-            f"{weights:.1e} weights are too many; at most {MAX_WEIGHTS:.0e}",
+            f"model.num_layers={self.num_layers} model.hidden_size={self.hidden_size} "
+            f"model.vocab_size={self.vocab_size}: {weights:.1e} weights are too many; at most {MAX_WEIGHTS:.0e}",
         )
 
 
