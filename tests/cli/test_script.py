@@ -1,12 +1,14 @@
 """The console script `warmup-lab`: its subcommands, and that `train` equals `train.py`."""
 
 import re
+import sys
 
 import pytest
 from hydra.core.config_store import ConfigStore
-from program import run_here
+from program import run, run_here
 
 import warmup_lab
+from warmup_lab.cli import main
 from warmup_lab.cli.compose import register_experiments
 from warmup_lab.cli.locations import experiment_folders
 from warmup_lab.cli.script import COMMANDS
@@ -130,3 +132,13 @@ def test_report_refuses_a_folder_without_a_sweep(script):
 def test_own_experiments_and_options(script, own_folder, args, expected):
     done = script("train", *args, "--cfg", "job", cwd=own_folder)
     assert expected in done.stdout, done.stderr
+
+
+def test_workers_import_nothing_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    assert main(lambda: None) == 0
+    (tmp_path / "joblib.py").write_text("open('imported', 'w')")
+    run([sys.executable, "-c", "import joblib"], cwd=tmp_path)
+    assert not (tmp_path / "imported").exists()

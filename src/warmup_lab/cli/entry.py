@@ -48,6 +48,8 @@ def main(entry: Callable[[], Any]) -> int:
 def _main(entry: Callable[[], Any], launch: Launch | None) -> int:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints its own traceback and exits
+    # Workers of launchers start with `python -m` or `-c`, which import modules from the working directory first.
+    os.environ["PYTHONSAFEPATH"] = "1"
     register_experiments(*experiment_folders())
     register_help()
     _errors.clear()
