@@ -140,7 +140,7 @@ class SlurmLauncher(_LazyLauncher):
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self._options = SlurmOptions(**self._keys)
-        refuse_without_slurm(self._options)  # here, so that the sweep writes nothing
+        refuse_without_slurm(self._options, config.hydra.overrides.task)  # here, so that the sweep writes nothing
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from warmup_lab.sweeps import LauncherSetup, launch_slurm

@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,8 @@ class Undisturbed:
 
     folder: Path
     num_writes: int
+    seconds: float
+    """From the first write to the end."""
 
 
 # --- what a command leaves
@@ -174,6 +176,8 @@ def disturb(trial: Trial, command: Command, known: Undisturbed) -> str:
         return "write" if killed.run_command(command, Kill(at_write=write)).was_killed else ""
     worker = phase.workers and trial.number % 2 == 1
     kill = Kill(after_write=write, seconds=chance.uniform(0, DELAY), signal_number=number, worker=worker)
+    if worker:  # its own writes are not counted
+        kill = replace(kill, after_write=1, seconds=chance.uniform(0, known.seconds))
     started = [killed.start(command) for _ in range(phase.starts)]
     ended = [killed.finish(*process, kill if n == 0 else None) for n, process in enumerate(started)]
     return f"{number.name}{' of a worker' if kill.worker else ''}" if ended[0].was_killed else ""
@@ -203,7 +207,7 @@ def undisturbed(name: str, known: Mapping[str, Undisturbed], root: Path) -> Undi
     ended = killed.run_command(command)
     if ended.status:
         sys.exit(f"{name}: {(command.cwd / 'output.txt').read_text()}")
-    return Undisturbed(command.cwd, ended.num_writes)
+    return Undisturbed(command.cwd, ended.num_writes, ended.seconds)
 
 
 def trials_of(name: str, known: Undisturbed, num_kills: int, every: int) -> Iterator[Trial]:

@@ -36,3 +36,10 @@ def test_tasks_that_slurm_took_before_it_refused_others_are_named(train_py_here,
     assert "1 Slurm task goes on; the same command waits for it, `scancel 7` ends it\n" in done.stderr
     assert "error: Slurm refused the jobs: " in done.stderr
     assert "limit reached" in done.stderr
+
+
+def test_force_is_refused(train_py_here, tmp_path):
+    done = train_py_here(*SWEEP, "force=true")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: force=true cannot be used with hydra/launcher=slurm, because a task that is ")
+    assert not list(tmp_path.iterdir())

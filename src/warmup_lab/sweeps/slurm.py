@@ -78,8 +78,13 @@ class _Submitted:
     said_held: bool = False
 
 
-def refuse_without_slurm(options: SlurmOptions) -> None:
-    """Raises `ConfigError` if submitit or Slurm is not installed here, or an option is invalid."""
+def refuse_without_slurm(options: SlurmOptions, overrides: Sequence[str] = ()) -> None:
+    """Raises `ConfigError` if submitit or Slurm is not installed here, or an option or an override is invalid."""
+    require(
+        not any(word.lstrip("+").lower() == "force=true" for word in overrides),
+        "force=true cannot be used with hydra/launcher=slurm, because a task that is requeued would start its runs "
+        "again: delete the folders of the runs, or choose another study=NAME",
+    )
     require(find_spec("submitit") is not None, "hydra/launcher=slurm needs submitit: pip install 'warmup-lab[slurm]'")
     missing = [name for name in slurm_queue.COMMANDS if shutil.which(name) is None]
     require(
