@@ -12,7 +12,6 @@ bit for bit, those of stacked runs to 1e-5, and `comparison.json` too. No file m
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import multiprocessing
 import os
@@ -23,6 +22,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -244,8 +244,10 @@ def main(words: Sequence[str] | None = None) -> int:
     trials = [trial for name in options.phases for trial in trials_of(name, known[name], options.kills, options.writes)]
     random.Random(0).shuffle(trials)
     outcomes = []
-    with multiprocessing.get_context("fork").Pool(options.processes) as pool:
-        for outcome in pool.imap_unordered(functools.partial(run_trial, known=known, root=root), trials):
+    # Not `multiprocessing.Pool`: its processes are daemons, in which joblib starts no workers.
+    with ProcessPoolExecutor(options.processes, multiprocessing.get_context("fork")) as pool:
+        for ended in as_completed([pool.submit(run_trial, trial, known, root) for trial in trials]):
+            outcome = ended.result()
             outcomes.append(outcome)
             if outcome.problem:
                 print(f"{outcome.trial}, {outcome.how}: {outcome.problem}", flush=True)
