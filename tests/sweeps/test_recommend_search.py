@@ -8,6 +8,8 @@ import pytest
 from fake_recommend import BREAK_LR, TOTAL, FakeRecommend, outcome, ramp
 from fake_sweep import LN2, Outcome
 
+from warmup_lab.comparison.build import build_comparison
+from warmup_lab.comparison.table import read_sweep
 from warmup_lab.config.errors import ConfigError
 
 FULL = [1, 4, 24, 12]
@@ -263,3 +265,23 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(word, mes
 
 def test_the_stored_plan_is_json_without_surprises(decided):
     assert json.loads((decided.folder / "recommend.json").read_text())["schema"] == 1
+
+
+def test_the_budget_of_a_whole_answer_counts_the_grid_again_where_its_ramp_is_too_short_to_be_kept(tmp_path):
+    """A ramp of 60 updates is made again, and so is the grid that followed it."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.3)
+    sweep.run("max_steps=27")
+    assert [(stage["kind"], stage["updates"]) for stage in sweep.stored()["stages"]][1:] == [("ramp", 60), ("grid", 27)]
+    parts = sweep.stored()["needed_parts"]
+    assert "ramps take " in parts
+    assert "then 6 runs to choose the lr and 12 to confirm it" in parts
+
+
+def test_a_report_covers_its_own_recommendation_only(tmp_path):
+    """Runs of another recommendation in the same folder are no part of it."""
+    sweep = FakeRecommend(tmp_path / "study")
+    sweep.run()
+    sweep.run("batch_size=64")
+    _, found = build_comparison(read_sweep(sweep.folder))
+    assert found["coverage"]["others"] == 0
+    assert not [note for note in found["notes"] if "covers" in note["text"]]

@@ -52,15 +52,20 @@ class _OtherRun:
 
 
 def coverage(sweep: Sweep, *, is_grid: bool) -> Coverage:
-    """What of the folder the report covers. A sweep that is no grid (`is_grid`) has no command that covers more."""
+    """What of the folder the report covers; all of it unless the sweep is a grid.
+
+    Other sweeps choose their runs. Those of an earlier or of another choice are no part of the question.
+    """
     finished = int(sweep.runs["status"].map(is_finished).sum())
+    if not is_grid:
+        return Coverage(finished, 0, 0, None, 0, ())
     cells = [_cell(job["overrides"]) for job in sweep.jobs]
     own = {_key(cell) for cell in cells}
     found = _other_runs(sweep.directory, {job["run_id"] for job in sweep.jobs})
     others = [run for run in found if run.cell is None or _key(run.cell) not in own]
     known = [run.cell for run in others if run.cell is not None]
     command, added, differs_in = None, 0, _keys_of_some(cells + known)
-    if known and len(known) == len(others) and is_grid and sweep.command and not differs_in:
+    if known and len(known) == len(others) and sweep.command and not differs_in:
         command, added = _covering_command(sweep, cells, known)
     return Coverage(finished, len(others), len(found) - len(others), command, added, differs_in if others else ())
 

@@ -32,7 +32,6 @@ from warmup_lab.runs import is_finished
 from warmup_lab.sweeps.jobs import PlanCell
 from warmup_lab.sweeps.recommend_cells import Base, RecommendCells
 from warmup_lab.sweeps.recommend_plan import (
-    FULL_UPDATES,
     MOST_SEEDS,
     TIMING_UPDATES,
     Needed,
@@ -173,7 +172,7 @@ class RecommendSearch:
         _say(f"{run}{duration(timing.run_seconds)}")
         size = plan_ramp(timing, self._looks[0])
         if size is None:
-            self._needs(timing, ramp=True, grid=True)
+            self._needs(timing)
             _say(f"{self._needed_text}, so nothing more fits")
             return None
         if not fits_recommendation(timing, self._looks[0]):
@@ -190,7 +189,7 @@ class RecommendSearch:
         _say(ramp_sentence(found.ramp))
         size = plan_grid(timing, self._looks)
         if size is None or not size.is_confirmed:
-            self._needs(timing, ramp=found.ramp.updates < FULL_UPDATES, grid=True)
+            self._needs(timing)
             _say(f"{self._needed_text}, so {size.words(timing.run_updates) if size else 'nothing more fits'}")
         if size is None:
             return None
@@ -233,7 +232,7 @@ class RecommendSearch:
             return None
         if not timing.fits(num_runs):
             if self._plan.needed_minutes is None:
-                self._needs(timing, ramp=False, grid=False)
+                self._needs(timing)
                 _say(f"{self._needed_text}, so no confirmation follows")
             return None
         self._plan = self._plan.without_need()
@@ -279,13 +278,14 @@ class RecommendSearch:
 
     # --- the budget
 
-    def _needs(self, timing: Timing, *, ramp: bool, grid: bool) -> None:
-        """Notes the budget of a whole recommendation."""
-        kept = sum(stage.wall_seconds or 0.0 for stage in kept_stages(self._plan, timing.run_updates))
-        needed = Needed(timing, kept, self._looks[0], ramp=ramp, grid=grid)
-        self._plan = replace(
-            self._plan, needed_minutes=needed.minutes, needed_for="recommendation", needed_parts=needed.parts
-        )
+    def _needs(self, timing: Timing) -> None:
+        """Notes the budget of a whole recommendation: what it keeps of the stages so far, and what it makes again."""
+        kept = kept_stages(self._plan, timing.run_updates)
+        seconds, kinds = sum(stage.wall_seconds or 0.0 for stage in kept), {stage.kind for stage in kept}
+        needed = Needed(timing, seconds, self._looks[0], ramp="ramp" not in kinds, grid="grid" not in kinds)
+        more = int(self._plan.budget_minutes or 0) + 1  # the present budget was not enough, whatever the times say
+        minutes = max(needed.minutes, more)
+        self._plan = replace(self._plan, needed_minutes=minutes, needed_for="recommendation", needed_parts=needed.parts)
 
     @property
     def _needed_text(self) -> str:
