@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
@@ -29,6 +27,9 @@ log = logging.getLogger(__name__)
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _MODEL_TYPES = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.keys() - {"mra", "yoso"}
 """Values of `model_type` with a text classifier. On a GPU, the two left out would download and run code of the hub."""
+
+_MOST_NEW_WEIGHTS = 50_000_000
+"""Weights of a head, and of a pooler that the folder lacks."""
 
 
 def new_classifier(architecture: PreTrainedConfig, **options: Any) -> PreTrainedModel:
@@ -107,6 +108,7 @@ def load_pretrained(config: PretrainedModel, labels: dict[str, Any], seed: int) 
     try:
         with quiet_transformers(), checked_model(folder, where, _MODEL_TYPES) as checked, initial_weights(seed):
             architecture = AutoConfig.from_pretrained(checked, **local, **labels)
+            _check_num_weights(architecture, checked, where)
             if config.dropout is not None:
                 _set_dropout(architecture, config.dropout)
             model = new_classifier(architecture)
@@ -114,7 +116,9 @@ def load_pretrained(config: PretrainedModel, labels: dict[str, Any], seed: int) 
                 checked, **local, config=architecture, dtype=torch.float32, use_safetensors=True,
                 ignore_mismatched_sizes=True, output_loading_info=True,  # misfits are reported below, in plain words
             )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError, StrictDataclassError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # what transformers raises for a wrong config.json is neither documented nor stable
         raise ConfigError(f"{where} gives no text classifier: {_one_line(error)}") from error
     left = model.base_model.load_state_dict(encoder.state_dict(), strict=False).missing_keys
     # Encoders are often published without the pooler. It is then new, like the head.
@@ -123,6 +127,17 @@ def load_pretrained(config: PretrainedModel, labels: dict[str, Any], seed: int) 
     require(not misfits, f"{where}: the weights do not fit config.json, see {', '.join(misfits[:3])}")
     _log_new_weights(folder, model, report, seed)
     return model
+
+
+def _check_num_weights(architecture: PreTrainedConfig, folder: Path, where: str) -> None:
+    """Raises `ConfigError` for a model far larger than its files: building it could fill the memory."""
+    with torch.device("meta"):  # allocates nothing, draws no random numbers
+        needed = sum(weights.numel() for weights in new_classifier(architecture).parameters())
+    stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))  # at least 1 byte each
+    require(
+        needed <= stored + _MOST_NEW_WEIGHTS,
+        f"{where}: config.json describes {needed:.2g} weights, but its files have at most {stored:.2g}",
+    )
 
 
 def _log_new_weights(folder: Path, model: PreTrainedModel, report: dict[str, Any], seed: int) -> None:

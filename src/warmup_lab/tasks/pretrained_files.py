@@ -20,6 +20,8 @@ from typing import Any
 
 from warmup_lab.config import ConfigError, require
 from warmup_lab.tasks.hub import local_folder
+from warmup_lab.tasks.model_sizes import check_sizes
+from warmup_lab.tasks.table_files import unique_keys
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _SUFFIXES = (".safetensors", ".json", ".txt", ".model")
@@ -34,6 +36,8 @@ _REFUSED = {
 }
 """Key of `config.json`, at any depth, that makes transformers load something else -> why it is refused."""
 _IMPLEMENTATION = re.compile(r".*(attn|attention|experts)_implementation.*")
+_UNUSED = re.compile(r"auto_map|custom_pipelines|_?num_labels|id2label|label2id|chunk_size_feed_forward")
+"""Keys of `config.json` that are left out: code, labels, which are those of the task, and a way to save memory."""
 _TOKENIZER_KEYS = re.compile(r".*_files?|.*_kwargs|vocab|merges|init_inputs|tokenizer_object|post_processor")
 """Keys of `tokenizer_config.json` that name files or are passed on to other libraries. A saved tokenizer needs none."""
 _TOKENS = re.compile(r".*_tokens?")
@@ -111,7 +115,7 @@ def check_model(folder: Path, where: str, model_types: Container[str]) -> tuple[
         model_types: the values of `model_type` that can be loaded.
 
     Raises:
-        ConfigError: a file names code, or files outside the folder's digest.
+        ConfigError: a file names code, or files outside the folder's digest, or a size cannot be built.
     """
     require(
         not (folder / "adapter_config.json").exists(),
@@ -123,7 +127,8 @@ def check_model(folder: Path, where: str, model_types: Container[str]) -> tuple[
     if not isinstance(name, str) or name not in model_types:
         reason = "it needs custom code (auto_map), which is never run" if has_code else f"unknown model_type {name!r}"
         raise ConfigError(f"{where} gives no text classifier: {reason}")
-    kept = {key: value for key, value in config.items() if key not in ("auto_map", "custom_pipelines")}
+    check_sizes(config, where)
+    kept = {key: value for key, value in config.items() if not _UNUSED.fullmatch(key)}
     return kept, [WEIGHTS] if (folder / WEIGHTS).is_file() else [INDEX, *_shards(folder, where)]
 
 
@@ -151,12 +156,12 @@ def _keep_keys(folder: Path, checked: str, name: str, where: str, keep: Callable
 def _describes_tokenizer(key: str, value: Any) -> bool:
     """Whether a key of `config.json` may describe the tokenizer. A key for a part of the model could name a hub id."""
     is_part = isinstance(value, dict | list) or "backbone" in key
-    return not is_part and key not in _REFUSED and not _IMPLEMENTATION.fullmatch(key)
+    return not is_part and key not in _REFUSED and not _UNUSED.fullmatch(key) and not _IMPLEMENTATION.fullmatch(key)
 
 
 def _read_object(path: Path, where: str) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: {path.name} is not valid JSON ({error})") from error
     require(isinstance(values, dict), f"{where}: {path.name} must be a JSON object {{...}}")

@@ -116,7 +116,7 @@ def _read_json_lines(path: Path) -> Table:
 
 def _json_row(where: str, line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line, object_pairs_hook=_object)
+        row = json.loads(line, object_pairs_hook=unique_keys)
         json.dumps(row, ensure_ascii=False).encode() if "\\u" in line else None  # raises for a lone surrogate
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not JSON ({error}); each line needs one object {{...}}") from error
@@ -125,8 +125,12 @@ def _json_row(where: str, line: str) -> dict[str, Any]:
     return row
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. json.loads alone would keep the last of two values of one key."""
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, for `object_pairs_hook`. json.loads alone would keep the last of two values of one key.
+
+    Raises:
+        ValueError: a key is there twice.
+    """
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]

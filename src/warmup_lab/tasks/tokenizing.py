@@ -153,7 +153,8 @@ def _load_tokenizer(path: str, revision: str | None, key: str) -> Any:
         with checked_tokenizer(folder or hub_snapshot(path, revision), f"{key}={path}") as checked:
             tokenizer = AutoTokenizer.from_pretrained(checked, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # what the library raises is neither documented nor stable
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
         raise ConfigError(f"{key}={path} gives no tokenizer: {reason}.\nSet it to a folder with a tokenizer") from error
     require(tokenizer.is_fast, f"{key}={path}: its tokenizer has no tokenizer.json; save_pretrained writes one")
     tokenizer.init_kwargs.pop("auto_map", None)
