@@ -53,6 +53,7 @@ def _main(entry: Callable[[], Any], launch: Launch | None) -> int:
     register_experiments(*experiment_folders())
     register_help()
     _errors.clear()
+    logging.raiseExceptions = False  # on a full disk, each log line would print a traceback beside the error
     words = sys.argv[1:]
     try:
         with default_sweeper("grid"), checked_config_files():
@@ -89,16 +90,17 @@ def run(config: DictConfig) -> float | None:
 
     from warmup_lab.runs import metric_of
 
-    plan = plan_of(config)
     hydra_config = HydraConfig.get()
     directory = Path(hydra_config.runtime.output_dir)
     if hydra_config.mode == RunMode.MULTIRUN:
+        plan = plan_of(config)
         only_warnings_on_terminal()
         result = execute_run(plan, directory, group=directory.parent.name, show_progress=False)
         return metric_of(result, plan.config.objective)
-    for warning in (*plan.warnings, *_sweep_without_m(hydra_config)):
-        log.warning("warning: %s", warning)
     try:
+        plan = plan_of(config)
+        for warning in (*plan.warnings, *_sweep_without_m(hydra_config)):
+            log.warning("warning: %s", warning)
         return metric_of(execute_run(plan, directory), plan.config.objective)
     except Exception as error:  # raised again in `main`: Hydra would print a message of its own first
         _errors.append(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -49,10 +50,10 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str | None:
             return _unknown_option(link.missing_cfg_file, list(link.options or []))
         if isinstance(link, OverrideParseException):
             return _unreadable(link.override)
-        if isinstance(link, OSError) and link.strerror:
-            return f"{link.strerror}: {link.filename}" if link.filename else link.strerror
+        if number := _system_error(link):
+            return f"{os.strerror(number)}: {getattr(link, 'filename', None) or _output_folder(words)}"
         if isinstance(link, RuntimeError) and str(link) == "Could not determine home directory.":
-            return "a path starts with ~ and the name of a user that does not exist: write the path in full"
+            return _no_such_user(words)
         merging = re.match("Error merging override (.+)", str(link))
         if merging:
             return f"{merging[1]}: {str(link.__cause__).splitlines()[0]}"
@@ -65,6 +66,20 @@ def explain(error: BaseException, words: Sequence[str] = ()) -> str | None:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return "\n".join(str(error).strip().splitlines()[:2])
     return None
+
+
+def _system_error(error: BaseException) -> int | None:
+    """The number of an operating system's error. Libraries in Rust, such as tokenizers, give it in the message only."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    named = re.search(r"\(os error (\d+)\)", str(error))
+    return int(named[1]) if named else None
+
+
+def _output_folder(words: Iterable[str]) -> str:
+    """Where the command writes, for errors that lack a path: Hydra's own, and those of compiled libraries."""
+    given = [word.partition("=")[2] for word in words if re.match(r"(hydra\.(run|sweep)\.dir|output)=.", word)]
+    return given[-1] if given else "runs"
 
 
 def _chain(error: BaseException) -> Iterable[BaseException]:
@@ -84,6 +99,13 @@ def _several_values(override: str, words: Sequence[str]) -> str:
     if key in _LISTS:
         return f"{override}: the value is a list; type '{key}=[{value}]'"
     return f"{override}: several values need -m; type {command(['-m', *(words or [override])])}"
+
+
+def _no_such_user(words: Iterable[str]) -> str:
+    """A path that starts with `~` and a name that is no user's."""
+    given = [*(f"{key}={os.environ.get(key)}" for key in ("WARMUP_LAB_CACHE", "WARMUP_LAB_DATA")), *words]
+    found = [word for word in given if re.search(r"=[\"']?~\w", word)]
+    return f"{found[0] if found else 'a path'}: starts with ~ and the name of no user here; write the path in full"
 
 
 def _unreadable(override: str) -> str:

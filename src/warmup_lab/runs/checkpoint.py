@@ -63,7 +63,8 @@ def save(
     }
     folder = _folder(directory)
     with temporary_path(folder / "state.pt") as temporary:
-        torch.save(state, temporary)
+        with temporary.open("wb") as file:  # given a path, torch would hide that the disk is full
+            torch.save(state, file)
         sync_file(temporary)
         saved = temporary.replace(folder / f"state-{progress.step:07d}-{file_digest(temporary)[:16]}.pt")
     sync_folder(folder)

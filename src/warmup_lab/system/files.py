@@ -41,7 +41,7 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     If the block raises, the temporary file is removed and `path` stays unchanged. With `durable`, the
     content is on the disk before the move. The name itself is on the disk after `sync_folder`.
     """
-    with temporary_path(path) as temporary:
+    with naming_errors(path), temporary_path(path) as temporary:
         yield temporary
         if durable:
             sync_file(temporary)
