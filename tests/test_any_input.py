@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
+import string
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from classifiers import TINY_BERT
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -23,8 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from program import ROOT, SMALL, SMALL_MODEL
 from small_runs import small_plan
+from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from warmup_lab.config.errors import ConfigError
+from warmup_lab.config.model_schema import PretrainedModel
 from warmup_lab.config.parse import resolve
 from warmup_lab.config.schema import RunConfig
 from warmup_lab.config.task_schema import FilesTask
@@ -120,6 +125,41 @@ def test_a_value_is_used_or_refused(composed, new_folder, monkeypatch):
             check_first_loss(plan, new_folder())
         except ConfigError as error:
             check_message(error, *key.split("."), str(value))
+
+    check()
+
+
+@pytest.fixture(scope="module")
+def bert(new_folder) -> Path:
+    """A model that fits the tokenizer of its folder."""
+    folder = new_folder()
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.ascii_lowercase]
+    BertTokenizerFast(vocab={piece: index for index, piece in enumerate(pieces)}).save_pretrained(folder)
+    BertModel(BertConfig(**{**TINY_BERT, "vocab_size": len(pieces)}, max_position_embeddings=64)).save_pretrained(
+        folder
+    )
+    return folder
+
+
+@pytest.mark.trains
+@pytest.mark.filterwarnings("ignore")  # of transformers and torch, about odd values
+def test_a_model_with_any_key_in_its_configuration_trains_or_is_refused(bert, new_folder):
+    base = small_plan().config
+    keys = json.loads((bert / "config.json").read_text())
+
+    @any_input(100)
+    @given(st.sampled_from(sorted({*keys, *BertConfig().to_dict()})), VALUES)
+    def check(key: str, value: Any) -> None:
+        folder = new_folder()
+        shutil.copytree(bert, folder, dirs_exist_ok=True)
+        (folder / "config.json").write_text(json.dumps({**keys, key: value}))
+        model = PretrainedModel("pretrained", path=str(folder))
+        task = replace(base.task, max_length=16)
+        try:
+            plan = make_plan(replace(base, model=model, task=task, max_steps=1, eval_every=None))
+            loop.train(plan, folder / "run", show_progress=False)  # weights may be multiplied by 1e300: it may diverge
+        except ConfigError as error:
+            check_message(error, str(folder))
 
     check()
 

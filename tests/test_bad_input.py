@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from classifiers import TINY_BERT, build, same_weights
 from hydra import compose, initialize_config_dir
 from program import ROOT, SMALL, train_py_here
+from transformers import BertConfig, BertModel
 
 from warmup_lab.cli.compose import lower_case_choices, register_experiments
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.mistakes import refuse_mistakes
+from warmup_lab.config.errors import ConfigError
+from warmup_lab.config.model_schema import PretrainedModel
 from warmup_lab.config.parse import resolve
 from warmup_lab.config.task_schema import FilesTask
 from warmup_lab.plan import make_plan
+from warmup_lab.system.cache import cache_root
 from warmup_lab.tasks import load_corpus, table_files
 from warmup_lab.tasks.tokenizing import learn_vocabulary
 
@@ -80,6 +88,26 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    BertModel(BertConfig(**TINY_BERT, max_position_embeddings=32)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def changed_model(bert: Path, tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """A copy of the folder of a model with other keys in its `config.json`."""
+
+    def change(keys: dict[str, Any]) -> Path:
+        shutil.copytree(bert, tmp_path, dirs_exist_ok=True)
+        config = json.loads((bert / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | keys))
+        return tmp_path
+
+    return change
+
+
 def refusal(words: str | list[str]) -> str | None:
     """What `train.py` prints about these words after `error: `; None if it would print a traceback.
 
@@ -113,7 +141,7 @@ CASES = [
     ("--lr=1e-3", "--lr=1e-3: keys have no dashes; type optimizer.lr=1e-3"),
     ("seed=0,1", "seed=0,1: several values need -m"),
     ("seed=[0", "seed=[0: the value cannot be read: check its brackets, quotes and commas"),
-    ("task.train_file=é.csv", "task.train_file=é.csv: there is no such file"),
+    ("task.train_file=é.csv", "é.csv: special characters need quotes; type 'task.train_file=\"é.csv\"'"),
     ("lr=1e-3", "unknown key lr; type optimizer.lr=1e-3"),
     ("+lr=1e-3", "unknown key lr; type optimizer.lr=0.001"),
     ("+colour=red", "unknown key colour"),
@@ -263,7 +291,10 @@ CASES = [
     ("good.csv task.text_columns=[body]", "good.csv has no column 'body' (task.text_columns)"),
     ("good.csv task.validation_file=other.csv", "other.csv has labels that the training examples lack: 'neutral'."),
     ("good.csv task.validation_file=nowhere.csv", "nowhere.csv: there is no such file"),
-    ("good.csv 'task.validation_file=\"~nouser/x.csv\"'", "a path starts with ~ and the name of a user that does not"),
+    (
+        "good.csv 'task.validation_file=\"~nouser/x.csv\"'",
+        "starts with ~ and the name of no user here; write the path in full",
+    ),
     ("good.csv task.validation_share=1e-9", "good.csv: task.validation_share=1e-09 of 40 examples leaves none"),
     ("one.csv", "one.csv: all 2 examples have the label 'good'; a classifier needs at least two labels"),
     ("nowhere.tsv", "nowhere.tsv: there is no such file"),
@@ -306,7 +337,7 @@ CASES = [
 @pytest.mark.parametrize(("words", "message"), CASES, ids=[words for words, _ in CASES])
 def test_it_is_refused_in_plain_words(words, message):
     first, *others = shlex.split(words)
-    if Path(first).suffix in (".txt", *table_files.READERS):
+    if "=" not in first and Path(first).suffix in (".txt", *table_files.READERS):
         found = refusal(["task=files", f"task.train_file={first}", *others]) if others else unreadable(first)
     else:
         found = refusal([first, *others])
@@ -354,6 +385,87 @@ def test_the_program_prints_it_and_leaves_nothing_behind(words, files):
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
     assert sorted(files.rglob("*")) == before
+
+
+# ------------------------------------------------------------------------------------------- a foreign config.json
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"num_hidden_layers": 0}, "config.json has num_hidden_layers=0: must be at least 1"),
+        ({"num_hidden_layers": -2}, "config.json has num_hidden_layers=-2: must be at least 1"),
+        ({"num_hidden_layers": 100_000}, "config.json has num_hidden_layers=100000: must be at most 1,000"),
+        (
+            {"text_config": {"num_layers": 10**5}},
+            "config.json has text_config.num_layers=100000: must be at most 1,000",
+        ),
+        ({"block_sizes": [600, 600]}, "config.json has block_sizes=[600, 600]: must be at most 1,000"),
+        ({"num_hidden_layers": 1.5}, "Field 'num_hidden_layers' expected int, got float (value: 1.5)"),
+        ({"num_attention_heads": 0}, "config.json has num_attention_heads=0: must be at least 1"),
+        ({"num_attention_heads": 3}, "The hidden size (8) is not a multiple of the number of attention heads (3)"),
+        ({"hidden_size": 0}, "config.json has hidden_size=0: must be at least 1"),
+        ({"hidden_size": 10**9}, "config.json describes 5e+18 weights, but its files have at most"),
+        ({"max_position_embeddings": 10**12}, "config.json describes 8e+12 weights, but its files have at most"),
+        ({"vocab_size": 0}, "config.json has vocab_size=0: must be at least 1"),
+        ({"vocab_size": 49}, "the weights do not fit config.json, see embeddings.word_embeddings.weight"),
+        ({"pad_token_id": 99_999}, "config.json has pad_token_id=99999: must be below vocab_size=50"),
+        ({"pad_token_id": 1}, "the tokenizer pads with token 0, but model.path="),
+        ({"hidden_act": "boom"}, "gives no text classifier: KeyError: 'boom'"),
+        ({"hidden_dropout_prob": 2.0}, "dropout probability has to be between 0 and 1, but got 2.0"),
+        ({"model_type": 3}, "gives no text classifier: unknown model_type 3"),
+    ],
+    ids=str,
+)
+def test_a_foreign_model_is_refused_in_plain_words(keys, message, changed_model):
+    folder = changed_model(keys)
+    with pytest.raises(ConfigError) as error:
+        build(PretrainedModel("pretrained", path=str(folder)))
+    assert str(error.value).startswith(f"model.path={folder}") or "but model.path" in message
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"num_labels": 10**9}, {"id2label": ["a"]}, {"label2id": 3}, {"chunk_size_feed_forward": 7}], ids=str
+)
+def test_labels_and_chunks_of_a_foreign_model_do_not_matter(keys, changed_model, bert):
+    """The labels are those of the task, and chunks only save memory."""
+    model, unchanged = (build(PretrainedModel("pretrained", path=str(one))) for one in (changed_model(keys), bert))
+    assert same_weights(model, unchanged)
+    ids = torch.ones(2, 16, dtype=torch.int64)
+    assert model(input_ids=ids).logits.shape == (2, 2)
+
+
+def test_a_key_of_a_foreign_model_that_is_there_twice_is_refused(changed_model):
+    folder = changed_model({})
+    (folder / "config.json").write_text('{"model_type": "bert", "model_type": "bert"}')
+    with pytest.raises(ConfigError, match=r"config.json is not valid JSON \(the key 'model_type' is there twice\)"):
+        build(PretrainedModel("pretrained", path=str(folder)))
+
+
+# ------------------------------------------------------------------------------------------------------ the machine
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "message"),
+    [
+        (OSError(28, "?"), ["hydra.run.dir=disk/run"], "No space left on device: disk/run"),
+        (OSError(28, "?"), [], "No space left on device: runs"),
+        (OSError(95, "?", "disk/.lock"), ["hydra.run.dir=other"], "Operation not supported: disk/.lock"),
+        (Exception("No space left on device (os error 28)"), ["output=disk"], "No space left on device: disk"),
+    ],
+)
+def test_an_error_of_the_disk_names_a_path(error, words, message):
+    """Hydra's own files, and those that tokenizers and safetensors write, raise errors without a path."""
+    assert explain(error, words) == message
+
+
+def test_a_home_folder_of_nobody_is_named(monkeypatch):
+    monkeypatch.setenv("WARMUP_LAB_CACHE", "~nouser/x")
+    with pytest.raises(RuntimeError) as error:
+        cache_root()
+    found = "WARMUP_LAB_CACHE=~nouser/x: starts with ~ and the name of no user here; write the path in full"
+    assert explain(error.value) == found
 
 
 # ------------------------------------------------------------------------ sizes, and what is only probably wrong
