@@ -21,7 +21,7 @@ def caused_by(cause: BaseException) -> BaseException:
         (ConfigError("epochs=0: must be at least 1"), "epochs=0: must be at least 1"),
         (caused_by(ConfigError("epochs=0")), "epochs=0"),
         (caused_by(FileNotFoundError(2, "No such file or directory", "a.tsv")), "No such file or directory: a.tsv"),
-        (caused_by(OSError(28, "No space left on device: runs")), "No space left on device"),
+        (caused_by(OSError(28, "No space left on device")), "No space left on device: runs"),
         (caused_by(ValueError("no matter")), "Error in Hydra\nthe second line"),
         (ValueError("oops"), None),
         (OSError("no number"), None),
