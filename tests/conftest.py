@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import program
 import pytest
@@ -23,8 +24,9 @@ if SEED_OFFSET := int(os.environ.get("WARMUP_LAB_TEST_SEED_OFFSET", "0")):
 
 TrainPy = Callable[..., subprocess.CompletedProcess[str]]
 
-
-USERS_VARIABLES = ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR")
+USERS_VARIABLES = (
+    "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WARMUP_LAB_DATA", "HYDRA_FULL_ERROR", "PYTHONSAFEPATH",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,20 +39,17 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test or fixture reads or writes the user's cache, data or W&B account."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        _set_environment(patch, folder)
+        patch.setenv("WARMUP_LAB_CACHE", str(folder))
+        for name in USERS_VARIABLES:
+            patch.delenv(name, raising=False)
         yield folder
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also after a test that changed the environment for good."""
-    _set_environment(monkeypatch, shared_cache)
-
-
-def _set_environment(patch: pytest.MonkeyPatch, cache: Path) -> None:
-    patch.setenv("WARMUP_LAB_CACHE", str(cache))
-    for name in USERS_VARIABLES:
-        patch.delenv(name, raising=False)
+def _own_environment() -> Iterator[None]:
+    """What a test changes in the environment ends with it: `cli.entry.main` sets variables for its whole process."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True)
