@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ class Run:
 
 @pytest.fixture(autouse=True)
 def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WAIT_SECONDS", "AGAIN_SECONDS", "_LEAST_SECONDS", "_POLL_SECONDS"):
+    for name in ("WAIT_SECONDS", "AGAIN_SECONDS", "_LEAST_SECONDS", "_POLL_SECONDS", "_TOLD_SECONDS"):
         monkeypatch.setattr(module, name, 0.01)
 
 
@@ -125,6 +127,45 @@ def test_the_command_waits_for_processes_that_run(
     assert bool(parent.again_reason) == is_waited_for
     recorded()
     assert list(tmp_path.glob(".tracking-*/*.finishing")) == []
+
+
+def _worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command as another process sees it that runs."""
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", os.getppid)
+        return Command(folder, HOLDER)
+
+
+def test_other_processes_learn_that_the_command_gave_up_before_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOLD_SECONDS", 60.0)
+    parent, worker = Command(tmp_path, HOLDER), _worker(tmp_path, monkeypatch)
+    done, reasons = worker.finish_later(Run(helps=False)), []
+
+    def follow() -> None:
+        while not (reason := worker.give_up_reason):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        reasons.append(reason)
+        done()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    parent.wait()
+    parent.close()
+    assert reasons == ["no answer within 0.01 seconds"]
+    thread.join()
+
+
+def test_a_process_does_not_wait_again_at_its_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAIT_SECONDS", 3600.0)
+    worker, run = _worker(tmp_path, monkeypatch), Run(helps=False)
+    worker.finish_later(run)
+    Command(tmp_path, HOLDER).close()
+    worker.wait()
+    assert run.told == ["give up: the command has ended"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_shared_files_are_removed_by_the_process_that_holds_the_lock(tmp_path: Path) -> None:

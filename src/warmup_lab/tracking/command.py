@@ -34,6 +34,8 @@ AGAIN_SECONDS = 7.0
 """How long it then waits for runs that are recorded again, offline."""
 _LEAST_SECONDS = 2.0
 """What a run gets after the command has spent its time, where runs are not finished in the background."""
+_TOLD_SECONDS = 2.0
+"""How long it then waits until its other processes have given up too."""
 _POLL_SECONDS = 0.05
 
 _OFFLINE, _UNUSABLE, _AGAIN, _GIVE_UP = "offline", "unusable", "again", "give_up"
@@ -147,7 +149,9 @@ class Command:
         """Waits until all runs of the command are recorded, with the time limits of this module."""
         started = time.monotonic()
         try:
-            if not self._all_done(max(WAIT_SECONDS - self._waited, _LEAST_SECONDS)):
+            if self._is_over():
+                self._tell_own(self.give_up_reason or "the command has ended")
+            elif not self._all_done(max(WAIT_SECONDS - self._waited, _LEAST_SECONDS)):
                 self._record_again(f"no answer within {WAIT_SECONDS:g} seconds")
                 self._waited += time.monotonic() - started
         except KeyboardInterrupt:
@@ -168,8 +172,18 @@ class Command:
 
     def _give_up(self, reason: str) -> None:
         self._note(_GIVE_UP, reason)
+        self._tell_own(reason)
+        _wait_until(
+            lambda: not self._others_finish(), _TOLD_SECONDS
+        )  # they read the reason in files that `close` removes
+
+    def _tell_own(self, reason: str) -> None:
         for recording in self._unfinished():
             recording.give_up(reason)
+
+    def _is_over(self) -> bool:
+        """Whether the process that holds the lock has waited for this one: it then removes the shared files."""
+        return not self._is_holder and self._folder is not None and not self._folder.exists()
 
     def close(self) -> None:
         """Removes the shared files; for the process that holds the lock, at the end of the command."""
@@ -178,12 +192,7 @@ class Command:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _all_done(self, seconds: float) -> bool:
-        limit = time.monotonic() + seconds
-        while self._unfinished() or self._others_finish():
-            if time.monotonic() >= limit:
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
+        return _wait_until(lambda: not (self._unfinished() or self._others_finish()), seconds)
 
     def _unfinished(self) -> list[Recording]:
         return [recording for recording in self._finishing if not recording.is_done]
@@ -193,6 +202,16 @@ class Command:
         if not (self._folder and self._is_holder):
             return False
         return any(_is_alive(marker) for marker in self._folder.glob("*.finishing"))
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether the condition holds before so many seconds have passed."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() >= limit:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _is_alive(marker: Path) -> bool:
