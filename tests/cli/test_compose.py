@@ -5,6 +5,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from omegaconf.errors import InterpolationResolutionError
 from program import ROOT, SMALL, python
 
 from warmup_lab.cli.compose import compose_plan, default_sweeper, lower_case_choices, register_experiments
@@ -121,3 +122,31 @@ def test_a_plan_that_cannot_be_is_refused_in_plain_words(override, message):
     with pytest.raises(ConfigError) as error:
         compose_plan([override])
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "study"),
+    [
+        ([], "recommend_synthetic_bert_tiny"),
+        (["task=trec", "model=bert_mini"], "recommend_trec_bert_mini"),
+        (["task=files", "task.train_file=/data/my reviews.v2.csv"], "recommend_my_reviews_bert_tiny"),
+        (["model=pretrained", "model.path=google/bert_uncased/"], "recommend_synthetic_bert_uncased"),
+        (["task.id=../x"], "recommend_.._x_bert_tiny"),
+        ([f"task.id={300 * 'x'}"], f"recommend_{60 * 'x'}_bert_tiny"),
+        (["study=mine", "task=files"], "mine"),
+    ],
+)
+def test_recommendations_of_other_tasks_and_models_have_folders_of_their_own(words, study):
+    register_experiments(ROOT / "experiments")
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["experiment=recommend", *words], run_mode=RunMode.MULTIRUN)
+    assert config.study == study
+    assert config.hydra.sweep.dir == f"runs/{study}"
+
+
+def test_a_title_is_that_of_a_task_or_a_model():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", ["study='${title:optimizer}'"])
+        with pytest.raises(InterpolationResolutionError, match="optimizer has no title; only task and model have one"):
+            _ = config.study

@@ -92,6 +92,9 @@ def test_other_keys_of_hydra_are_refused_by_name(key: str) -> None:
         ("study: '${${x}:HOME}'", "a file may refer to another key"),
         ("study: '${a.${b}}'", "a file may refer to another key"),
         ("study: '\\${oc.env:HOME}'", "a file may refer to another key"),
+        ("study: '${title:optimizer}'", "study: ${title:optimizer}: a file may refer to another key"),
+        ("study: '${oc.env:${title:task}}'", "a file may refer to another key"),
+        ("study: '$${title:task}{oc.env:HOME}'", "a file may refer to another key"),
         ("study: $", "a file may refer to another key"),  # another key could add the rest
         ("task: {text_columns: ['${run_id:}']}", "task.text_columns.0: ${run_id:}"),
         # overrides

@@ -26,7 +26,7 @@ def done(tmp_path_factory):
         finished = train_py_here(*SETTINGS, "-m", "compare.budget_minutes=null", cwd=where)
         again = train_py_here(*SETTINGS, "-m", "compare.budget_minutes=null", cwd=where)
     assert finished.returncode == 0, finished.stderr
-    return where / "runs" / "recommend", finished, again
+    return where / "runs" / "recommend_synthetic_bert_tiny", finished, again
 
 
 @pytest.mark.trains

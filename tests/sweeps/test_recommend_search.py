@@ -250,8 +250,8 @@ def test_another_command_in_the_same_folder_makes_its_own_plan(tmp_path):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("batch_size=16,32", "batch_size: recommend chooses the learning rates, warmups and seeds itself"),
-        ("seed=range(6)", "seed: recommend chooses"),
+        ("batch_size=16,32", "batch_size: recommend takes one value and chooses the learning rates, warmups"),
+        ("seed=range(6)", "seed: recommend takes one value"),
         ("optimizer.lr=small", "optimizer.lr=small: must be a number"),
         ("scheduler=constantlr", "scheduler=constantlr has no warmup"),
         ("warmup_ratio=0", "warmup_ratio=0 is a warmup of 0 of 120 updates"),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
@@ -16,11 +16,15 @@ from warmup_lab.cli.config_files import checked_config_files
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.locations import conf_folder, experiment_folders
 from warmup_lab.cli.mistakes import refuse_mistakes
-from warmup_lab.config import GROUPS, ConfigError, require, resolve
+from warmup_lab.cli.single_run import refuse_sweep_as_one_run
+from warmup_lab.config import GROUPS, ConfigError, require, resolve, section_title
 from warmup_lab.training import launched
 
 if TYPE_CHECKING:
     from warmup_lab.plan import Plan
+
+_MAX_TITLE = 60
+"""Characters; the name of a folder may have 255 bytes."""
 
 
 def register_experiments(*folders: Path) -> None:
@@ -62,11 +66,23 @@ def default_sweeper(name: str) -> Iterator[None]:
 
 def _run_id(*, _root_: DictConfig) -> str:
     """The run's id, for `hydra.run.dir`. Computing it checks the whole plan before Hydra creates a folder."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    if HydraConfig.get().mode == RunMode.RUN:
+        refuse_sweep_as_one_run(HydraConfig.get())
     return plan_of(_root_).run_id
+
+
+def _title(section: str, *, _root_: DictConfig) -> str:
+    """The name of the task or the model in the results, as part of the name of a folder: `${title:task}`."""
+    values: Any = OmegaConf.to_container(_root_[section], resolve=True) if section in _root_ else {}
+    return re.sub(r"[^\w.-]+", "_", section_title(section, values))[:_MAX_TITLE]
 
 
 # Registered at import: a launcher's worker process imports this module and nothing else of ours before its first job.
 OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
+OmegaConf.register_new_resolver("title", _title, replace=True)
 
 
 def plan_of(config: DictConfig) -> Plan:

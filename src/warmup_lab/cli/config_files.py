@@ -31,6 +31,8 @@ _COMMAND_LINE_ONLY = ("storage",)
 _OPTION = re.compile(r"_self_|[A-Za-z0-9][\w-]*")
 _REFERENCE = re.compile(r"\$\{(\.*[A-Za-z_][\w.\[\]]*)\}")
 """A reference to another key, such as `${optimizer.lr}`."""
+_TITLE = re.compile(r"\$\{title:(task|model)\}")
+"""The only resolver that a file may use: the name of the task or the model."""
 _PARAM = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -112,8 +114,9 @@ def _check_values(content: Any, where: str) -> None:
         if "_target_" in path:
             raise ConfigError(f"{where} sets {'.'.join(path)}: a file may not name code to run")
         if isinstance(value, str) and "$" in value:
-            references = _REFERENCE.findall(value)
-            if "$" in _REFERENCE.sub("", value) or any("hydra" in name.split(".") for name in references):
+            rest = _TITLE.sub("", value)
+            references = _REFERENCE.findall(rest)
+            if "$" in _REFERENCE.sub("", rest) or any("hydra" in name.split(".") for name in references):
                 raise ConfigError(
                     f"{where}: {'.'.join(path)}: {value}: a file may refer to another key, such as ${{seed}}, but not "
                     "use a resolver such as oc.env"

@@ -16,7 +16,7 @@ from warmup_lab.cli.config_files import checked_config_files
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.help import register_help
 from warmup_lab.cli.locations import experiment_folders
-from warmup_lab.cli.mistakes import command, parse_words, refuse_mistakes
+from warmup_lab.cli.mistakes import parse_words, refuse_mistakes
 from warmup_lab.training import Launch, execute_run, launched, only_warnings_on_terminal
 
 if TYPE_CHECKING:
@@ -99,18 +99,9 @@ def run(config: DictConfig) -> float | None:
         return metric_of(result, plan.config.objective)
     try:
         plan = plan_of(config)
-        for warning in (*plan.warnings, *_sweep_without_m(hydra_config)):
+        for warning in plan.warnings:
             log.warning("warning: %s", warning)
         return metric_of(execute_run(plan, directory), plan.config.objective)
     except Exception as error:  # raised again in `main`: Hydra would print a message of its own first
         _errors.append(error)
         return None
-
-
-def _sweep_without_m(hydra_config: Any) -> list[str]:
-    """A warning if the experiment describes a sweep and only one run is trained."""
-    choices, params = hydra_config.runtime.choices, hydra_config.sweeper.get("params")
-    has_sweep = params or choices.get("hydra/sweeper") not in ("basic", "grid", None)
-    if not choices.get("experiment") or not has_sweep:
-        return []
-    return [f"without -m this is one run; the sweep of the experiment is {command(['-m', *sys.argv[1:]])}"]

@@ -14,6 +14,7 @@ from .parse import GROUPS as GROUPS
 from .parse import has_references as has_references
 from .parse import resolve as resolve
 from .parse import section_schema as section_schema
+from .parse import section_title as section_title
 from .schema import MAX_UPDATES as MAX_UPDATES
 from .schema import CompareConfig as CompareConfig
 from .schema import OptimizerConfig as OptimizerConfig

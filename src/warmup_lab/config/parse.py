@@ -103,6 +103,17 @@ def section_schema(section: str, kind: str = "") -> type:
     return schema
 
 
+def section_title(section: str, values: Mapping[str, Any]) -> str:
+    """The name of the task or the model in the results; `values` are the keys of that section alone.
+
+    Raises:
+        ConfigError: the section has no such name, or its values are invalid.
+    """
+    kinds: Mapping[str, Mapping[str, type]] = {"task": TASK_KINDS, "model": MODEL_KINDS}
+    require(section in kinds, f"{section} has no title; only {' and '.join(kinds)} have one")
+    return str(_section_of_kind(kinds[section], values, section).title)
+
+
 # ------------------------------------------------------------------------------------------------------- sections
 
 

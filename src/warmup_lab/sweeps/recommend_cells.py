@@ -42,8 +42,8 @@ class Base:
         swept = ", ".join(item.get_key_element() for item in overrides if item.is_sweep_override())
         require(
             not swept,
-            f"{swept}: recommend chooses the learning rates, warmups and seeds itself; give one value, and run each "
-            "value as its own study=NAME",
+            f"{swept}: recommend takes one value and chooses the learning rates, warmups and seeds itself; give the "
+            "command once for each value, each with a study=NAME",
         )
         texts = {item.get_key_element(): Grid([item]).ask()[0][0] for item in overrides}
         values = {key: text.partition("=")[2] for key, text in texts.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from warmup_lab.comparison import count, read_sweep
+from warmup_lab.comparison import read_sweep
 from warmup_lab.comparison.recommend import (
     STEP,
     WIDE_STEP,
@@ -20,7 +19,6 @@ from warmup_lab.comparison.recommend import (
     Findings,
     Stage,
     StoredPlan,
-    duration,
     own_plan,
     ramp_sentence,
     rate_beyond,
@@ -31,6 +29,15 @@ from warmup_lab.config import require
 from warmup_lab.runs import is_finished
 from warmup_lab.sweeps.jobs import PlanCell
 from warmup_lab.sweeps.recommend_cells import Base, RecommendCells
+from warmup_lab.sweeps.recommend_lines import (
+    confirmation_line,
+    opening_line,
+    other_recommendation_line,
+    ramp_line,
+    rates_line,
+    say,
+    timing_line,
+)
 from warmup_lab.sweeps.recommend_plan import (
     MOST_SEEDS,
     TIMING_UPDATES,
@@ -95,9 +102,9 @@ class RecommendSearch:
         if self._is_over:
             return []
         if self._position == 0:
-            _say(*self._cells.notes)
+            say(opening_line(self._cells.config, self._directory), *self._cells.notes)
             if self._plan.write(self._directory):
-                _say("another recommendation in this folder keeps its runs, not its report: study=NAME keeps both")
+                say(other_recommendation_line(self._directory))
         if self._position == len(self._plan.stages):
             stage = self._next_stage()
             if stage is None:
@@ -149,7 +156,7 @@ class RecommendSearch:
     def _next_stage(self) -> Stage | None:
         """The next stage; None at the end. Says what is known and what comes next, or what is missing."""
         if not self._plan.stages:
-            _say("measuring the time of an update")
+            say("measuring the time of an update")
             return Stage("timing", (self._base.first_seed,), (self._cells.ramp_lrs[1],), TIMING_UPDATES)
         timing = measured_timing(
             self._plan, self._directory, run_updates=self._cells.plan.total_steps,
@@ -168,29 +175,27 @@ class RecommendSearch:
         return self._extension(found, timing) or self._first_look(found, timing) or self._more_seeds(found, timing)
 
     def _ramp_stage(self, timing: Timing) -> Stage | None:
-        run = f"an update takes {duration(timing.update_seconds)}, a run of {timing.run_updates} updates about "
-        _say(f"{run}{duration(timing.run_seconds)}")
+        say(timing_line(timing))
         size = plan_ramp(timing, self._looks[0])
         if size is None:
             self._needs(timing)
-            _say(f"{self._needed_text}, so nothing more fits")
+            say(f"{self._needed_text}, so nothing more fits")
             return None
         if not fits_recommendation(timing, self._looks[0]):
-            _say(f"too little for a whole answer in compare.budget_minutes={self._plan.budget_minutes:g}")
-        start, end = self._cells.ramp_lrs
+            say(f"compare.budget_minutes={self._plan.budget_minutes:g} is too little for a whole answer")
+        say(ramp_line(size, self._cells.ramp_lrs, timing))
         seconds = timing.seconds(size.num_seeds, size.updates)
-        ramps = f"{count(size.num_seeds, 'ramp')} of {size.updates} updates, lr {start:.2g} to {end:.2g}"
-        _say(f"1 of 3: {ramps}, about {duration(seconds)}")
+        end = self._cells.ramp_lrs[1]
         return Stage("ramp", self._seeds(size.num_seeds), (end,), size.updates, expected_seconds=seconds)
 
     def _grid_stage(self, found: Findings, timing: Timing) -> Stage | None:
         if found.ramp is None:
             return None
-        _say(ramp_sentence(found.ramp))
+        say(ramp_sentence(found.ramp))
         size = plan_grid(timing, self._looks)
         if size is None or not size.is_confirmed:
             self._needs(timing)
-            _say(f"{self._needed_text}, so {size.words(timing.run_updates) if size else 'nothing more fits'}")
+            say(f"{self._needed_text}, so {size.words(timing.run_updates) if size else 'nothing more fits'}")
         if size is None:
             return None
         rates = rates_to_try(found.ramp, size.num_lrs, self._base.given_lr)
@@ -199,8 +204,7 @@ class RecommendSearch:
     def _grid_of(self, rates: Sequence[float], seeds: Sequence[int], updates: int, timing: Timing, lead: str) -> Stage:
         num_runs = 2 * len(rates) * len(seeds)
         seconds = timing.seconds(num_runs, updates)
-        listed = ", ".join(f"{rate:g}" for rate in rates)
-        _say(f"{lead} lr {listed} with and without warmup, {count(num_runs, 'run')}, about {duration(seconds)}")
+        say(rates_line(lead, rates, num_runs, seconds))
         return Stage("grid", tuple(seeds), tuple(rates), updates, expected_seconds=seconds)
 
     def _extension(self, found: Findings, timing: Timing) -> Stage | None:
@@ -233,7 +237,7 @@ class RecommendSearch:
         if not timing.fits(num_runs):
             if self._plan.needed_minutes is None:
                 self._needs(timing)
-                _say(f"{self._needed_text}, so no confirmation follows")
+                say(f"{self._needed_text}, so no confirmation follows")
             return None
         self._plan = self._plan.without_need()
         lead = f"best so far: lr {choice.lr:g} {choice.start} warmup"
@@ -262,7 +266,7 @@ class RecommendSearch:
         if not timing.fits(num_runs):
             minutes = minutes_for_runs(timing, num_runs)
             self._plan = replace(self._plan, needed_minutes=minutes, needed_for="more seeds")
-            _say(f"undecided at {first} seeds; the next look does not fit compare.budget_minutes")
+            say(f"undecided at {first} seeds; the next look does not fit compare.budget_minutes")
             return None
         return self._confirmation(self._plan.of_kind("confirm")[0].lrs[0], look, timing, f"undecided at {first} seeds")
 
@@ -270,10 +274,7 @@ class RecommendSearch:
         first, base = self._looks[look - 1] if look else 0, self._base.first_seed + CONFIRM_FROM
         seeds = tuple(range(base + first, base + self._looks[look]))
         seconds = timing.seconds(2 * len(seeds))
-        _say(
-            f"{lead}; 3 of 3: confirming lr {lr:g} with and without warmup at {len(seeds)} other seeds, "
-            f"{2 * len(seeds)} runs, about {duration(seconds)}"
-        )
+        say(confirmation_line(lead, lr, len(seeds), seconds))
         return Stage("confirm", seeds, (lr,), self._cells.plan.total_steps, expected_seconds=seconds)
 
     # --- the budget
@@ -294,7 +295,3 @@ class RecommendSearch:
 
     def _seeds(self, count: int) -> tuple[int, ...]:
         return tuple(range(self._base.first_seed, self._base.first_seed + count))
-
-
-def _say(*lines: str) -> None:
-    sys.stderr.writelines(f"{line}\n" for line in lines)
