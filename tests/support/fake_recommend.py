@@ -51,8 +51,15 @@ def ramp(strategy: dict[str, Any], break_lr: float = BREAK_LR) -> Outcome:
 class FakeRecommend:
     """`experiment=recommend` in `folder`; `trained` has every trained job, `stages` the number of runs of each."""
 
-    def __init__(self, folder: Path, outcome: Callable[[dict[str, Any]], Outcome] = outcome, **stated: Any) -> None:
-        self.folder, self.outcome = folder, outcome
+    def __init__(
+        self,
+        folder: Path,
+        outcome: Callable[[dict[str, Any]], Outcome] = outcome,
+        *,
+        num_processes: int = PROCESSES,
+        **stated: Any,
+    ) -> None:
+        self.folder, self.outcome, self.num_processes = folder, outcome, num_processes
         self.compare = CompareConfig(**{"looks": [6, 12, 24], "budget_minutes": 10} | stated)
         self.trained: list[Job] = []
         self.stages: list[int] = []
@@ -65,7 +72,7 @@ class FakeRecommend:
 
     def search(self, *words: str) -> RecommendSearch:
         parsed = OverridesParser.create().parse_overrides(list(words))
-        return RecommendSearch(parsed, self.folder, self.plan, num_processes=PROCESSES, clock=lambda: self.now)
+        return RecommendSearch(parsed, self.folder, self.plan, num_processes=self.num_processes, clock=lambda: self.now)
 
     def plan(self, overrides: Sequence[str]) -> Any:
         job = self.job(overrides)
@@ -87,9 +94,9 @@ class FakeRecommend:
             if self._left == 0:
                 raise KeyboardInterrupt
             self._left = None if self._left is None else self._left - 1
-            self._train(self.job(overrides))
+            self._train(self.job(overrides), min(self.num_processes, len(batch)))
 
-    def _train(self, job: Job) -> None:
+    def _train(self, job: Job, num_at_a_time: int) -> None:
         folder = self.folder / job.run_id
         write_run(folder, job, self.outcome(job.strategy), summarised=False)
         result = json.loads((folder / "result.json").read_text())
@@ -97,7 +104,7 @@ class FakeRecommend:
         if result["speed"]:
             result["speed"] = {"seconds": seconds, "updates_per_second": job.strategy["total_steps"] / seconds}
         (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))
-        self.now += seconds / PROCESSES
+        self.now += seconds / num_at_a_time
         self.trained.append(job)
 
     def job(self, overrides: Sequence[str]) -> Job:

@@ -132,7 +132,7 @@ def test_a_budget_that_is_too_small_for_whole_runs_is_used_on_shorter_ones(tmp_p
 
 
 def test_one_estimate_of_the_needed_budget_is_printed_and_says_what_it_is_made_of(tmp_path, capsys):
-    """Used: 0.5 s of timing. Needed: 6 + 12 runs of 12.1 s on 2 processes, and ramps, as the first ramp is short."""
+    """Used: 1 s of timing. Needed: 6 + 12 runs of 12.1 s on 2 processes, and ramps, as the first ramp is short."""
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.7)
     sweep.run()
     named = re.findall(r"compare.budget_minutes=(\d+) \(", said(capsys))
@@ -159,7 +159,7 @@ def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path, capsys):
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
     sweep.run()
     assert sweep.stages == [1]
-    assert "a whole answer needs compare.budget_minutes=3 (0.5 s are used, " in said(capsys)
+    assert "a whole answer needs compare.budget_minutes=3 (1.0 s are used, " in said(capsys)
     assert sweep.stored()["run_seconds"] == pytest.approx(
         12 + 0.1
     )  # 120 updates of 0.1 s, 96 examples in batches of 32
@@ -223,6 +223,14 @@ def test_a_break_that_lies_too_low_still_ends_in_an_answer(tmp_path):
     assert max(stages[2]["lrs"]) < 8e-4
     (confirmed,) = {lr for stage in stages if stage["kind"] == "confirm" for lr in stage["lrs"]}
     assert confirmed >= 8e-4
+
+
+def test_on_a_cluster_all_runs_of_a_stage_go_on_at_the_same_time(tmp_path):
+    """A run is 12 s. With 2 at a time, 18 runs need 2 min; with 256 tasks, the two stages need 24 s."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=1, num_processes=256)
+    sweep.run()
+    assert [stage["kind"] for stage in sweep.stored()["stages"]] == ["timing", "ramp", "grid", "confirm"]
+    assert sweep.now <= 60
 
 
 def test_nothing_follows_a_stage_without_a_finished_run(tmp_path):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -52,12 +53,14 @@ def test_ctrl_c_lets_all_joblib_workers_save_and_starts_no_other_job(tmp_path):
     assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
 
 
-def test_sigterm_reaches_the_workers_too(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_sweep_alone_reaches_the_workers_too(tmp_path, number):
+    """As `kill` and the stop buttons of editors send it. Only a terminal sends Ctrl-C to the workers too."""
     process = start([os.sys.executable, "-c", SWEEP], cwd=tmp_path)
     wait_for_files(tmp_path, "started-*", process, count=2)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=60)
-    assert output == "returned {None} signal 15\n"
+    assert output == f"returned {{None}} signal {number}\n"
     assert errors == "stopping, saving checkpoints; Ctrl-C again stops at once\n"
     assert names(tmp_path) == ["saved-0", "saved-1", "started-0", "started-1"]
 
@@ -91,9 +94,21 @@ def _no_workers(monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_workers")
-def test_where_nothing_trains_a_sweep_ends_at_once():
+def test_where_nothing_trains_a_sweep_ends_at_once(capfd):
+    """As where it waits for the tasks of a cluster: nothing is saved here, and it does not say so."""
     with SweepStop(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    assert capfd.readouterr().err == "stopping\n"
+
+
+@pytest.mark.usefixtures("_no_workers")
+def test_a_run_that_trains_in_this_process_saves(capfd):
+    with SweepStop(), StopSignal() as run:
+        signal.raise_signal(signal.SIGINT)
+        assert run.signal_number == signal.SIGINT
+        while not (said := capfd.readouterr().err):  # by a thread, while the run saves
+            time.sleep(0.01)
+    assert said == "stopping, saving checkpoints; Ctrl-C again stops at once\n"
 
 
 @pytest.mark.usefixtures("_no_workers")

@@ -56,6 +56,8 @@ class Timing:
     budget_seconds: float | None
     """None is no limit."""
     used_seconds: float
+    num_processes: int = 1
+    """Runs that the launcher trains at the same time."""
 
     @property
     def left_seconds(self) -> float:
@@ -69,10 +71,12 @@ class Timing:
     def seconds(self, num_runs: int, updates: int | None = None) -> float:
         """Wall time of runs of `updates` updates; of whole runs if that is None.
 
-        The runs share the time; a few of them cannot take less than one.
+        The runs share the time; a few of them cannot take less than one, and one takes longer than it trains if it
+        waits, as in the queue of a cluster.
         """
         one = self.update_seconds * ((self.run_updates if updates is None else updates) + self.eval_updates)
-        return max(num_runs / self.parallelism, min(num_runs, 1)) * one * _SAFETY
+        longest = max(1.0, self.num_processes / self.parallelism)
+        return max(num_runs / self.parallelism, min(num_runs, 1) * longest) * one * _SAFETY
 
     def fits(self, num_runs: int, updates: int | None = None) -> bool:
         """Whether these runs fit into what is left of the budget."""

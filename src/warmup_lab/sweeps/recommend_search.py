@@ -122,7 +122,8 @@ class RecommendSearch:
         stages = list(self._plan.stages)
         stage = stages[self._position]
         if stage.wall_seconds is None:
-            seconds = sum(training_seconds(result) for result in results if result) / self._num_processes
+            seconds = sum(training_seconds(result) for result in results if result)
+            seconds /= max(1, min(self._num_processes, len(results)))
             stages[self._position] = replace(stage, wall_seconds=max(self._clock() - self._started, seconds))
             self._plan = replace(self._plan, stages=tuple(stages))
             self._plan.write(self._directory)

@@ -10,6 +10,9 @@ from warmup_lab.comparison.recommend import Stage, StoredPlan
 from warmup_lab.runs import read_result
 from warmup_lab.sweeps.recommend_plan import Timing
 
+_Ended = tuple[Stage, Sequence[dict[str, Any]]]
+"""A stage and the results of its runs that trained."""
+
 
 def measured_timing(
     plan: StoredPlan, directory: Path, *, run_updates: int, eval_updates: float, num_processes: int
@@ -33,17 +36,28 @@ def measured_timing(
         training_seconds(result) * result["speed"]["updates_per_second"] for _, own in counted for result in own
     )
     update = seconds / updates if updates else 0.0
-    full = [(stage, own) for stage, own in counted if len(own) > 1 and len(own) >= num_processes]
-    cost = sum(training_seconds(result) + eval_updates * update for _, own in full for result in own)
     budget = plan.budget_minutes
     return Timing(
         update_seconds=update,
         run_updates=run_updates,
         eval_updates=eval_updates,
-        parallelism=cost / sum(stage.wall_seconds or 0.0 for stage, _ in full) if full else float(num_processes),
+        parallelism=num_processes * _efficiency(counted, eval_updates * update, num_processes),
+        num_processes=num_processes,
         budget_seconds=None if budget is None else 60 * budget,
         used_seconds=plan.wall_seconds,
     )
+
+
+def _efficiency(stages: Sequence[_Ended], eval_seconds: float, num_processes: int) -> float:
+    """Seconds of runs per second of a process; 1 if no stage had several runs.
+
+    The stages with a run for every process count. If there is none, as on a cluster with many, the others do.
+    """
+    several = [(stage, own) for stage, own in stages if len(own) > 1]
+    full = [(stage, own) for stage, own in several if len(own) >= num_processes] or several
+    cost = sum(training_seconds(result) + eval_seconds for _, own in full for result in own)
+    available = sum((stage.wall_seconds or 0.0) * min(len(own), num_processes) for stage, own in full)
+    return cost / available if available else 1.0
 
 
 def _trained(stage: Stage, directory: Path) -> Sequence[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -43,14 +44,21 @@ class SweepStop(StopSignal):
     them: joblib kills its workers once an exception is raised here. If there is neither, nothing needs to be saved.
     """
 
+    @property
+    def announcement(self) -> str:
+        return super().announcement if self._children_or_runs() else "stopping"
+
     def answer(self, number: int, *, first: bool) -> None:
         super().answer(number, first=first)
-        children = multiprocessing.active_children()
-        if number == signal.SIGTERM:  # Ctrl-C reaches all processes of the terminal, SIGTERM only this one
-            for child in children:
-                child.terminate()
-        if not children and len(self.blocks) == 1:
+        for child in multiprocessing.active_children():  # a signal from elsewhere than a terminal reaches only this one
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid or 0, number)
+        if not self._children_or_runs():
             raise KeyboardInterrupt
+
+    def _children_or_runs(self) -> bool:
+        """Whether runs may be training, in child processes or in this one."""
+        return bool(multiprocessing.active_children()) or len(self.blocks) > 1
 
 
 class WorkerStop(StopSignal):

@@ -55,7 +55,7 @@ class StopSignal:
         if threading.current_thread() is threading.main_thread():  # Python allows signal handlers nowhere else
             self.signal_number = stop_requested()
             if not self.blocks and self.says_so:
-                self._exit.enter_context(_announced_signals())
+                self._exit.enter_context(_announced_signals(self))
             self.blocks.append(self)
             for number in self.signals:
                 self._previous[number] = signal.signal(number, self._receive)
@@ -67,6 +67,11 @@ class StopSignal:
             block.signal_number = block.signal_number or number
             block.num_signals += 1
         self.blocks[0].answer(number, first=first)
+
+    @property
+    def announcement(self) -> str:
+        """What the outermost block tells the user when a signal arrives."""
+        return "stopping, saving checkpoints; Ctrl-C again stops at once"
 
     def answer(self, _number: int, *, first: bool) -> None:
         """Called in the outermost block at each signal."""
@@ -87,7 +92,7 @@ def stop_requested() -> int:
 
 
 @contextmanager
-def _announced_signals() -> Iterator[None]:
+def _announced_signals(block: StopSignal) -> Iterator[None]:
     """Tells the user at once that a signal has arrived.
 
     A thread does so, because the main thread handles a signal only after its current call into torch, which may take
@@ -96,7 +101,7 @@ def _announced_signals() -> Iterator[None]:
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=_announce, args=(receiver,), daemon=True)
+    thread = threading.Thread(target=_announce, args=(receiver, block), daemon=True)
     thread.start()
     try:
         yield
@@ -106,13 +111,13 @@ def _announced_signals() -> Iterator[None]:
         thread.join()
 
 
-def _announce(receiver: socket.socket) -> None:
+def _announce(receiver: socket.socket, block: StopSignal) -> None:
     """Waits for the first signal, and until the end of the block."""
     said = False
     with receiver:
         while numbers := receiver.recv(1):  # one byte a signal
             if not said and numbers[0] in (signal.SIGINT, signal.SIGTERM):
-                print("stopping, saving checkpoints; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+                print(block.announcement, file=sys.stderr, flush=True)
                 said = True
 
 
