@@ -51,8 +51,8 @@ class SweepStop(StopSignal):
     def answer(self, number: int, *, first: bool) -> None:
         super().answer(number, first=first)
         for child in multiprocessing.active_children():  # a signal from elsewhere than a terminal reaches only this one
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid or 0, number)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(child.pid).send_signal(number)
         if not self._children_or_runs():
             raise KeyboardInterrupt
 
