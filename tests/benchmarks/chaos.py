@@ -213,7 +213,8 @@ def undisturbed(name: str, known: Mapping[str, Undisturbed], root: Path) -> Undi
 def trials_of(name: str, known: Undisturbed, num_kills: int, every: int) -> Iterator[Trial]:
     yield from (Trial(name, number) for number in range(num_kills))
     if PHASES[name].every_write and every:
-        yield from (Trial(name, 0, at_write) for at_write in range(1, known.num_writes + 1, every))
+        first = max(1, every // 2)  # not always in front of the first write, when nothing can be lost yet
+        yield from (Trial(name, 0, at_write) for at_write in range(first, known.num_writes + 1, every))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -233,10 +234,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=25, help="random kills of each phase")
     parser.add_argument("--writes", type=int, default=1, help="kill at every so-many-th write; 0 is none")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="trials at the same time")
+    parser.add_argument("--cache", type=Path, help="cache of all commands, by default a new one")
     options = parser.parse_args(words)
     import_everything()
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
-    os.environ |= {"OMP_NUM_THREADS": "1", "WARMUP_LAB_CACHE": str(root / "common_cache"), "WANDB_SILENT": "true"}
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "WARMUP_LAB_CACHE": str(options.cache or root / "cache"),
+        "WANDB_SILENT": "true",
+    }
     known: dict[str, Undisturbed] = {}
     for name in dict.fromkeys([*filter(None, (PHASES[name].after for name in options.phases)), *options.phases]):
         known[name] = undisturbed(name, known, root)

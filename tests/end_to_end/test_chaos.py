@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from program import ROOT, run
 
 
 @pytest.mark.trains
-def test_nothing_is_lost_by_kills_at_writes_and_at_random_moments() -> None:
+def test_nothing_is_lost_by_kills_at_writes_and_at_random_moments(shared_cache: Path) -> None:
     """In a process of its own, because it forks: threads of other tests would not survive that."""
     chaos = ROOT / "tests" / "benchmarks" / "chaos.py"
     done = run(
-        [sys.executable, chaos, "--phases", "single", "stacked", "--kills", "1", "--writes", "70",
-         "--processes", "1"], cwd=ROOT,
+        [sys.executable, chaos, "--phases", "single", "stacked", "--kills", "1", "--writes", "110",
+         "--processes", "1", "--cache", shared_cache], cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(phase in done.stdout for phase in ("single", "stacked"))

@@ -69,22 +69,12 @@ def test_kill_9_and_the_same_command_give_the_files_of_an_uninterrupted_run(trai
 
 
 @pytest.mark.trains
-def test_sigterm_saves_and_says_how_to_continue(tmp_path):
-    process = start_train_py(*SMALL, *SMALL_MODEL, "epochs=2000", "checkpoint_every=5", cwd=tmp_path)
-    wait_for_files(tmp_path, "runs/single/*/checkpoint/state*.pt", process)
-    process.terminate()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "of 10000; the same command resumes there" in errors
-    assert "Traceback" not in errors
-
-
-@pytest.mark.trains
-def test_ctrl_c_saves_and_says_how_to_continue(train_py_here, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_continue(train_py_here, tmp_path, monkeypatch, number):
     """In this process. tests/training/test_console.py types Ctrl-C on a terminal."""
-    monkeypatch.setattr("warmup_lab.training.loop.ProgressLine", stopping_line(7))
+    monkeypatch.setattr("warmup_lab.training.loop.ProgressLine", stopping_line(7, number))
     done = train_py_here(*SMALL, *SMALL_MODEL, "epochs=2000")
-    assert done.returncode == 128 + signal.SIGINT
+    assert done.returncode == 128 + number
     assert "of 10000; the same command resumes there" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.glob("runs/single/*/checkpoint/state*.pt"))

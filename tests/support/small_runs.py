@@ -39,14 +39,14 @@ def train(plan: Plan, directory: Path) -> tuple[dict, StepTable]:
     return result, StepTable.read(directory / "trace.parquet")
 
 
-def stopping_line(stop_at: int):
-    """A class of progress lines that send this process Ctrl-C after update `stop_at`."""
+def stopping_line(stop_at: int, signal_number: int = signal.SIGINT):
+    """A class of progress lines that send this process Ctrl-C, or another signal, after update `stop_at`."""
 
     class Line(loop.ProgressLine):
         def update(self, loss: float, lr: float) -> None:
             super().update(loss, lr)
             if self._step == stop_at:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal_number)
 
     return Line
 
