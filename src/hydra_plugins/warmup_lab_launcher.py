@@ -152,11 +152,17 @@ class SlurmLauncher(_LazyLauncher):
 class FastestLauncher(_LazyLauncher):
     """Hands over to the launcher that is fastest on this machine, and prints its name and the reason on stderr."""
 
+    _said: "LauncherChoice | None" = None
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from warmup_lab.sweeps import LauncherSetup, fastest_launcher
 
         choice = fastest_launcher(job_overrides, LauncherSetup(self._hydra_context, self._task_function, self._config))
-        print(f"fastest on this machine: hydra/launcher={choice.name} ({choice.reason})", file=sys.stderr, flush=True)
+        if choice != self._said:  # once, not before each batch of a sweep that has many
+            print(
+                f"fastest on this machine: hydra/launcher={choice.name} ({choice.reason})", file=sys.stderr, flush=True
+            )
+        self._said = choice
         return self._instantiate(choice).launch(job_overrides, initial_job_idx)
 
     def _instantiate(self, choice: "LauncherChoice") -> Launcher:

@@ -64,6 +64,7 @@ class FakeRecommend:
         self.trained: list[Job] = []
         self.stages: list[int] = []
         self.now = 0.0
+        self.update_seconds: Callable[[dict[str, Any]], float] = lambda _: UPDATE_SECONDS
 
     def run(self, *words: str, until: int | None = None) -> None:
         """Runs the command; `until` kills it after that many runs, as `kill -9` would."""
@@ -100,7 +101,7 @@ class FakeRecommend:
         folder = self.folder / job.run_id
         write_run(folder, job, self.outcome(job.strategy), summarised=False)
         result = json.loads((folder / "result.json").read_text())
-        seconds = job.strategy["total_steps"] * UPDATE_SECONDS
+        seconds = job.strategy["total_steps"] * self.update_seconds(job.strategy)
         if result["speed"]:
             result["speed"] = {"seconds": seconds, "updates_per_second": job.strategy["total_steps"] / seconds}
         (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))

@@ -79,3 +79,24 @@ def test_a_folder_that_is_not_there_yet_has_no_started_jobs(tmp_path):
     progress = SweepProgress(tmp_path / "later")
     progress.add(jobs, num_done=0)
     assert progress.line() == "0 done, 0 running, 1 left"
+
+
+def test_a_stated_time_counts_down_until_it_is_over(tmp_path, monkeypatch):
+    """A run of 10 updates took 30 s. Of two of 60, expected to take 100 s, one is left to train."""
+    now = 1000.0
+    monkeypatch.setattr("warmup_lab.sweeps.progress.time.monotonic", lambda: now)
+    jobs, _ = check_cells([["id=timing"], ["id=first"]], plan_cell)
+    timing, first = (replace(job, strategy={"total_steps": steps}) for job, steps in zip(jobs, (10, 60), strict=True))
+    progress = SweepProgress(tmp_path)
+    progress.add([timing], num_done=0)
+    progress.expect(None, 1.0)
+    now += 30
+    write_result(tmp_path / "timing")
+    assert progress.line() == "1 done, 0 running, 0 left"
+    progress.add([first], num_done=1)
+    progress.expect(100.0, 0.5)
+    assert progress.line() == "2 done, 0 running, 1 left, 50 s to go"
+    now += 40
+    assert progress.line() == "2 done, 0 running, 1 left, 10 s to go"
+    now += 20  # 60 s since the end of the first run, and 6 times its updates are left
+    assert progress.line() == "2 done, 0 running, 1 left, 2 min 0 s to go"

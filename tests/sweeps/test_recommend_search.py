@@ -69,6 +69,36 @@ def test_the_same_command_again_trains_nothing(decided):
     assert again.stored() == before
 
 
+def test_the_terminal_says_each_thing_once(tmp_path, capsys):
+    """The first line names the folder; what is finished already is counted, and no cells."""
+    sweep = FakeRecommend(tmp_path / "study")
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(until=10)
+    lines = said(capsys).splitlines()
+    assert lines[0].startswith("looking for an lr and a warmup for ")
+    assert lines[0].endswith(f"in 10 min (compare.budget_minutes); results are in {tmp_path / 'study'}")
+    assert [line.split(" ")[0] for line in lines[1:]] == ["measuring", "an", "1", "The", "2", "10"]
+    sweep.run()
+    resumed = said(capsys).splitlines()
+    finished = ["1 of 1 run finished already", "4 of 4 runs finished already", "5 of 24 runs finished already"]
+    assert resumed[:4] == [lines[0], *finished]
+    assert [line.split(";")[0] for line in resumed[4:]] == ["best so far: lr 0.0021 with warmup", "41 done, 0 left"]
+
+
+def test_the_needed_budget_is_estimated_again_once_runs_have_shown_their_time(tmp_path):
+    """An update of a run takes 0.3 s, and 0.1 s in ramps, so a budget named after the ramps would not do.
+
+    Used: 1 s, 20 s of ramps and 144 s of 8 runs on 2 processes. 400 updates of ramps and 960 of runs took 0.24 s each
+    on average, so 12 runs of 29 s confirm in 191 s, with the reserve of 10 %.
+    """
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=2)
+    sweep.update_seconds = lambda strategy: 0.1 if strategy["scheduler"] == "exponentialramp" else 0.3
+    sweep.run()
+    assert [stage["kind"] for stage in sweep.stored()["stages"]] == ["timing", "ramp", "grid"]
+    assert sweep.stored()["needed_minutes"] == 6
+    assert "then 12 runs to confirm it" in sweep.stored()["needed_parts"]
+
+
 @pytest.mark.parametrize("killed_after", [0, 1, 3, 10, 30])
 def test_a_killed_command_goes_on_to_the_same_plan(killed_after, decided, tmp_path):
     sweep = FakeRecommend(tmp_path / "study")
@@ -159,7 +189,7 @@ def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path, capsys):
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
     sweep.run()
     assert sweep.stages == [1]
-    assert "a whole answer needs compare.budget_minutes=3 (1.0 s are used, " in said(capsys)
+    assert "a whole answer needs compare.budget_minutes=3 (1 s are used, " in said(capsys)
     assert sweep.stored()["run_seconds"] == pytest.approx(
         12 + 0.1
     )  # 120 updates of 0.1 s, 96 examples in batches of 32

@@ -35,6 +35,7 @@ class SweepProgress:
         self._num_done = 0
         self._started, self._started_at = time.monotonic(), time.time()
         self._last_end = self._started
+        self._expected_end: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._exit = contextlib.ExitStack()
@@ -47,6 +48,10 @@ class SweepProgress:
             self._updates[job.run_id] = job.strategy["total_steps"]
             self._ended.pop(job.run_id, None)  # an earlier batch had it, and it is trained again
         self._num_done += num_done
+
+    def expect(self, seconds: float | None, share: float) -> None:
+        """States how long the jobs that were added last will take: a share of `seconds`; None if that is not known."""
+        self._expected_end = None if seconds is None else time.monotonic() + share * seconds
 
     def __enter__(self) -> SweepProgress:
         if sys.stderr.isatty():
@@ -79,6 +84,8 @@ class SweepProgress:
 
     def _time_left(self, num_left: int) -> str:
         """From the updates of the runs that ended: runs may differ in length. Empty while nothing can be said."""
+        if self._expected_end is not None and self._expected_end > time.monotonic():
+            return f", {format_seconds(self._expected_end - time.monotonic())} to go"
         num_updates = sum(self._updates[run_id] for run_id in self._ended)
         if not num_updates:
             return ""
@@ -101,8 +108,18 @@ class SweepProgress:
                 return self._ended[run_id]
         except OSError:  # the sweep itself says so once the jobs have ended
             return "waiting"
-        composed = folder / ".hydra" / "config.yaml"  # written when the job starts
-        return "running" if composed.exists() and composed.stat().st_mtime >= self._started_at else "waiting"
+        return "running" if self._is_running(folder) else "waiting"
+
+    def _is_running(self, folder: Path) -> bool:
+        """Whether the job started, or saved a checkpoint, since this command started.
+
+        A task of a cluster may have started before.
+        """
+        for path in (folder / ".hydra" / "config.yaml", folder / "checkpoint"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime >= self._started_at:
+                    return True
+        return False
 
     def _watch(self) -> None:
         shown_at = time.monotonic()

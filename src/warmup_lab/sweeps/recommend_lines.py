@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warmup_lab.comparison import count
-from warmup_lab.comparison.recommend import duration
+from warmup_lab.comparison.recommend import StoredPlan, duration
 from warmup_lab.config import RunConfig
 from warmup_lab.sweeps.recommend_plan import RampSize, Timing
 from warmup_lab.system import shown_path
@@ -47,6 +47,11 @@ def ramp_line(size: RampSize, lrs: tuple[float, float], timing: Timing) -> str:
     seconds = timing.seconds(size.num_seeds, size.updates)
     ramps = f"{count(size.num_seeds, 'ramp')} of {size.updates} updates, lr {lrs[0]:.2g} to {lrs[1]:.2g}"
     return f"1 of 3: {ramps}, about {duration(seconds)}"
+
+
+def needed_line(plan: StoredPlan, consequence: str) -> str:
+    """The budget of a whole answer, where the present one is too small, and what is done instead."""
+    return f"a whole answer needs compare.budget_minutes={plan.needed_minutes} ({plan.needed_parts}), so {consequence}"
 
 
 def rates_line(lead: str, rates: Sequence[float], num_runs: int, seconds: float) -> str:

@@ -31,6 +31,7 @@ from warmup_lab.sweeps.jobs import PlanCell
 from warmup_lab.sweeps.recommend_cells import Base, RecommendCells
 from warmup_lab.sweeps.recommend_lines import (
     confirmation_line,
+    needed_line,
     opening_line,
     other_recommendation_line,
     ramp_line,
@@ -131,6 +132,11 @@ class RecommendSearch:
         finished = [result for result in results if result and is_finished(result["status"])]
         self._is_over = not finished or None in results
 
+    @property
+    def expected_seconds(self) -> float | None:
+        """Estimated wall time of the batch that was asked for last; None if nothing is measured yet."""
+        return self._plan.stages[self._position].expected_seconds
+
     # --- the stored plan
 
     @property
@@ -180,7 +186,7 @@ class RecommendSearch:
         size = plan_ramp(timing, self._looks[0])
         if size is None:
             self._needs(timing)
-            say(f"{self._needed_text}, so nothing more fits")
+            say(needed_line(self._plan, "nothing more fits"))
             return None
         if not fits_recommendation(timing, self._looks[0]):
             say(f"compare.budget_minutes={self._plan.budget_minutes:g} is too little for a whole answer")
@@ -196,7 +202,7 @@ class RecommendSearch:
         size = plan_grid(timing, self._looks)
         if size is None or not size.is_confirmed:
             self._needs(timing)
-            say(f"{self._needed_text}, so {size.words(timing.run_updates) if size else 'nothing more fits'}")
+            say(needed_line(self._plan, size.words(timing.run_updates) if size else "nothing more fits"))
         if size is None:
             return None
         rates = rates_to_try(found.ramp, size.num_lrs, self._base.given_lr)
@@ -236,9 +242,10 @@ class RecommendSearch:
         if choice.all_failed:
             return None
         if not timing.fits(num_runs):
-            if self._plan.needed_minutes is None:
-                self._needs(timing)
-                say(f"{self._needed_text}, so no confirmation follows")
+            is_new = self._plan.needed_minutes is None
+            self._needs(timing)  # anew after each stage, since its times are known better then
+            if is_new:
+                say(needed_line(self._plan, "no confirmation follows"))
             return None
         self._plan = self._plan.without_need()
         lead = f"best so far: lr {choice.lr:g} {choice.start} warmup"
@@ -288,11 +295,6 @@ class RecommendSearch:
         more = int(self._plan.budget_minutes or 0) + 1  # the present budget was not enough, whatever the times say
         minutes = max(needed.minutes, more)
         self._plan = replace(self._plan, needed_minutes=minutes, needed_for="recommendation", needed_parts=needed.parts)
-
-    @property
-    def _needed_text(self) -> str:
-        minutes = self._plan.needed_minutes
-        return f"a whole answer needs compare.budget_minutes={minutes} ({self._plan.needed_parts})"
 
     def _seeds(self, count: int) -> tuple[int, ...]:
         return tuple(range(self._base.first_seed, self._base.first_seed + count))

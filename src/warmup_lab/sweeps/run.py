@@ -29,6 +29,7 @@ from warmup_lab.sweeps.jobs import (
 )
 from warmup_lab.sweeps.looks import LookByLook
 from warmup_lab.sweeps.progress import SweepProgress
+from warmup_lab.sweeps.recommend_search import RecommendSearch
 from warmup_lab.sweeps.stopping import SweepInterrupted, SweepStop, UntilStopped
 from warmup_lab.system import sweep_lock
 
@@ -78,7 +79,10 @@ def run_sweep(
                     all_jobs += jobs
                     write_job_list(directory, config.study, all_jobs, asdict(config.compare))
                     to_train = _missing(jobs, directory, progress, force=config.force)
-                    if num_planned is None:
+                    if isinstance(source, RecommendSearch):  # it has said which runs come next
+                        progress.expect(source.expected_seconds, len(to_train) / len(unique_jobs(jobs)))
+                        _announce_finished(len(unique_jobs(jobs)), len(to_train))
+                    elif num_planned is None:
                         _announce(len(jobs), len(unique_jobs(jobs)), len(to_train))
                     if to_train:
                         _train(to_train, launch, len(all_jobs) - len(jobs), forced=config.force)
@@ -137,3 +141,8 @@ def _announce(num_cells: int, num_runs: int, num_to_train: int) -> None:
     if num_to_train < num_runs:
         text += f", {num_runs - num_to_train} finished already"
     print(f"{text}, {num_to_train} to train", file=sys.stderr, flush=True)
+
+
+def _announce_finished(num_runs: int, num_to_train: int) -> None:
+    if num_to_train < num_runs:
+        print(f"{num_runs - num_to_train} of {count(num_runs, 'run')} finished already", file=sys.stderr, flush=True)

@@ -89,12 +89,12 @@ def duration(seconds: float) -> str:
     """One unit, about two digits.
 
     >>> duration(0.0123), duration(0.42), duration(42), duration(720), duration(8000)
-    ('12 ms', '0.4 s', '42 s', '12 min', '2.2 h')
+    ('12 ms', '0.42 s', '42 s', '12 min', '2.2 h')
     """
     if seconds < 0.1:
         return f"{1000 * seconds:.2g} ms"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s"
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
