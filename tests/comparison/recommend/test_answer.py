@@ -4,7 +4,6 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from fake_recommend import TOTAL
 from fake_sweep import make_sweep
 
 from warmup_lab.comparison.build import build_comparison
@@ -46,10 +45,11 @@ def test_a_decided_recommendation_is_followed_by_the_training(decided):
     assert not [word for word in words if word.startswith(("-m", "seed=", "experiment=", "compare."))]
 
 
-def test_a_tie_keeps_the_warmup_and_says_that_it_is_open(undecided):
+def test_what_is_open_is_said(undecided):
+    """The mean of the 6 seeds is a little better without warmup."""
     found = answer(undecided)
     assert found["decided"] is False
-    assert found["warmup"]["steps"] == TOTAL // 10
+    assert found["warmup"]["steps"] == 0
     assert found["sentence"].startswith("Without warmup the final evaluation loss is ")
     assert "[" in found["sentence"]
     assert any(text.startswith("Whether a warmup matters: 6 seeds do not decide it") for text in found["unsure"])

@@ -39,5 +39,5 @@ def test_without_a_compared_run_the_sentences_stand_alone(ramps_only):
 
 def test_an_answer_that_is_not_final_has_its_training_too(undecided, ramps_only):
     assert recommend_section(undecided)["sentences"][-1].startswith("To train one model with this answer now: ")
-    assert recommend_section(undecided)["sentences"][-1].endswith("warmup_steps=12 save_model=true")
+    assert recommend_section(undecided)["sentences"][-1].endswith("warmup_steps=0 save_model=true")
     assert not [text for text in recommend_section(ramps_only)["sentences"] if text.startswith("To train")]

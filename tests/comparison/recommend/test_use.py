@@ -18,14 +18,13 @@ def changed(sweep, effect, failed_with=0, failed_without=0):
     return used(replace(found, confirmation=replace(found.confirmation, effect=effect, sides=sides)))
 
 
-@pytest.mark.parametrize(("effect", "steps"), [("needed", 12), ("harmful", 0), ("same", 0), ("undecided", 12)])
-def test_the_warmup_is_used_unless_it_is_shown_to_harm_or_not_to_matter(effect, steps, decided):
+@pytest.mark.parametrize(("effect", "steps"), [("needed", 12), ("harmful", 0), ("same", 0)])
+def test_what_is_shown_decides(effect, steps, decided):
     assert changed(decided, effect).warmup_steps == steps
 
 
 def test_fewer_failures_decide_what_is_open(decided):
     assert changed(decided, "undecided", failed_with=2, failed_without=1).start == "without"
-    assert changed(decided, "undecided", failed_with=1, failed_without=1).start == "with"
     assert changed(decided, "needed", failed_with=2).start == "with"
 
 
@@ -42,23 +41,17 @@ def test_before_the_confirmation_the_best_of_the_grid(decided):
     assert (use.lr, use.start, use.seeds) == (found.choice.lr, found.choice.start, 3)
 
 
-def before(sweep, difference, failed_with=0):
-    """Before the confirmation, the chosen start is without warmup, and the warmup is worse by `difference`."""
-    found = read_findings(sweep)
-    lr, seeds = found.choice.lr, [0.3, 0.31, 0.32]
-    values = {"without": seeds, "with": [value + one for value, one in zip(seeds, difference, strict=True)]}
-    rows = [
-        replace(row, values=dict(enumerate(values[row.start])), failed=wilson(failed_with * (row.start == "with"), 3))
-        for row in found.grid
-        if row.lr == lr
-    ]
-    return used(replace(found, confirmation=None, grid=tuple(rows), choice=replace(found.choice, start="without")))
-
-
-def test_before_the_confirmation_the_warmup_is_kept_unless_the_seeds_are_better_without_it(decided):
-    assert before(decided, [0.1, -0.05, 0.05]).start == "with"
-    assert before(decided, [0.1, 0.11, 0.1]).start == "without"
-    assert before(decided, [0.1, -0.05, 0.05], failed_with=1).start == "without"
+def test_the_better_mean_decides_what_is_open_with_equal_failures(decided):
+    found = read_findings(decided)
+    for with_, without, start in ((0.3, 0.2, "without"), (0.2, 0.3, "with")):
+        sides = {
+            "with": replace(found.confirmation.sides["with"], mean=with_),
+            "without": replace(found.confirmation.sides["without"], mean=without),
+        }
+        confirmation = replace(found.confirmation, effect="undecided", sides=sides)
+        assert used(replace(found, confirmation=confirmation)).start == start
+        accuracy = replace(found.question, smaller_is_better=False)
+        assert used(replace(found, confirmation=confirmation, question=accuracy)).start != start
 
 
 def test_the_warmup_of_shortened_runs_is_that_of_a_whole_run(shortened):

@@ -21,9 +21,6 @@ from warmup_lab.metrics import title_and_unit
 
 MIN_CHOOSING = 3
 """With fewer seeds, the best of a few rates may be chance."""
-_SHORT_WARMUP = 0.12
-"""Largest share of the updates that is called a common length: 10 % of a few updates rounds up to 11 %."""
-
 _FEW_UPDATES = 60
 """With fewer, hardly any lr learns."""
 
@@ -50,19 +47,18 @@ def headline(found: Findings, use: Use | None) -> str:
 def _why_undecided(found: Findings, use: Use) -> str:
     """Why this start was taken where the runs do not decide; the rule is that of `use.used`."""
     assert found.confirmation is not None
-    with_, without = (found.confirmation.sides[start].failed for start in ("with", "without"))
-    if with_.count != without.count:
-        fewer, more = sorted((with_, without), key=lambda rate: rate.count)
+    sides = found.confirmation.sides
+    with_, without = sides["with"], sides["without"]
+    if with_.failed.count != without.failed.count:
+        fewer, more = sorted((with_.failed, without.failed), key=lambda rate: rate.count)
         other = "without" if use.start == "with" else "with"
         return (
             f"Fewer runs failed than {other} it ({fewer.count} against {more.count} of {more.total}), maybe by chance."
         )
-    return f"The warmup was not shown to matter; it is kept because {_why_kept(found, use)}."
-
-
-def _why_kept(found: Findings, use: Use) -> str:
-    is_short = use.warmup_steps <= _SHORT_WARMUP * found.total_updates
-    return f"{'a short warmup is common' if is_short else 'this length was asked for'} and takes no extra updates"
+    if with_.mean is None or without.mean is None:
+        return f"{count(found.confirmation.judged, 'seed')} do not decide whether the warmup matters."
+    other = "No warmup" if use.start == "with" else f"A warmup of {_percent(found, with_.warmup_steps)}"
+    return f"{other} did worse on average, maybe by chance."
 
 
 def answer_sentence(found: Findings, use: Use | None) -> str:
@@ -195,8 +191,7 @@ def unsure_sentences(found: Findings, use: Use | None) -> list[str]:
         )
     if confirmation is None or not confirmation.judged:
         text.append("The seeds that chose the lr favour it; no other seeds have confirmed it.")
-        kept = f" It is kept because {_why_kept(found, use)}." if use.warmup_steps else ""
-        text.append(f"Whether a warmup matters was not tested.{kept}")
+        text.append("Whether a warmup matters was not tested.")
     elif confirmation.effect == "undecided":
         text.append(_undecided(found, confirmation))
     if choice.metric == "eval_loss" and use.mean and found.guess_loss and use.mean > found.guess_loss:

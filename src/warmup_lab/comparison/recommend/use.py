@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from warmup_lab.comparison import Interval, Rate, mean_interval
-from warmup_lab.comparison.recommend.choice import Choice, Start, paired_interval
+from warmup_lab.comparison.recommend.choice import Choice, Start
 from warmup_lab.comparison.recommend.confirmation import Confirmation
 from warmup_lab.comparison.recommend.findings import Findings
 
@@ -32,12 +32,13 @@ class Use:
 def used(found: Findings) -> Use | None:
     """What to use; None if no rate can be recommended, or none is known yet.
 
-    A warmup takes no extra updates, and a few runs hardly show what it prevents: an instability at one seed of many. So
-    the warmup is used, unless
+    Once the confirmation was judged, its seeds alone say whether with or without warmup:
 
-    - it is shown to be worse, or to be equivalent to none within the margin: then none is simpler;
-    - more runs failed with it than without;
-    - before the confirmation, the seeds that chose the lr were better without it by their 95 % interval.
+    - what is shown to be better; no warmup if the two are equivalent, because it is simpler;
+    - where that is open, what failed less often, or else has the better mean;
+    - the warmup where there are no means, as with a metric that is compared by ranks: it takes no extra updates.
+
+    Before, the seeds that chose the lr say it, by failures and then by the mean.
     """
     choice, confirmation = found.choice, found.confirmation
     if choice is None or choice.all_failed:
@@ -46,7 +47,7 @@ def used(found: Findings) -> Use | None:
         return _of_grid(found, choice)
     if confirmation.effect == "both_fail":
         return None
-    start = _confirmed_start(confirmation)
+    start = _confirmed_start(confirmation, smaller_is_better=found.question.smaller_is_better)
     side = confirmation.sides[start]
     return Use(
         confirmation.lr, start, side.arm, side.warmup_steps, side.warmup_steps, confirmation.judged, side.mean,
@@ -55,13 +56,7 @@ def used(found: Findings) -> Use | None:
 
 
 def _of_grid(found: Findings, choice: Choice) -> Use:
-    rows = {row.start: row for row in found.grid if row.lr == choice.lr and row.mean is not None}
-    row = rows[choice.start]
-    if choice.start == "without" and "with" in rows:
-        interval = paired_interval(rows["with"], row)
-        is_worse = interval is not None and not interval[0] <= 0 <= interval[1]
-        if not is_worse and rows["with"].failed.share <= row.failed.share:
-            row = rows["with"]
+    row = next(row for row in found.grid if row.lr == choice.lr and row.start == choice.start)
     values = np.array(list(row.values.values()))
     interval, steps = mean_interval(values) if values.size > 2 else None, row.warmup_steps
     if found.plan.is_shortened and steps:
@@ -71,9 +66,14 @@ def _of_grid(found: Findings, choice: Choice) -> Use:
     )  # fmt: skip
 
 
-def _confirmed_start(confirmation: Confirmation) -> Start:
+def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> Start:
     if confirmation.effect in ("harmful", "same"):
         return "without"
-    with_, without = confirmation.sides["with"].failed, confirmation.sides["without"].failed
-    fails_less = without.total == with_.total and without.count < with_.count
-    return "without" if confirmation.effect == "undecided" and fails_less else "with"
+    with_, without = confirmation.sides["with"], confirmation.sides["without"]
+    if confirmation.effect == "needed":
+        return "with"
+    if without.failed.total == with_.failed.total and without.failed.count != with_.failed.count:
+        return "without" if without.failed.count < with_.failed.count else "with"
+    if with_.mean is None or without.mean is None:
+        return "with"
+    return "without" if (without.mean < with_.mean) == smaller_is_better else "with"
