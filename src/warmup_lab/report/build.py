@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from altair.utils import schemapi
 
 from warmup_lab.comparison import (
     Sweep,
@@ -86,6 +87,7 @@ def _record(directory: Path, sweep: Sweep, comparison: dict[str, Any]) -> None:
     record_report(directory, finished, judged=judged, decided=decided)
 
 
+@schemapi.debug_mode(False)  # a chart is checked as a whole when it becomes JSON; its parts would be checked before
 def make_figures(sweep: Sweep, runs: pd.DataFrame, comparison: Mapping[str, Any]) -> list[Figure]:
     """All figures of the report, from what `build_comparison` returns. A figure without anything to draw has no rows.
 
