@@ -38,7 +38,7 @@ from warmup_lab.system import available_cores, resolve_device, resolve_precision
 from warmup_lab.tasks import Corpus, content_digest, load_corpus
 
 _NOT_IDENTITY = (
-    "tracking", "study", "force", "objective", "compare", "checkpoint_every",  # do not change what is trained
+    "tracking", "study", "output", "force", "objective", "compare", "checkpoint_every",  # do not change what is trained
     "warmup_ratio", "warmup_steps", "warmup_epochs", "epochs", "max_steps",  # replaced by numbers of updates
 )  # fmt: skip
 """Keys of the configuration that are not part of `run_id`."""

@@ -1,5 +1,7 @@
 """Composing configurations and plans: experiments, the default sweeper, and the case of names."""
 
+from pathlib import Path
+
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -143,6 +145,17 @@ def test_recommendations_of_other_tasks_and_models_have_folders_of_their_own(wor
         config = loader.load_configuration("config", ["experiment=recommend", *words], run_mode=RunMode.MULTIRUN)
     assert config.study == study
     assert config.hydra.sweep.dir == f"runs/{study}"
+
+
+def test_all_results_are_below_output():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", ["output='~/mine'", "study=a"], run_mode=RunMode.MULTIRUN)
+    assert config.hydra.sweep.dir == str(Path("~/mine/a").expanduser())
+
+
+def test_a_run_is_the_same_wherever_its_results_are():
+    assert compose_plan(["output=elsewhere"]).run_id == compose_plan([]).run_id
 
 
 def test_a_title_is_that_of_a_task_or_a_model():

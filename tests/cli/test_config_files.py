@@ -75,6 +75,7 @@ def test_other_keys_of_hydra_are_refused_by_name(key: str) -> None:
     [
         ("hydra: {job: {env_set: {A: b}}}", "a.yaml sets hydra.job: "),
         ("hydra: {run: {dir: /tmp}}", "a.yaml sets hydra.run: "),
+        ("output: s3://bucket", "a.yaml sets output: a file may not"),
         ("hydra: x", "hydra must be a mapping"),
         ("hydra: {sweeper: null}", "hydra.sweeper must be a mapping"),
         ("hydra: {sweeper: '${x}'}", "hydra.sweeper must be a mapping"),

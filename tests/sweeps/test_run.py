@@ -138,10 +138,11 @@ def test_what_the_terminal_says_of_each_batch(tmp_path, capsys):
     ]
 
 
-def test_runs_in_several_folders_are_refused_before_one_is_trained(tmp_path):
+@pytest.mark.parametrize("key", ["study", "output"])
+def test_runs_in_several_folders_are_refused_before_one_is_trained(key, tmp_path):
     sweep = Sweep(tmp_path / "sweep")
-    with pytest.raises(ConfigError, match="study=a,b: a sweep has one folder and one report"):
-        sweep.run(Batches([["id=a", "study=a"], ["id=b", "study=b"]]))
+    with pytest.raises(ConfigError, match=f"{key}=a,b: a sweep has one folder and one report"):
+        sweep.run(Batches([["id=a", f"{key}=a"], ["id=b", f"{key}=b"]]))
     assert not sweep.launched
     assert not (tmp_path / "sweep").exists()
 

@@ -80,9 +80,17 @@ def _title(section: str, *, _root_: DictConfig) -> str:
     return re.sub(r"[^\w.-]+", "_", section_title(section, values))[:_MAX_TITLE]
 
 
+def _output_folder(*, _root_: DictConfig) -> str:
+    """The folder of all results, for `hydra.run.dir` and `hydra.sweep.dir`."""
+    from warmup_lab.runs import output_folder
+
+    return str(output_folder(str(_root_.output)))
+
+
 # Registered at import: a launcher's worker process imports this module and nothing else of ours before its first job.
 OmegaConf.register_new_resolver("run_id", _run_id, replace=True)
 OmegaConf.register_new_resolver("title", _title, replace=True)
+OmegaConf.register_new_resolver("output_folder", _output_folder, replace=True)
 
 
 def plan_of(config: DictConfig) -> Plan:

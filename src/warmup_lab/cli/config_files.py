@@ -111,6 +111,8 @@ def _check_params(params: Any, where: str) -> None:
 
 def _check_values(content: Any, where: str) -> None:
     for path, value in _leaves(content):
+        if path == ("output",):
+            _refuse_key("output", where)
         if "_target_" in path:
             raise ConfigError(f"{where} sets {'.'.join(path)}: a file may not name code to run")
         if isinstance(value, str) and "$" in value:

@@ -41,7 +41,7 @@ _ROOT = {
         "seed epochs max_steps batch_size grad_accumulation max_grad_norm warmup_ratio warmup_steps warmup_epochs "
         "device precision num_threads"
     ),
-    "Evaluations and files": "eval_every checkpoint_every save_model force study",
+    "Evaluations and files": "eval_every checkpoint_every save_model force study output",
 }
 """Title -> keys of the root. Those that are not listed here are in the section on comparisons."""
 _SWEEPS = ("hydra/sweeper", "hydra/launcher")

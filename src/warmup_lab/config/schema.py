@@ -15,6 +15,7 @@ from typing import Any
 
 from warmup_lab.config.errors import ConfigError, require, require_positive, require_seed, suggestion
 from warmup_lab.config.foreign_keys import advice
+from warmup_lab.config.locations import check_output, check_study
 from warmup_lab.config.model_schema import ModelConfig
 from warmup_lab.config.task_schema import TaskConfig
 
@@ -220,7 +221,9 @@ class RunConfig:
     seed: int = 0
     """Seed of initial weights, data order and dropout, at least 0. All strategies share them at equal seeds."""
     study: str = "sweep"
-    """Name of the folder of a sweep under `runs/`."""
+    """Name of the folder of a sweep below `output`."""
+    output: str = "runs"
+    """Where results are: a folder, or the URL of an object store, such as `s3://bucket/runs`."""
     epochs: int = 3
     """Number of passes over the training data, at least 1."""
     max_steps: int | None = None
@@ -272,9 +275,8 @@ class RunConfig:
             self.precision in known,
             f"unknown precision {self.precision!r}{suggestion(self.precision, known)}",
         )
-        is_name = bool(self.study) and self.study not in (".", "..") and self.study.isprintable()
-        is_folder_name = is_name and not set("/\\") & set(self.study)
-        require(is_folder_name, f"study={self.study!r}: must be a plain folder name")
+        check_study(self.study)
+        check_output(self.output)
         self._check_warmup()
 
     def _check_warmup(self) -> None:

@@ -1,6 +1,7 @@
 from .logged_run import Guessing as Guessing
 from .logged_run import TrainingLog as TrainingLog
 from .logged_run import write_logged_run as write_logged_run
+from .output import output_folder as output_folder
 from .package_versions import versions as versions
 from .progress import Progress as Progress
 from .progress import eval_row as eval_row

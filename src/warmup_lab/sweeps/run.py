@@ -100,12 +100,13 @@ def run_sweep(
 
 def _check_one_folder(cells: Sequence[Sequence[str]]) -> None:
     """Raises `ConfigError` if the runs would be in several folders, where the report would not find them."""
-    studies = dict.fromkeys(word.partition("=")[2] for cell in cells for word in cell if word.startswith("study="))
-    require(
-        len(studies) < 2,
-        f"study={','.join(studies)}: a sweep has one folder and one report, so study has one value; give the command "
-        "once for each study",
-    )
+    for key in ("study", "output"):
+        values = dict.fromkeys(word.partition("=")[2] for cell in cells for word in cell if word.startswith(f"{key}="))
+        require(
+            len(values) < 2,
+            f"{key}={','.join(values)}: a sweep has one folder and one report, so {key} has one value; give the "
+            f"command once for each {key}",
+        )
 
 
 def _missing(jobs: Sequence[Job], directory: Path, progress: SweepProgress, *, force: bool) -> list[Job]:

@@ -49,7 +49,7 @@ class CheckedSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self._loader = CellLoader(hydra_context.config_loader)
         self._context = HydraContext(config_loader=self._loader, callbacks=hydra_context.callbacks)
-        self._config, self._study = config, str(config.study)
+        self._config, self._study, self._output = config, str(config.study), str(config.output)
         self._warned: set[str] = set()
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=self._context, task_function=SweepTask(task_function), config=config
@@ -89,6 +89,7 @@ class CheckedSweeper(Sweeper):
             f"study={plan.config.study}: runs would be outside of the sweep's folder, which is that of "
             f"study={self._study}; give study=NAME on the command line",
         )
+        require(plan.config.output == self._output, f"output={plan.config.output}: give output on the command line")
         for warning in set(plan.warnings) - self._warned:
             print(f"warning: {warning}", file=sys.stderr)
             self._warned.add(warning)

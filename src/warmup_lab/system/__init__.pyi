@@ -1,3 +1,4 @@
+from .cache import cache_root as cache_root
 from .cache import read_arrays as read_arrays
 from .cache import store as store
 from .cache import write_arrays as write_arrays

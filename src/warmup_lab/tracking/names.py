@@ -29,7 +29,7 @@ _IN_EVERY_NAME = {
 }  # fmt: skip
 """Keys that `Plan.name` shows."""
 _WITHOUT_EFFECT = {
-    "tracking", "probe", "compare", "hydra", "study", "force", "objective", "checkpoint_every", "eval_every",
+    "tracking", "probe", "compare", "hydra", "study", "output", "force", "objective", "checkpoint_every", "eval_every",
     "save_model", "device", "num_threads",
 }  # fmt: skip
 """Keys and sections that do not change what is learned."""
