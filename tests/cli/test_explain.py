@@ -42,12 +42,23 @@ def explained(*words: str) -> str:
     ("words", "message"),
     [
         (["task.max_lenght=9"], "unknown key task.max_lenght; did you mean 'max_length'? --help lists all keys"),
-        (["optimiser.lr=1"], "unknown key optimiser; did you mean 'optimizer'? --help lists all keys"),
+        (["optimiser.lr=1"], "unknown key optimiser.lr; type optimizer.lr=1"),
+        (["optimiser=sgd"], "unknown key optimiser; did you mean 'optimizer'? --help lists all keys"),
         (["weight_decay=0.1"], "unknown key weight_decay; type optimizer.weight_decay=0.1"),
         (["num_cycles=2"], "unknown key num_cycles; type scheduler.num_cycles=2"),
         (["revision=main"], "unknown key revision; type task.revision=main or model.revision=main"),
         (["scheduler.batch_size=8"], "unknown key scheduler.batch_size; type batch_size=8 or probe.batch_size=8"),
         (["task.train_file=a.csv"], "task.train_file=a.csv needs task=files"),
+        (["task.label=kind"], "unknown key task.label; type task.label_column=kind"),
+        (["task.path=a.csv"], "task.path=a.csv: your own files are task=files task.train_file=a.csv"),
+        (
+            ["model.name=bert-base-uncased"],
+            "unknown key model.name; type model=pretrained model.path=bert-base-uncased",
+        ),
+        (["model.name_or_path=x"], "unknown key model.name_or_path; type model=pretrained model.path=x"),
+        (["trainer.max_epochs=3"], "unknown key trainer.max_epochs; type epochs=3"),
+        (["training.lr=1e-3"], "unknown key training.lr; type optimizer.lr=1e-3"),
+        (["foo.bar=3"], "unknown key foo. --help lists all keys"),
         (["model.path=bert-base-uncased"], "model.path=bert-base-uncased needs model=pretrained"),
         (
             ["scheduler.min_lr=1e-5"],
@@ -96,6 +107,8 @@ def test_several_values_need_a_multirun(monkeypatch):
     assert explained("epochs=1", "seed=0,1") == (
         "seed=0,1: several values need -m; type python train.py -m epochs=1 seed=0,1"
     )
+    assert explained("warmup_ratio=0,1").splitlines()[1] == "For one number, type warmup_ratio=0.1"
+    assert explained("optimizer.lr=0,001").splitlines()[1] == "For one number, type optimizer.lr=0.001"
     assert explained("seed=range(6)").endswith("type python train.py -m 'seed=range(6)'")
     assert explained("optimizer.betas=0.9,0.99") == (
         "optimizer.betas=0.9,0.99: the value is a list; type 'optimizer.betas=[0.9,0.99]'"

@@ -100,6 +100,15 @@ def test_overrides_pass(words):
         ("seed=0, 1", "seed=0, 1: arguments have no spaces; type seed=0,1"),
         ("seed=0 ,1", "seed=0 ,1: arguments have no spaces; type seed=0,1"),
         ("seed=0 1 2", "seed=0 1 2: arguments have no spaces; type seed=0,1,2"),
+        (
+            "optimizer.name=Adam",
+            "optimizer.name=Adam: would keep the other keys of another optimizer; type optimizer=adam",
+        ),
+        (
+            "model.kind=pretrained",
+            "model.kind=pretrained: would keep the other keys of another model; type model=pretrained",
+        ),
+        ("warmup_ratio=10percent", "warmup_ratio=10percent: a share is a plain number; type warmup_ratio=0.1"),
         ("--scheduler warmupcosine", "--scheduler warmupcosine: keys have no dashes; type scheduler=warmupcosine"),
         ("--warmup-ratio=0.1", "--warmup-ratio=0.1: keys have no dashes; type warmup_ratio=0.1"),
         ("--num-cycles 2", "--num-cycles 2: keys have no dashes; type scheduler.num_cycles=2"),

@@ -29,6 +29,11 @@ def test_nothing_is_suggested_for_a_name_unlike_any():
         ("learning_rate", "1e-3", "unknown key learning_rate; type optimizer.lr=1e-3"),
         ("leaning_rate", "1e-3", "unknown key leaning_rate; type optimizer.lr=1e-3"),
         ("optimizer.learning_rate", "1e-3", "unknown key optimizer.learning_rate; type optimizer.lr=1e-3"),
+        (
+            "gradient_checkpointing",
+            "true",
+            "unknown key gradient_checkpointing; remove it, since there is no such setting here",
+        ),
         ("resume", "true", "unknown key resume; remove it, since the same command resumes an unfinished run"),
     ],
 )

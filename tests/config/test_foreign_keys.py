@@ -5,7 +5,9 @@ from dataclasses import fields
 import pytest
 from transformers import TrainingArguments
 
-from warmup_lab.config.foreign_keys import advice, foreign_keys, share_of_percent
+from warmup_lab.cli.keys import known_keys
+from warmup_lab.config.foreign_keys import advice, advice_in_section, foreign_keys, share_of_percent
+from warmup_lab.config.parse import GROUPS
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,11 @@ from warmup_lab.config.foreign_keys import advice, foreign_keys, share_of_percen
         ("train_file", "a.csv", "task=files task.train_file=a.csv"),
         ("dataset", "stanfordnlp/imdb", "task=hub task.path=stanfordnlp/imdb"),
         ("task_name", "SST2", "task=sst2"),
+        ("label", "kind", "task.label_column=kind"),
+        ("text_column", "review", "'task.text_columns=[review]'"),
+        ("text_columns", "[title,body]", "'task.text_columns=[title,body]'"),
+        ("validation_split", "0.2", "task.validation_share=0.2"),
+        ("validation_split", "test", "task.validation_split=test"),
         ("seeds", "0,1", "-m seed=0,1"),
         ("num_seeds", "6", "-m 'seed=range(6)'"),
     ],
@@ -49,22 +56,55 @@ def test_a_key_without_counterpart_has_a_note():
     assert advice("colour") is None
 
 
-def test_the_names_of_transformers_trainer_are_known():
-    """Those that decide how a run trains, evaluates, logs and saves."""
+@pytest.mark.parametrize(
+    ("key", "correction"),
+    [
+        ("model.name", "model=pretrained model.path=x"),
+        ("model.name_or_path", "model=pretrained model.path=x"),
+        ("task.name", "task=x"),
+        ("optimizer.learning_rate", "optimizer.lr=x"),
+    ],
+)
+def test_a_key_in_a_section_is_read_as_one_name(key, correction):
+    assert advice_in_section(key, "x") == f"type {correction}"
+
+
+def test_a_name_that_is_no_key_of_a_section_has_no_correction():
+    assert advice_in_section("model.colour", "x") is None
+
+
+def test_every_argument_of_transformers_trainer_is_known():
+    """Those that are left are keys here, with the same name and meaning."""
+    names = {item.name for item in fields(TrainingArguments)}
+    same = {"seed", "max_steps", "max_grad_norm", "warmup_steps", "weight_decay"}
+    assert names - foreign_keys() == same
+    assert same <= known_keys("") | known_keys("optimizer")
+
+
+def test_the_arguments_of_run_glue_are_known():
+    """The data and model arguments of transformers' examples/pytorch/text-classification/run_glue.py and of
+    run_classification.py, apart from those that are for regression or prediction."""
     names = {
-        "learning_rate", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "num_train_epochs", "optim",
-        "lr_scheduler_type", "per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps",
-        "eval_strategy", "eval_steps", "logging_steps", "save_steps", "output_dir", "bf16", "fp16", "report_to",
-        "run_name", "metric_for_best_model", "load_best_model_at_end", "do_train", "do_eval",
+        "task_name", "dataset_name", "dataset_config_name", "max_seq_length", "overwrite_cache", "pad_to_max_length",
+        "max_train_samples", "max_eval_samples", "max_predict_samples", "train_file", "validation_file", "test_file",
+        "text_column_names", "label_column_name", "train_split_name", "validation_split_name", "shuffle_seed",
+        "model_name_or_path", "tokenizer_name", "cache_dir", "use_fast_tokenizer", "model_revision",
+        "trust_remote_code",
     }  # fmt: skip
-    assert names <= {item.name for item in fields(TrainingArguments)}
-    assert names - foreign_keys() == {"weight_decay"}  # a key of `optimizer` here, which messages find by its name
+    assert names <= foreign_keys()
+
+
+def test_no_key_of_the_configuration_is_foreign():
+    keys = {f"{section}.{key}".lstrip(".") for section in ("", *GROUPS, "compare") for key in known_keys(section)}
+    assert not keys & foreign_keys()
 
 
 @pytest.mark.parametrize(
     ("value", "share"),
     [
         ("10%", "0.1"),
+        ("10percent", "0.1"),
+        ("10 PCT", "0.1"),
         ("2.5 %", "0.025"),
         ("0%,100%", "0,1"),
         (".5%", "0.005"),

@@ -1,16 +1,30 @@
 """Messages for values of the wrong type."""
 
-import pytest
+from dataclasses import fields
 
-from warmup_lab.config.value_types import is_python_none, wrong_type
+import pytest
+import yaml
+
+from warmup_lab.config.parse import section_schema
+from warmup_lab.config.value_types import _VALUES, WHOLE_NUMBERS, is_python_none, wrong_type
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("seed", "abc", int), "seed=abc: must be a whole number"),
+        (("seed", "abc", int), "seed=abc: must be a whole number from 0 on, such as 1"),
+        (("warmup_ratio", "ten", "float | None"), "warmup_ratio=ten: must be a number in [0, 1], such as 0.1, or null"),
+        (("warmup_ratio", "3m", "float | None"), "warmup_ratio=3m: must be a number in [0, 1], such as 0.1, or null"),
+        (("warmup_ratio", "10percent", "float | None"), "must be a number or null; type warmup_ratio=0.1"),
+        (("optimizer.lr", "small", "float"), "optimizer.lr=small: must be a number above 0, such as 1e-3"),
+        (("batch_size", "big", "int"), "batch_size=big: must be a whole number from 1 on, such as 32"),
+        (("max_steps", "abc", "int | None"), "must be a whole number from 1 on, such as 1000, or null"),
+        (("max_steps", "2.5k", "int | None"), "must be a whole number or null; type max_steps=2500"),
+        (("max_steps", "100 steps", "int | None"), "must be a whole number or null; type max_steps=100"),
+        (("compare.budget_minutes", "5min", "float | None"), "type compare.budget_minutes=5"),
+        (("epochs", 0.5, int), "epochs=0.5: must be a whole number; type max_steps=N for a part of an epoch"),
+        (("epochs", "three", int), "epochs=three: must be a whole number from 1 on, such as 3"),
         (("max_steps", 1000.0, int | None), "max_steps=1000.0: must be a whole number or null; type max_steps=1000"),
-        (("epochs", 1.5, int), "epochs=1.5: must be a whole number"),
         (("warmup_steps", 0.1, "int | None"), "must be a whole number or null; type warmup_ratio=0.1"),
         (("warmup_steps", "5%", "int | None"), "must be a whole number or null; type warmup_ratio=0.05"),
         (("task.label_noise", "5%", "float"), "task.label_noise=5%: must be a number; type task.label_noise=0.05"),
@@ -34,3 +48,12 @@ def test_the_type_is_named_in_words_with_a_correction(arguments, message):
 )
 def test_the_none_of_python_is_recognized_where_null_is_allowed(value, annotation, expected):
     assert is_python_none(value, annotation) is expected
+
+
+def test_each_example_is_a_value_of_its_key():
+    for key, (_, example) in _VALUES.items():
+        section, _, name = key.rpartition(".")
+        kinds = {"task": "files", "model": "bert"}
+        schema = section_schema(section, kinds.get(section, ""))
+        assert section in ("optimizer", *kinds) or name in {item.name for item in fields(schema)}
+        assert isinstance(yaml.safe_load(example.replace("e", ".0e")), int if key in WHOLE_NUMBERS else int | float)

@@ -7,11 +7,10 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from warmup_lab.cli.keys import keys_named, known_keys, options_with
-from warmup_lab.cli.mistakes import command
-from warmup_lab.config import ConfigError, advice, suggestion, unknown_key
+from warmup_lab.cli.mistakes import DATA_FILE, command
+from warmup_lab.config import WHOLE_NUMBERS, ConfigError, advice, advice_in_section, suggestion, unknown_key
 from warmup_lab.schedules import unsupported_reason
 
 _LISTS = ("optimizer.betas", "compare.looks", "task.text_columns")
@@ -98,7 +97,10 @@ def _several_values(override: str, words: Sequence[str]) -> str:
     key, _, value = override.partition("=")
     if key in _LISTS:
         return f"{override}: the value is a list; type '{key}=[{value}]'"
-    return f"{override}: several values need -m; type {command(['-m', *(words or [override])])}"
+    text = f"{override}: several values need -m; type {command(['-m', *(words or [override])])}"
+    if re.fullmatch(r"0,\d+", value) and key not in WHOLE_NUMBERS:
+        text += f"\nFor one number, type {key}={value.replace(',', '.')}"
+    return text
 
 
 def _no_such_user(words: Iterable[str]) -> str:
@@ -135,21 +137,31 @@ def _value_of(key: str, words: Iterable[str]) -> str | None:
 
 def _unknown_key(key: str, value: str | None) -> str:
     section, _, name = key.rpartition(".")
-    known = known_keys(section)
+    known, meant = known_keys(section), advice_in_section(key, value or "")
     if not known:
+        elsewhere = advice(name, value or "") or _type_one_of(keys_named(name), value)
+        if elsewhere and not known_keys(section.partition(".")[0]):
+            return f"unknown key {key}; {elsewhere}"
         parent, _, last = section.rpartition(".")
         if last in known_keys(parent):
             return f"unknown key {key}: {section} has no keys; type {section}={value or 'VALUE'}"
         return _unknown_key(section, value)
     shown = value or "VALUE"
     if name in known:
+        if key == "task.path" and DATA_FILE.fullmatch(shown):
+            return f"{key}={shown}: your own files are task=files task.train_file={shown}"
         options = options_with(section, name)
         needed = f"{section}={options[0]}" if len(options) == 1 else f"another {section}: {', '.join(options)}"
         return f"{key}={shown} needs {needed}"
-    elsewhere = [f"{other}={shown}" for other in keys_named(name)]
-    if elsewhere and advice(key) is None:
-        return f"unknown key {key}; type {' or '.join(elsewhere)}"
+    elsewhere = _type_one_of(keys_named(name), value)
+    if elsewhere and meant is None:
+        return f"unknown key {key}; {elsewhere}"
     return unknown_key(key, known, value or "")
+
+
+def _type_one_of(keys: Sequence[str], value: str | None) -> str:
+    shown = value or "VALUE"
+    return f"type {' or '.join(f'{key}={shown}' for key in keys)}" if keys else ""
 
 
 # ------------------------------------------------------------------------------------------------------- options
@@ -187,7 +199,7 @@ def _instead(group: str, name: str, options: Sequence[str]) -> str | None:
 
 
 def _other_task(name: str, options: Sequence[str]) -> str | None:
-    if Path(name).suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet"):
+    if DATA_FILE.fullmatch(name):
         return f"unknown task {name!r}; your own files are task=files task.train_file={name}"
     if "/" in name or not difflib.get_close_matches(name, options, cutoff=0.6):
         return (

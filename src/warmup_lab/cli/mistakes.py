@@ -15,8 +15,10 @@ from warmup_lab.system import train_program
 
 _NO_NAME = re.compile(r"[-+]?(\d[\d_.]*(e[-+]?\d+)?|inf|nan)|true|false", re.IGNORECASE)
 """Values that Hydra does not read as a name."""
-_DATA_FILE = re.compile(r".+\.(csv|tsv|jsonl?|parquet)", re.IGNORECASE)
+DATA_FILE = re.compile(r".+\.(csv|tsv|jsonl?|parquet)", re.IGNORECASE)
 
+_CHOICE_KEYS = ("optimizer.name", "task.kind", "model.kind")
+"""Keys that choose among options, whose other keys do not fit if this one is set alone."""
 _REFUSED_FLAGS = {
     "config_path": "the main configuration is always that of warmup-lab; --config-dir FOLDER adds options to it",
     "config_name": "the main configuration is always that of warmup-lab; type experiment=NAME",
@@ -105,6 +107,8 @@ def _take_mistake(words: list[str]) -> str | None:
         return f"{word}: has no key; arguments have the form KEY=VALUE, such as seed=1"
     if key in GROUPS and (value.lower() in ("", "null") or any(map(_NO_NAME.fullmatch, value.split(",")))):
         return _no_choice(word, key)
+    if key in _CHOICE_KEYS and value.lower() in option_values(group := key.partition(".")[0]):
+        return f"{word}: would keep the other keys of another {group}; type {group}={value.lower()}"
     share = share_of_percent(value) if key in ("warmup_ratio", "warmup_steps") else None
     if share is not None:
         return f"{word}: a share is a plain number; type warmup_ratio={share}"
@@ -181,7 +185,7 @@ def _alone(word: str) -> str:
     """A word that is neither a key nor a value of one."""
     if word == "help":
         return "help: type --help"
-    if _DATA_FILE.fullmatch(word):
+    if DATA_FILE.fullmatch(word):
         return f"{word}: type task=files task.train_file={word}"
     choices = [f"{group}={word.lower()}" for group in GROUPS if word.lower() in option_values(group)]
     choices += [f"experiment={word}" for folder in experiment_folders() if (folder / word / "experiment.yaml").exists()]

@@ -5,6 +5,7 @@ from .errors import require_positive as require_positive
 from .errors import suggestion as suggestion
 from .errors import unknown_key as unknown_key
 from .foreign_keys import advice as advice
+from .foreign_keys import advice_in_section as advice_in_section
 from .foreign_keys import share_of_percent as share_of_percent
 from .model_schema import ModelConfig as ModelConfig
 from .locations import check_output as check_output
@@ -32,3 +33,4 @@ from .task_schema import FilesTask as FilesTask
 from .task_schema import HubTask as HubTask
 from .task_schema import SyntheticTask as SyntheticTask
 from .task_schema import TaskConfig as TaskConfig
+from .value_types import WHOLE_NUMBERS as WHOLE_NUMBERS

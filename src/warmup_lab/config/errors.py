@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from warmup_lab.config.foreign_keys import advice, foreign_keys
+from warmup_lab.config.foreign_keys import advice, advice_in_section, foreign_keys
 
 _MAX_LISTED = 12
 """A longer list of keys is not printed; `--help` has them all."""
@@ -36,9 +36,10 @@ def unknown_key(key: str, known: Iterable[str], value: Any = "") -> str:
     `key` has its section as a prefix, the known keys have not. `value` is what the user gave it.
     """
     names, (_, _, name) = sorted(known), key.rpartition(".")
-    candidates = names + ([other for other in sorted(foreign_keys()) if len(other) > 5] if name == key else [])
-    close = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
-    instead = advice(key, str(value)) or (advice(close[0], str(value)) if close and close[0] not in names else None)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    others = [other for other in sorted(foreign_keys()) if len(other) > 5] if name == key else []
+    misspelt = difflib.get_close_matches(name, [*others, *close], n=1, cutoff=0.8)
+    instead = advice_in_section(key, str(value)) or advice(misspelt[0] if misspelt else name, str(value))
     if instead:
         return f"unknown key {key}; {instead}"
     listed = f"Known: {', '.join(names) or 'none'}" if len(names) <= _MAX_LISTED else "--help lists all keys"

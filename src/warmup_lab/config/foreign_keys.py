@@ -29,8 +29,8 @@ _RENAMED = {
     "task.max_length": "max_seq_length max_seq_len max_len seq_len sequence_length",
     "task.limit": "max_train_samples num_samples",
     "task.name": "dataset_config_name dataset_config",
-    "task.label_column": "label_column_name label_key",
-    "task.text_columns": "text_column text_columns_name text_column_name text_key",
+    "task.label_column": "label labels label_column_name label_key label_name target target_column",
+    "task.train_split": "train_split_name",
     "model.num_layers": "num_hidden_layers n_layers",
     "model.num_heads": "num_attention_heads n_heads",
     "model.dropout": "hidden_dropout_prob attention_probs_dropout_prob dropout_rate",
@@ -54,13 +54,46 @@ _NOTES = {
     "load_best_model_at_end": "remove it, since a run ends with its last update",
     "gpus n_gpu num_gpus devices": "a run uses one device, such as device=cuda:1",
     "run_name wandb_name wandb_run_name": "runs get their names from what they train",
-    "num_workers dataloader_num_workers": "remove it, since all data is in memory",
+    "num_workers dataloader_num_workers dataloader_drop_last dataloader_pin_memory dataloader_persistent_workers "
+    "dataloader_prefetch_factor dataloader_multiprocessing_context dataloader_in_order": (
+        "remove it, since all data is in memory"
+    ),
+    "label_smoothing label_smoothing_factor": "remove it, since the loss has no label smoothing",
+    "group_by_length length_column_name train_sampling_strategy": "remove it, since batches are drawn at random",
+    "data_seed shuffle_seed": "remove it, since seed decides the order of the data",
+    "max_eval_samples max_predict_samples": "remove it, since runs are evaluated on all validation examples",
+    "test_file": "runs are evaluated on task.validation_file",
+    "lr_scheduler_kwargs": "the options of a schedule are keys such as scheduler.num_cycles",
+    "optim_args": "the options of an optimizer are keys such as optimizer.eps",
+    "greater_is_better": "remove it, since it follows from the metric",
+    "early_stopping early_stopping_patience patience": "remove it, since a run ends with its last update",
+    "trust_remote_code": "remove it, since remote code is never run",
+    "cache_dir overwrite_cache": "the environment variable WARMUP_LAB_CACHE names the folder of the cache",
+    "local_rank ddp_backend ddp_timeout ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
+    "ddp_static_graph fsdp fsdp_config deepspeed accelerator_config parallelism_config": (
+        "remove it, and start a run on several GPUs with accelerate launch (docs/scale.md)"
+    ),
 }
 """Other names -> what to do; there is no such key here."""
 
+_WITHOUT_COUNTERPART = """
+activation_checkpointing activation_checkpointing_kwargs auto_find_batch_size average_tokens_across_devices
+batch_eval_metrics bf16_full_eval debug disable_tqdm enable_jit_checkpoint eval_accumulation_steps eval_delay
+eval_do_concat_batches eval_on_start eval_use_gather_object fp16_full_eval full_determinism gradient_checkpointing
+gradient_checkpointing_kwargs hub_always_push hub_model_id hub_private_repo hub_revision hub_strategy hub_token
+ignore_data_skip include_for_metrics include_num_input_tokens_seen label_names liger_kernel_config log_level
+log_level_replica log_on_each_node logging_first_step logging_nan_inf_filter neftune_noise_alpha optim_target_modules
+pad_to_max_length prediction_loss_only project push_to_hub remove_unused_columns restore_callback_states_from_checkpoint
+save_on_each_node save_only_model skip_memory_metrics tf32 torch_compile torch_compile_backend torch_compile_mode
+torch_empty_cache_steps trackio_bucket_id trackio_space_id trackio_static_space_id use_cache use_fast_tokenizer
+use_liger_kernel
+"""
+"""Other keys of transformers' Trainer and of its example scripts."""
+
 _FLAGS = ("", "true", "1", "yes", "on")
 _LISTED = {other: key for key, others in _RENAMED.items() for other in others.split()}
-_NOTED = {other: note for others, note in _NOTES.items() for other in others.split()}
+_NOTED = dict.fromkeys(_WITHOUT_COUNTERPART.split(), "remove it, since there is no such setting here")
+_NOTED |= {other: note for others, note in _NOTES.items() for other in others.split()}
 
 
 def advice(key: str, value: str = "") -> str | None:
@@ -77,6 +110,11 @@ def advice(key: str, value: str = "") -> str | None:
     return _NOTED.get(name)
 
 
+def advice_in_section(key: str, value: str = "") -> str | None:
+    """The same for an unknown key of a section: `model.name` is meant as `model_name`, and `task.label` as `label`."""
+    return advice(key, value) or advice(key.replace(".", "_"), value)
+
+
 def foreign_keys() -> set[str]:
     """All names that `advice` knows."""
     return {*_CONVERTED, *_LISTED, *_NOTED}
@@ -85,10 +123,11 @@ def foreign_keys() -> set[str]:
 def share_of_percent(value: str) -> str | None:
     """The number that a percentage is, or each of several; None for anything else.
 
-    >>> share_of_percent("10%"), share_of_percent("0%,2.5 %"), share_of_percent("0.1")
-    ('0.1', '0,0.025', None)
+    >>> share_of_percent("10%"), share_of_percent("0%,2.5 %"), share_of_percent("10percent"), share_of_percent("0.1")
+    ('0.1', '0,0.025', '0.1', None)
     """
-    items = [re.fullmatch(r"(\d+\.?\d*|\.\d+) ?%", item.strip()) for item in value.split(",")]
+    percent = r"(\d+\.?\d*|\.\d+) ?(?:%|percent|per cent|pct)"
+    items = [re.fullmatch(percent, item.strip(), re.IGNORECASE) for item in value.split(",")]
     return ",".join(f"{float(item[1]) / 100:.12g}" for item in items if item) if all(items) else None
 
 
@@ -136,6 +175,16 @@ def _files(key: str) -> Callable[[str], str]:
     return lambda value: f"task=files {key}={value}"
 
 
+def _columns(value: str) -> str:
+    return f"'task.text_columns=[{value.strip('[]()')}]'"
+
+
+def _validation(value: str) -> str:
+    """A share, or the name of a split."""
+    is_share = re.fullmatch(r"0?[.]\d+", value)
+    return f"task.validation_{'share' if is_share else 'split'}={value}"
+
+
 def _task(value: str) -> str:
     return f"task=hub task.path={value}" if "/" in value else f"task={value.lower()}"
 
@@ -146,7 +195,7 @@ def _seeds(value: str) -> str:
 
 
 _CONVERTED: dict[str, Callable[[str], str]] = {
-    "warmup": _warmup,
+    **dict.fromkeys(("warmup", "warmup_length", "scheduler.warmup_length"), _warmup),
     **dict.fromkeys(("warmup_percent", "warmup_pct"), lambda value: _warmup(f"{value.rstrip('%')}%")),
     **dict.fromkeys(("epoch", "num_epochs", "num_train_epochs", "max_epochs", "n_epochs", "train_epochs"), _epochs),
     **dict.fromkeys(("optim", "optimizer_type", "opt", "optimizer_name"), _optimizer),
@@ -158,12 +207,19 @@ _CONVERTED: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("no_cuda", "use_cpu", "cpu"), lambda _: "device=cpu"),
     **dict.fromkeys(("cuda", "gpu", "use_cuda", "use_gpu"), lambda _: "device=cuda"),
     **dict.fromkeys(
-        ("model_name_or_path", "model_name", "pretrained_model_name_or_path", "model_path", "pretrained"),
+        ("model_name_or_path", "model_name", "pretrained_model_name_or_path", "model_path", "pretrained", "model_id"),
         lambda value: f"model=pretrained model.path={value}",
     ),
     **dict.fromkeys(("task_name", "dataset", "dataset_name"), _task),
-    **dict.fromkeys(("train_file", "train_path", "data", "data_path"), _files("task.train_file")),
+    **dict.fromkeys(
+        ("train_file", "train_path", "train_data", "data", "data_path", "data_file", "file", "csv", "csv_file"),
+        _files("task.train_file"),
+    ),
     **dict.fromkeys(("validation_file", "eval_file", "val_file", "dev_file"), _files("task.validation_file")),
+    **dict.fromkeys(
+        ("text", "text_column", "text_columns", "text_column_name", "text_column_names", "text_key"), _columns
+    ),
+    **dict.fromkeys(("validation_split", "val_split", "test_size", "validation_split_name"), _validation),
     **dict.fromkeys(("seeds", "num_seeds", "n_seeds"), _seeds),
 }
 """Other name -> the overrides that mean the same as a value of it."""

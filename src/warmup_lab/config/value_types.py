@@ -19,6 +19,40 @@ _WORDS = {
 }
 
 
+_COUNT = "from 1 on"
+_VALUES = {
+    "batch_size": (_COUNT, "32"),
+    "checkpoint_every": (_COUNT, "1000"),
+    "compare.budget_minutes": ("above 0", "10"),
+    "compare.failure_margin": ("between 0 and 1", "0.2"),
+    "compare.margin": ("above 0", "0.02"),
+    "epochs": (_COUNT, "3"),
+    "eval_every": (_COUNT, "100"),
+    "grad_accumulation": (_COUNT, "2"),
+    "max_grad_norm": ("above 0", "1"),
+    "max_steps": (_COUNT, "1000"),
+    "model.dropout": ("in [0, 1)", "0.1"),
+    "num_threads": (_COUNT, "4"),
+    "optimizer.eps": ("above 0", "1e-8"),
+    "optimizer.lr": ("above 0", "1e-3"),
+    "optimizer.weight_decay": ("from 0 on", "0.01"),
+    "seed": ("from 0 on", "1"),
+    "task.limit": (_COUNT, "1000"),
+    "task.max_length": ("from 8 on", "128"),
+    "task.validation_share": ("between 0 and 1", "0.1"),
+    "warmup_epochs": ("from 0 on", "0.5"),
+    "warmup_ratio": ("in [0, 1]", "0.1"),
+    "warmup_steps": ("from 0 on", "50"),
+}
+"""Keys that are typed most -> their range and an example. Their dataclasses check the range."""
+WHOLE_NUMBERS = (
+    "seed", "epochs", "max_steps", "batch_size", "grad_accumulation", "warmup_steps", "eval_every", "checkpoint_every",
+    "num_threads", "task.limit", "task.max_length",
+)  # fmt: skip
+"""Those of them that are whole numbers."""
+_THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
+
+
 def wrong_type(key: str, value: Any, annotation: Any) -> str:
     """The message for the value of a key or option whose type should be `annotation`, a type or its source text.
 
@@ -26,10 +60,15 @@ def wrong_type(key: str, value: Any, annotation: Any) -> str:
     'warmup_ratio=10%: must be a number or null; type warmup_ratio=0.1'
     """
     kinds = [kind.strip() for kind in (getattr(annotation, "__name__", None) or str(annotation)).split("|")]
-    words = " or ".join(_WORDS.get(kind, kind) for kind in kinds)
+    words = [_WORDS.get(kind, kind) for kind in kinds]
     instead = _instead(key, value, kinds)
     shown = "null" if value is None else value
-    return f"{key}={shown}: must be {words}" + (f"; type {instead}" if instead else "")
+    if instead:
+        return f"{key}={shown}: must be {' or '.join(words)}; type {instead}"
+    if key in _VALUES:
+        values, example = _VALUES[key]
+        words[0] += f" {values}, such as {example}{',' * (len(words) > 1)}"
+    return f"{key}={shown}: must be {' or '.join(words)}"
 
 
 def is_python_none(value: Any, annotation: Any) -> bool:
@@ -47,6 +86,15 @@ def _instead(key: str, value: Any, kinds: list[str]) -> str | None:
         return f"{key}={share}"
     if "int" in kinds and isinstance(value, float) and value.is_integer():
         return f"{key}={int(value)}"
+    if key == "epochs" and isinstance(value, float):
+        return "max_steps=N for a part of an epoch"
+    scaled = re.fullmatch(r"(\d+(?:[.]\d+)?)([km]?)", text.lower())
+    number = float(scaled[1]) * _THOUSANDS[scaled[2]] if scaled and isinstance(value, str) else None
+    if number is not None and "int" in kinds and number.is_integer():
+        return f"{key}={int(number)}"
+    with_unit = re.fullmatch(r"(\d+) ?(steps|updates|epochs|examples|tokens|min|minutes|threads)", text)
+    if with_unit:
+        return f"{key}={with_unit[1]}"
     if isinstance(value, list) and not any(kind.startswith("list") for kind in kinds):
         return f"-m {key}={','.join(map(str, value))} for several runs"
     first_and_last = re.fullmatch(r"(\d+)(?:-|:|[.][.])(\d+)", text)
