@@ -7,10 +7,10 @@ from .errors import unknown_key as unknown_key
 from .foreign_keys import advice as advice
 from .foreign_keys import advice_in_section as advice_in_section
 from .foreign_keys import share_of_percent as share_of_percent
-from .model_schema import ModelConfig as ModelConfig
 from .locations import check_output as check_output
 from .locations import is_url as is_url
 from .locations import without_protocol as without_protocol
+from .model_schema import ModelConfig as ModelConfig
 from .model_schema import PretrainedModel as PretrainedModel
 from .model_schema import RandomModel as RandomModel
 from .options import bind_options as bind_options

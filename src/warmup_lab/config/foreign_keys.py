@@ -39,11 +39,11 @@ _RENAMED = {
     "compare.metric": "metric_for_best_model",
     "num_threads": "threads n_threads num_cpus cpus",
     "seed": "random_seed",
+    "output": "output_dir out_dir outdir save_dir",
 }
 """Key -> other names of a key with the same values."""
 
 _NOTES = {
-    "output_dir out_dir outdir output save_dir": "a run's folder is hydra.run.dir, a sweep's is hydra.sweep.dir",
     "do_train do_eval do_predict": "remove it, since every run trains and evaluates",
     "evaluation_strategy eval_strategy": "evaluations are eval_every updates apart; null evaluates only at the end",
     "logging_strategy save_strategy": "the intervals are tracking.log_every and checkpoint_every",
