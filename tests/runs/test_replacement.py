@@ -35,6 +35,13 @@ def end_training(folder: Path, loss: float, *, save_model: bool = False) -> None
     write_outcome(plan, SimpleNamespace(tokenizer_dir=None), None, progress, result, folder)  # type: ignore[arg-type]
 
 
+def add_checkpoint(folder: Path) -> Path:
+    path = folder / "checkpoint" / "state-0000001-0123456789abcdef.pt"
+    path.parent.mkdir()
+    path.write_text("weights")
+    return path
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in FILES}
 
@@ -149,3 +156,37 @@ def test_a_reader_while_the_result_is_replaced_does_not_find_damage(run: Path, m
     monkeypatch.setattr("warmup_lab.runs.stored_run.file_digest", slow_digest)
     found = read_run(run, RUN_ID)
     assert (found.problem, found.result and found.result["metrics"]) == (None, {"eval_loss": 0.4})
+
+
+def test_the_next_reader_removes_the_checkpoint_that_a_kill_after_the_result_left(run, moments):
+    reset_run(run)
+    checkpoint = add_checkpoint(run)
+    end_training(run, 0.25)
+    assert not checkpoint.exists()
+    removal = [copy for what, copy in moments if what == f"unlink {checkpoint.name}"]
+    assert removal
+    for copy in removal:
+        assert (copy / "checkpoint").exists()
+        finished = finished_result(copy, RUN_ID)
+        assert finished is not None
+        assert finished["metrics"]["eval_loss"] == 0.25
+        assert not (copy / "checkpoint").exists()
+
+
+def test_a_run_that_is_trained_again_keeps_its_checkpoint(run):
+    reset_run(run)
+    checkpoint = add_checkpoint(run)
+    assert read_run(run, RUN_ID).retrained
+    assert checkpoint.exists()
+
+
+def test_a_checkpoint_that_cannot_be_removed_stays_without_a_word(run, monkeypatch):
+    """As in a folder of another user, which a report only reads."""
+    checkpoint = add_checkpoint(run)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    assert finished_result(run, RUN_ID)
+    assert checkpoint.exists()

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import torch
 
 from warmup_lab.runs.progress import Progress
+from warmup_lab.runs.replacement import CHECKPOINT
 from warmup_lab.runs.trace import StepTable
 from warmup_lab.system import file_digest, naming_errors, set_aside, shown_path, sync_file, sync_folder, temporary_path
 
@@ -115,7 +116,7 @@ def remove(directory: Path) -> None:
 
 
 def _folder(directory: Path) -> Path:
-    return directory / "checkpoint"
+    return directory / CHECKPOINT
 
 
 def _first_usable(directory: Path, load: Callable[[Path], T]) -> T | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from warmup_lab.system import file_digest
 
-RESULT, MODEL = "result.json", "model"
+RESULT, MODEL, CHECKPOINT = "result.json", "model", "checkpoint"
 _SUFFIX = ".new"
 
 

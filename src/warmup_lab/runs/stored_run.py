@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmup_lab.runs.replacement import RESULT, complete_replacement, digest_of_new
+from warmup_lab.runs.replacement import CHECKPOINT, RESULT, complete_replacement, digest_of_new
 from warmup_lab.system import atomic_path, file_digest, naming_errors, set_aside, sync_folder, write_json
 
 SCHEMA = 2
@@ -65,6 +66,9 @@ def is_finished(status: str | None) -> bool:
 def read_run(directory: Path, run_id: str | None = None) -> StoredRun:
     """The run in `directory`, with all its files checked. `run_id`: refuses the result of another run.
 
+    What a process that was killed after it had written the result left to do is done: renames, and the removal of the
+    checkpoints.
+
     Raises:
         OSError: a file cannot be read, for example because of its permissions. That does not count as damage.
     """
@@ -82,7 +86,10 @@ def read_run(directory: Path, run_id: str | None = None) -> StoredRun:
                 return read_run(directory, run_id)
             damaged = [directory / RESULT, *(path for name in problems if (path := directory / name).exists())]
             return StoredRun(problem=", ".join(problems.values()), damaged=tuple(damaged))
-    return StoredRun(result, verified=result["schema"] >= SCHEMA, retrained=_is_retrained(directory))
+    found = StoredRun(result, verified=result["schema"] >= SCHEMA, retrained=_is_retrained(directory))
+    if found.finished and (directory / CHECKPOINT).is_dir():
+        shutil.rmtree(directory / CHECKPOINT, ignore_errors=True)
+    return found
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
