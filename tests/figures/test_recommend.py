@@ -12,7 +12,7 @@ GRID = [
 ]
 SECTION = {
     "grid": GRID, "title": ["final evaluation loss", "nats"], "ramp": {"lr": 0.004},
-    "choice": {"lr": 1e-3, "start": "with", "metric": "eval_loss", "all_failed": False},
+    "choice": {"lr": 1e-3, "start": "with", "metric": "eval_loss", "lrs": [1e-3, 2e-3], "all_failed": False},
     "ramp_curves": [{"seed": 0, "lr": 1e-4, "loss": 0.7}, {"seed": 0, "lr": 0.01, "loss": 9.0}],
 }  # fmt: skip
 
@@ -31,7 +31,7 @@ def test_two_starts_at_one_lr_are_side_by_side():
 
 
 def test_titles_say_what_is_seen():
-    assert seen_grid(SECTION) == "Best at lr 0.001 with warmup: 0.2"
+    assert seen_grid(SECTION) == "Best of 2 rates: lr 0.001 with warmup"
     assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"
     assert seen_ramp(SECTION) == "The loss breaks at lr 0.004"
     assert seen_ramp({"ramp": {"lr": None}}) == "No break is visible on the ramps"

@@ -78,7 +78,10 @@ def test_counts_and_sentences_say_what_was_compared(comparison):
     assert (counts["runs"], counts["arms"], counts["seeds"], counts["learned"]) == (96, 16, 6, 92)
     assert (counts["failed"]["count"], counts["diverged"]["count"], counts["errors"]) == (4, 2, 0)
     said = " ".join(comparison["summary"])
-    assert "96 runs of synthetic with bert_tiny and adamw, 120 updates each: 16 combinations at 6 seeds. " in said
+    assert (
+        "96 runs of 120 updates each (task synthetic, model bert_tiny, optimizer adamw): 16 combinations at 6 seeds. "
+        in said
+    )
     assert "4 of 96 finished runs failed to learn, 2 of them by diverging. Of them, 2 were unstable (" in said
     assert "as good as the best, for each of 4 sets of arms: 12 updates (10 %)." in said
     assert comparison["headline"].startswith("Use about 10 % warmup. eval_loss is ")

@@ -42,8 +42,8 @@ def summary_sentences(
 
 
 def _runs(counts: dict[str, Any]) -> str:
-    used = f"{_listed(counts['task'])} with {_listed(counts['model'])} and {_listed(counts['optimizer'])}"
-    return f"{count(counts['runs'], 'run')} of {used}, {_listed(counts['total_steps'])} updates each"
+    used = ", ".join(f"{what} {_listed(counts[what])}" for what in ("task", "model", "optimizer"))
+    return f"{count(counts['runs'], 'run')} of {_listed(counts['total_steps'])} updates each ({used})"
 
 
 def _what_was_run(counts: dict[str, Any], stage: str) -> str:

@@ -59,12 +59,13 @@ def _failed(failed: Row) -> str:
 
 
 def seen_grid(section: Row) -> str:
-    """`Best at lr 0.001 with warmup: 0.32`, the rate that was chosen."""
+    """`Best of 4 rates: lr 0.001 with warmup`. The mean behind it is not that of the card, which is of other seeds."""
     choice = section["choice"]
     if choice["all_failed"]:
         return "Most runs failed at every lr"
-    own = next(row for row in section["grid"] if (row["lr"], row["start"]) == (choice["lr"], choice["start"]))
-    return f"Best at lr {own['lr']:g} {_LINES[own['start']]}: {own['mean']:.3g}"
+    rates = len(choice["lrs"])
+    of = f"Best of {rates} rates" if rates > 1 else "The only rate"
+    return f"{of}: lr {choice['lr']:.3g} {_LINES[choice['start']]}"
 
 
 def seen_ramp(section: Row) -> str:
@@ -81,7 +82,7 @@ def recommend_figure(section: Row | None) -> Figure:
     cells = []
     if section is not None and section["choice"]:
         title, unit = section["title"]
-        what = f"Mean {title}{f' ({unit})' if unit else ''} over the learning rate"
+        what = f"Mean {title}{f' ({unit})' if unit else ''} at the seeds that chose the learning rate"
         cells.append(Cell(seen_grid(section), _grid_chart(section), what, _grid_notes(section)))
     if section is not None and section["ramp"]:
         notes = notes_of((True, "Ramps: the lr grows at every update; a line is one seed."), *_break_note(section))
@@ -92,7 +93,7 @@ def recommend_figure(section: Row | None) -> Figure:
 
 def _grid_notes(section: Row) -> tuple[str, ...]:
     failed = any(row["failed"] for row in grid_table(section))
-    dots = "Lines: means over the seeds that chose the lr. Dots: single runs."
+    dots = "Lines: means over these seeds. Dots: single runs."
     return notes_of(
         (True, dots),
         (failed, "Hollow, with a label such as 1/3: runs that failed to learn, which count as guessing."),
