@@ -8,8 +8,10 @@ from fake_looks import LINEAR_IS_OPEN, MARGIN, FakeLooks, outcome
 from fake_sweep import Outcome
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from warmup_lab.comparison.looks import LookDecision
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.schema import CompareConfig
+from warmup_lab.sweeps import look_decisions
 from warmup_lab.sweeps.budget import FILE_NAME
 from warmup_lab.sweeps.looks import LookByLook
 
@@ -151,6 +153,49 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(tmp_path, capsy
     sweep.run(*LINEAR_IS_OPEN)
     assert len(sweep.batches) == 3
     assert "1 arm is undecided: 36 runs saved" in capsys.readouterr().err
+
+
+def test_the_same_results_are_looked_at_once(tmp_path, monkeypatch, capsys):
+    """The decision of the first look is read, so arms go on that a look now would stop."""
+    words = ("scheduler=warmuplinear", "warmup_ratio=0,0.1")
+    with pytest.raises(KeyboardInterrupt):
+        FakeLooks(tmp_path, compare(6, 12)).run(*words, until=20)
+    stored = json.loads((tmp_path / "looks.json").read_text())["looks"]
+    assert [(look["seeds"], len(look["open_arms"])) for look in stored] == [(6, 2)]
+    monkeypatch.setattr(look_decisions, "decide_look", lambda _: LookDecision(frozenset(), 0, True))
+    sweep = FakeLooks(tmp_path, compare(6, 12))
+    sweep.run(*words)
+    assert sweep.batches == [4]
+    assert "decided again" not in capsys.readouterr().err
+    assert [look["seeds"] for look in json.loads((tmp_path / "looks.json").read_text())["looks"]] == [6, 12]
+
+
+def test_a_look_is_decided_again_if_a_run_that_failed_has_another_result(tmp_path, capsys):
+    """One run of the first look fails with an error, and the same command, given again, retries it."""
+    words = ("scheduler=warmuplinear", "warmup_ratio=0,0.1")
+
+    def failing(strategy):
+        return Outcome("error", error="no memory") if strategy["seed"] == 3 else outcome(strategy)
+
+    FakeLooks(tmp_path, compare(6, 12), failing).run(*words)
+    assert "decided again" not in capsys.readouterr().err
+    FakeLooks(tmp_path, compare(6, 12)).run(*words)
+    said = capsys.readouterr().err
+    assert "results or settings have changed since the look at 6 seeds, so it is decided again" in said
+    whole = FakeLooks(tmp_path / "whole", compare(6, 12))
+    whole.run(*words)
+    stored = [json.loads((folder / "looks.json").read_text()) for folder in (tmp_path, tmp_path / "whole")]
+    assert stored[0] == stored[1]
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema": 1}', "[]"])
+def test_a_damaged_file_of_decisions_counts_as_none(tmp_path, content):
+    words = ("scheduler=warmuplinear", "warmup_ratio=0,0.1")
+    FakeLooks(tmp_path, compare(6, 12)).run(*words)
+    written = (tmp_path / "looks.json").read_text()
+    (tmp_path / "looks.json").write_text(content)
+    FakeLooks(tmp_path, compare(6, 12)).run(*words)
+    assert (tmp_path / "looks.json").read_text() == written
 
 
 # ------------------------------------------------------------------------------------------------ the time budget

@@ -9,27 +9,29 @@ from fake_plans import plan_cell, write_result
 from warmup_lab.sweeps.jobs import check_cells
 from warmup_lab.sweeps.progress import SweepProgress
 
-IDS = ("completed", "diverged", "error", "running", "waiting", "started_earlier")
+IDS = ("completed", "diverged", "error", "running", "waiting", "started_earlier", "saved_since")
 
 
 def test_the_line_counts_the_states_of_all_jobs(tmp_path, capsys):
     jobs, _ = check_cells([[f"id={run_id}"] for run_id in IDS], plan_cell)
     progress = SweepProgress(tmp_path)
     progress.add(jobs, num_done=2)
-    assert progress.line() == "2 done, 0 running, 6 left"
+    assert progress.line() == "2 done, 0 running, 7 left"
     for status in IDS[:3]:
         write_result(tmp_path / status, status)
-    for run_id in ("running", "started_earlier"):
+    (tmp_path / "saved_since" / "checkpoint").mkdir(parents=True)
+    for run_id in ("running", "started_earlier", "saved_since"):
         composed = tmp_path / run_id / ".hydra" / "config.yaml"
         composed.parent.mkdir(parents=True)
         composed.touch()
-    os.utime(composed, (0, time.time() - 3600))  # by an earlier sweep that was interrupted
+        if run_id != "running":  # by an earlier command, whose workers may still run
+            os.utime(composed, (0, time.time() - 3600))
     counts, _, rest = progress.line().partition(", 1 diverged")
-    assert counts.removesuffix(", 0 s to go") == "5 done, 1 running, 2 left"
+    assert counts.removesuffix(", 0 s to go") == "5 done, 2 running, 2 left"
     assert rest == ", 1 ended in an error"
     with progress:
         pass
-    assert capsys.readouterr().err == "5 done, 3 left, 1 diverged, 1 ended in an error\n"
+    assert capsys.readouterr().err == "5 done, 4 left, 1 diverged, 1 ended in an error\n"
 
 
 def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+from omegaconf import OmegaConf
+
+from hydra_plugins.warmup_lab_launcher import SlurmConfig
+from warmup_lab.sweeps import slurm_queue
+from warmup_lab.sweeps.fastest import num_processes
+
 SWEEP = ("-m", "task=synthetic_small", "tracking=none", "seed=0,1", "hydra/launcher=slurm")
 
 
@@ -43,3 +50,14 @@ def test_force_is_refused(train_py_here, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: force=true cannot be used with hydra/launcher=slurm, because a task that is ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cores", "cpus", "max_running", "num"),
+    [(64, 4, 256, 16), (64, 1, 8, 8), (2, 4, 256, 1), (None, 4, 256, 256)],
+    ids=["cores", "max_running", "too few", "unknown"],
+)
+def test_tasks_at_the_same_time(monkeypatch, cores, cpus, max_running, num):
+    monkeypatch.setattr(slurm_queue, "num_cores", lambda _: cores)
+    launcher = OmegaConf.merge(OmegaConf.structured(SlurmConfig), {"cpus": cpus, "max_running": max_running})
+    assert num_processes(OmegaConf.create({"hydra": {"launcher": launcher}})) == num

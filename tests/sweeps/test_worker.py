@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra import initialize_config_dir
@@ -24,14 +26,13 @@ from warmup_lab.cli.entry import run
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.config.parse import resolve
 from warmup_lab.plan import make_plan
-from warmup_lab.runs import finished_result
+from warmup_lab.runs import StepTable, finished_result
 from warmup_lab.sweeps.cell_loader import CellLoader
 from warmup_lab.sweeps.launchers import LauncherSetup
 from warmup_lab.sweeps.worker import ClusterWorkerStop, GroupJob, GroupWork, package_version, write_context
 from warmup_lab.system.devices import planned_for
 
 WORDS = [*SMALL, *SMALL_MODEL, "max_steps=2", "eval_every=null"]
-OVERRIDES = ([*WORDS, "seed=0"], [*WORDS, "seed=1"])
 
 
 @pytest.fixture
@@ -51,11 +52,13 @@ def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LauncherS
         yield LauncherSetup(HydraContext(config_loader=loader, callbacks=Callbacks()), run, config)
 
 
-def group_work(setup: LauncherSetup, context: Path, *, device: str = "cpu", precision: str = "fp32") -> GroupWork:
-    """Two jobs, planned for workers with this device."""
+def group_work(
+    setup: LauncherSetup, context: Path, *, device: str = "cpu", precision: str = "fp32", seeds: Sequence[int] = (0, 1)
+) -> GroupWork:
+    """One job a seed, planned for workers with this device."""
     jobs = []
     with planned_for(device, precision):
-        for number, overrides in enumerate(OVERRIDES):
+        for number, overrides in enumerate([*WORDS, f"seed={seed}"] for seed in seeds):
             values = setup.hydra_context.config_loader.load_values(setup.config, overrides)
             jobs.append(GroupJob(number, overrides, make_plan(resolve(values, multirun=True), multirun=True).run_id))
     write_context(setup, context)
@@ -99,3 +102,25 @@ def test_a_worker_that_is_told_to_stop_starts_no_job(setup, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             work.run()
     assert not list(tmp_path.glob("sweep/*/trace.parquet"))
+
+
+@pytest.mark.trains
+def test_a_stacked_run_keeps_its_trace_whatever_its_group(setup, tmp_path):
+    """Seeds 0 and 1, with dropout: alone as a look would add them one by one, in a group of two, in one of four."""
+    traces = []
+    for seeds in ([0, 1], [0], [1], [0, 1, 2, 3]):
+        work = replace(group_work(setup, tmp_path / "context.pkl", seeds=seeds), stacked=True)
+        assert work.run() == []
+        folders = [tmp_path / "sweep" / job.run_id for job in work.jobs]
+        traces.append({folder.name: StepTable.read(folder / "trace.parquet") for folder in folders})
+        logs = [(folder / "train.log").read_text() for folder in folders]
+        assert all(("stacked with" if len(seeds) > 1 else "stacked, as a group of one") in log for log in logs)
+        shutil.rmtree(tmp_path / "sweep")
+    pair, *others = traces
+    for other in others:
+        for run_id in pair.keys() & other.keys():
+            assert list(other[run_id].array("lr")) == list(pair[run_id].array("lr"))
+            for column in ("loss", "grad_norm"):
+                np.testing.assert_allclose(other[run_id].array(column), pair[run_id].array(column), rtol=1e-5)
+    first, second = (trace.array("loss") for trace in pair.values())
+    assert (first != second).all()

@@ -55,6 +55,8 @@ def num_processes(config: DictConfig) -> int:
     from warmup_lab.system import available_cores, resolve_device
 
     launcher = config.hydra.launcher
+    if str(launcher._target_).endswith(".SlurmLauncher"):
+        return _num_tasks(launcher)
     num_jobs = launcher.get("n_jobs")
     if num_jobs is None and str(launcher._target_).endswith(".FastestLauncher"):
         choice = _choose(resolve_device(str(config.device)), available_cores(), available_cores() + 1)
@@ -62,3 +64,12 @@ def num_processes(config: DictConfig) -> int:
     if num_jobs is None:
         return 1
     return int(num_jobs) if num_jobs > 0 else max(1, available_cores() + 1 + int(num_jobs))
+
+
+def _num_tasks(launcher: DictConfig) -> int:
+    """Tasks that Slurm can run at the same time if nobody else uses the partition."""
+    from warmup_lab.sweeps.slurm_queue import num_cores
+
+    cores = num_cores(launcher.partition)
+    most: int = launcher.max_running
+    return most if cores is None else max(1, min(most, cores // launcher.cpus))

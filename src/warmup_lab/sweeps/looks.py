@@ -10,12 +10,13 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from warmup_lab.comparison import LookDecision, decide_look
+from warmup_lab.comparison import LookDecision
 from warmup_lab.config import CompareConfig, ConfigError, require
 from warmup_lab.runs import is_finished
 from warmup_lab.sweeps.budget import TimeBudget
 from warmup_lab.sweeps.cells import Grid
 from warmup_lab.sweeps.jobs import Job, read_jobs
+from warmup_lab.sweeps.look_decisions import decide_once
 
 _SEED = "seed="
 
@@ -25,7 +26,8 @@ class LookByLook:
 
     The first batch is the grid at the seeds of the first look. After each look the comparison is read from the folder,
     and the next batch is the grid at the new seeds without the cells of arms that are decided. Decisions depend only on
-    the results, so the same command finds its finished runs again and continues at its look.
+    the results and are stored, so the same command finds its finished runs again and continues at its look. They are
+    made in this process, wherever the runs are trained.
     """
 
     def __init__(self, overrides: Sequence[Override], directory: Path, compare: CompareConfig) -> None:
@@ -88,7 +90,8 @@ class LookByLook:
             runs = f"{self._num_missing} {'run' if self._num_missing == 1 else 'runs'} of this look left no result"
             _say(f"{runs}, so the look is incomplete and the sweep ends here; the same command trains them")
             return []
-        jobs, decision = read_jobs(self._directory), decide_look(self._directory)
+        jobs = read_jobs(self._directory)
+        decision = decide_once(self._directory, self._looks[self._num_looks - 1])
         ending = self._ending(jobs, decision) or self._over_budget(jobs, decision)
         if ending:
             _say(ending)

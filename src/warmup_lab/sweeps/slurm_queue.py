@@ -79,6 +79,22 @@ def max_array_size() -> int:
         raise ConfigError(f"Slurm does not answer: {getattr(error, 'stderr', None) or error}") from None
 
 
+def parse_num_cores(text: str) -> int | None:
+    """Cores in the output of `sinfo --format=%C`: allocated, idle, other and total of each kind of node."""
+    found = re.findall(r"^(\d+)/(\d+)/\d+/\d+$", text, re.MULTILINE)
+    return sum(int(allocated) + int(idle) for allocated, idle in found) or None
+
+
+def num_cores(partition: str | None) -> int | None:
+    """Cores of a partition, or of all, that are up; None if Slurm does not say."""
+    chosen = [f"--partition={partition}"] if partition else []
+    try:
+        return parse_num_cores(_call("sinfo", "--noheader", "--format=%C", *chosen))
+    except (subprocess.SubprocessError, OSError) as error:
+        log.debug("sinfo: %s", error)
+        return None
+
+
 def state_of(job_id: str) -> str:
     """State of a job, for example `RUNNING` or `CANCELLED`; `UNKNOWN` if Slurm does not say."""
     try:
