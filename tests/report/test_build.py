@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from scipy import stats
 from warmup_lab.comparison.table import read_sweep
 from warmup_lab.config.errors import ConfigError
 from warmup_lab.metrics.paired import excess, half_way_loss, updates_to_target
+from warmup_lab.report import build
 from warmup_lab.report.build import report_sweep
 
 W0, W12 = "warmuplinear-w0 (0 %) lr=0.003", "warmuplinear-w12 (10 %) lr=0.003"
@@ -280,3 +282,15 @@ def test_reference_can_be_stated_by_its_short_name(tmp_path):
     assert found["primary"]["reference"] == "warmuplinear-w0 (0 %)"
     assert {arm["verdict"]["reference"] for arm in found["arms"]} == {"warmuplinear-w0 (0 %)"}
     assert arm_of(found, "warmupcosine-w60 (50 %)")["verdict"]["value"] == "better"
+
+
+def test_the_largest_figures_are_drawn_first_and_listed_in_their_order(tmp_path, monkeypatch):
+    """Large ones are converted in processes of their own, before this one holds the engine that converts the others."""
+    drawn = []
+    monkeypatch.setattr(build, "save_figure", lambda _, path: drawn.append(path.name))
+    figures = [SimpleNamespace(name=name, rows=rows, num_data=size)
+               for name, rows, size in [("small", [1], 5), ("empty", [], 0), ("large", [1], 9000)]]  # fmt: skip
+    (tmp_path / "empty.png").touch()
+    assert [path.name for path in build._save_figures(figures, tmp_path)] == ["small.png", "large.png"]
+    assert drawn == ["large", "small"]
+    assert not list(tmp_path.iterdir())

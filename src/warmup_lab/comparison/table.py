@@ -164,7 +164,8 @@ def _read_trace(directory: Path, rates: dict[bytes, np.ndarray]) -> Trace:
     with naming_errors(path), pq.ParquetFile(pa.BufferReader(path.read_bytes())) as file:
         names = [name for name in file.schema_arrow.names if name not in _UNREAD]
         table = file.read(columns=names, use_threads=False)  # threads cost more than they save on a small file
-    trace = {name: table.column(name).to_numpy() for name in names}
+    # Copied, because the memory that Arrow allocates for thousands of small files is never returned.
+    trace = {name: table.column(name).to_numpy().copy() for name in names}
     return trace | {"lr": rates.setdefault(trace["lr"].tobytes(), trace["lr"])}
 
 

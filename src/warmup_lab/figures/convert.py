@@ -1,6 +1,7 @@
-"""Conversion of a Vega-Lite specification to SVG and PNG, of a large one in a process of its own.
+"""Conversion of a Vega-Lite specification to SVG and PNG, of a large one in processes of its own.
 
-The JavaScript engine of vl_convert keeps the memory that it once had: 760 MB after the figures of 10,000 runs.
+The JavaScript engine of vl_convert keeps the memory that it once had: 760 MB after the figures of 10,000 runs. So a
+large SVG is made in one process, and its PNG, which needs no engine, in the next.
 """
 
 from __future__ import annotations
@@ -27,19 +28,34 @@ def convert(spec: dict[str, Any]) -> tuple[str, bytes]:
         with tempfile.TemporaryDirectory() as folder:
             # -P: without it, `-m` imports modules from the working directory, which may be a downloaded folder.
             command = [sys.executable, "-P", "-m", __name__, folder]
-            if subprocess.run(command, input=text.encode(), check=False).returncode == 0:
+            if all(
+                subprocess.run([*command, step], input=content, check=False).returncode == 0
+                for step, content in (("svg", text.encode()), ("png", b""))
+            ):
                 return _read(Path(folder))
     return convert_here(spec)
 
 
 def convert_here(spec: dict[str, Any]) -> tuple[str, bytes]:
     """`convert` in this process."""
+    svg = _svg(spec)
+    return svg, _png(svg)
+
+
+def _svg(spec: dict[str, Any]) -> str:
     # Not as text: vl_convert reads some numbers of a text with an error in the last digit.
     import vl_convert
 
-    svg = vl_convert.vegalite_to_svg(spec)
+    svg: str = vl_convert.vegalite_to_svg(spec)
+    return svg
+
+
+def _png(svg: str) -> bytes:
+    import vl_convert
+
     width, height = (float(size) for size in re.findall(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"', svg)[0])
-    return svg, vl_convert.svg_to_png(svg, scale=min(_DOTS, (_MAX_PIXELS / (width * height)) ** 0.5))
+    png: bytes = vl_convert.svg_to_png(svg, scale=min(_DOTS, (_MAX_PIXELS / (width * height)) ** 0.5))
+    return png
 
 
 def _read(folder: Path) -> tuple[str, bytes]:
@@ -47,11 +63,13 @@ def _read(folder: Path) -> tuple[str, bytes]:
 
 
 def main() -> None:
-    """Converts the specification on standard input, and writes both pictures to the folder in the arguments."""
-    folder = Path(sys.argv[1])
-    svg, png = convert_here(json.load(sys.stdin.buffer))
-    (folder / "picture.svg").write_text(svg, encoding="utf-8")
-    (folder / "picture.png").write_bytes(png)
+    """Writes the SVG of the specification on standard input to the folder in the arguments, or the PNG of that SVG."""
+    folder, step = Path(sys.argv[1]), sys.argv[2]
+    svg = folder / "picture.svg"
+    if step == "svg":
+        svg.write_text(_svg(json.load(sys.stdin.buffer)), encoding="utf-8")
+    else:
+        (folder / "picture.png").write_bytes(_png(svg.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class Figure:
     stacked: bool = False
 
     @property
+    def num_data(self) -> int:
+        """Rows of data in all charts."""
+        return sum(len(data) for row in self.rows for cell in row for data in cell.spec["datasets"].values())
+
+    @property
     def caption(self) -> str:
         """The caption of the whole figure."""
         return self.caption_of([cell for row in self.rows for cell in row])

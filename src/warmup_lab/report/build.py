@@ -47,7 +47,7 @@ from warmup_lab.report.page import render_page
 from warmup_lab.report.summary_run import log_summary
 from warmup_lab.report.terminal import report_text
 from warmup_lab.runs import is_finished
-from warmup_lab.system import atomic_path, write_json
+from warmup_lab.system import atomic_path, release_memory, write_json
 
 
 def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> dict[str, Any]:
@@ -67,6 +67,7 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     write_json(directory / "comparison.json", comparison)
     _record(directory, sweep, comparison)
     figures = make_figures(judged_part(shown, added["judged"] if added else None), runs, comparison)
+    del sweep, shown, table  # the traces, before pictures take memory
     pictures = _save_figures(figures, directory / "figures")
     seeds = seed_values(runs, [comparison["recommendation"]["metric"]])
     layout = make_layout(_without_ramps(comparison["arms"]))
@@ -130,13 +131,15 @@ def _without_ramps(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _save_figures(figures: Iterable[Figure], directory: Path) -> list[Path]:
     """Writes PNG and SVG of each figure and returns the PNG files. Deletes files of figures that are now empty."""
-    pictures = []
+    drawn = []
     for figure in figures:
-        path = directory / figure.name
         if figure.rows:
-            save_figure(figure, path)
-            pictures.append(path.with_suffix(".png"))
+            drawn.append(figure)
         else:
             for suffix in (".png", ".svg"):
-                path.with_suffix(suffix).unlink(missing_ok=True)
-    return pictures
+                (directory / figure.name).with_suffix(suffix).unlink(missing_ok=True)
+    release_memory()
+    # The largest first: those have processes of their own, and this one keeps the memory of those that it converts.
+    for figure in sorted(drawn, key=lambda figure: figure.num_data, reverse=True):
+        save_figure(figure, directory / figure.name)
+    return [(directory / figure.name).with_suffix(".png") for figure in drawn]

@@ -19,6 +19,7 @@ from .files import sync_folder as sync_folder
 from .files import temporary_path as temporary_path
 from .files import to_json as to_json
 from .files import write_json as write_json
+from .heap import release_memory as release_memory
 from .locks import FolderInUse as FolderInUse
 from .locks import allow_locks as allow_locks
 from .locks import lock_holder as lock_holder
