@@ -1,5 +1,6 @@
 """The figure of failures over the length of the warmup."""
 
+import pytest
 from fake_arms import failures, make_arm
 from report_files import data_rows
 
@@ -19,6 +20,13 @@ LEVELS = [
     {"warmup_percent": 50.0, "failed": failures(0, 0)},
 ]
 ARMS = [make_arm(0, failed=failures(11, 12)), make_arm(10, failed=failures(2, 12)), make_arm(50, failed=failures(0, 0))]
+
+
+@pytest.mark.parametrize(("total", "ends"), [(1, (None, None)), (2, (None, None)), (3, (0.1, 0.8))])
+def test_no_interval_is_drawn_for_fewer_than_3_runs(total, ends):
+    failed = {"count": 1, "total": total, "share": 1 / total, "low": 0.1, "high": 0.8}
+    drawn = failure_rate({"failed": failed})
+    assert (drawn["low"], drawn["high"]) == ends
 
 
 def test_failure_rate_of_an_arm_that_never_learned_is_a_point():

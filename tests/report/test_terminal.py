@@ -59,7 +59,10 @@ def test_table_has_a_row_per_arm():
 def test_intervals_are_explained_only_where_there_are_some():
     reference = make_arm(10, name="w10", num_runs=6, verdict={"value": "reference"}, metrics={"eval_loss": metric(0.2)})
     planned = {"looks": {"planned": [6, 12]}}
-    (note,) = note_lines(comparison_of([reference]) | planned)
+    assert note_lines(comparison_of([reference]) | planned) == []  # as with one seed
+    paired = metric(0.5) | {"difference_interval": [0.1, 0.4]}
+    other = make_arm(0, name="w0", num_runs=6, verdict={"value": "worse"}, metrics={"eval_loss": paired})
+    (note,) = note_lines(comparison_of([reference, other]) | planned)
     assert note.startswith("intervals of differences hold at all planned looks")
     assert note_lines(comparison_of([]) | planned) == []
 

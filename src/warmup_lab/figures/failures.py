@@ -15,14 +15,20 @@ from warmup_lab.figures.over_warmup import Column
 from warmup_lab.figures.palette import INK
 
 _PER_ROW = 3
+_LEAST_RUNS = 3
+"""The interval of fewer runs covers most of the axis, and would be drawn as if it were known."""
 
 # --- numbers
 
 
 def failure_rate(arm: Row) -> Row:
-    """Share of the finished runs that failed to learn, with its 95 % Wilson interval."""
-    failed = arm["failed"]
-    return {"mean": failed["share"], "low": failed["low"], "high": failed["high"], "cross": False}
+    """Share of the finished runs that failed to learn, with its 95 % Wilson interval from 3 runs on."""
+    return {"mean": arm["failed"]["share"], **_interval(arm["failed"]), "cross": False}
+
+
+def _interval(failed: Row) -> Row:
+    is_known = failed["total"] >= _LEAST_RUNS
+    return {end: failed[end] if is_known else None for end in ("low", "high")}
 
 
 def level_table(levels: Sequence[Row]) -> list[Row]:
@@ -35,8 +41,7 @@ def level_table(levels: Sequence[Row]) -> list[Row]:
         {
             "x": index,
             "share": level["failed"]["share"],
-            "low": level["failed"]["low"],
-            "high": level["failed"]["high"],
+            **_interval(level["failed"]),
             "runs": f"{level['failed']['count']} of {level['failed']['total']}",
         }
         for index, level in enumerate(levels)
@@ -88,7 +93,8 @@ def failures_figure(levels: Sequence[Row], layout: Layout) -> Figure:
         several = len(layout.arms) > len(levels)
         if levels:
             what = "All runs of each length" if several else "Runs that failed to learn"
-            cells.append(Cell(seen_levels(levels), _level_chart(levels, layout), what, (WILSON,)))
+            notes = (WILSON,) if any(row["low"] is not None for row in level_table(levels)) else ()
+            cells.append(Cell(seen_levels(levels), _level_chart(levels, layout), what, notes))
         if several:
             column = Column("Runs that failed to learn", "share of runs", failure_rate, seen_failures, share=True)
             cells += [cell for row in draw_columns([column], layout) for cell in row]
@@ -110,10 +116,12 @@ def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
         alt.X("x:Q", title=title, scale=scale, axis=axis),
         share_axis("share", "share of runs", -0.02, 1.15),
     )
-    base = alt.Chart(alt.InlineData(values=level_table(levels))).encode(x=x)
+    rows = level_table(levels)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(x=x)
+    known = alt.Chart(alt.InlineData(values=[row for row in rows if row["low"] is not None])).encode(x=x)
     layers = [
         base.mark_line(strokeWidth=2, color=INK).encode(y=y),
-        base.mark_rule(strokeWidth=2, color=INK, opacity=0.45).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        known.mark_rule(strokeWidth=2, color=INK, opacity=0.45).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_point(size=80, filled=True, opacity=1, color=INK).encode(y=y, tooltip=[alt.Tooltip("runs:N")]),
         base.mark_text(fontSize=font_size(layout) + 1, fontWeight=600, color=INK).encode(y=alt.value(8), text="runs:N"),
     ]

@@ -101,7 +101,8 @@ def note_lines(comparison: Mapping[str, Any]) -> list[str]:
     metric = comparison["primary"]["metric"]
     num_more = len(comparison["arms"]) - _MAX_ARMS
     more = [f"{count(num_more, 'more arm')} in the report"] if num_more > 0 else []
-    if comparison["looks"]["planned"] and comparison["arms"]:
+    has_intervals = any(_difference_interval(arm["metrics"][metric]) for arm in comparison["arms"])
+    if comparison["looks"]["planned"] and has_intervals:
         more.append("intervals of differences hold at all planned looks together, so they are wider than at one look")
     failing = [arm for arm in comparison["arms"] if arm["failed"]["count"]]
     if not failing:
@@ -123,20 +124,29 @@ def _table(arms: Sequence[Mapping[str, Any]], names: Sequence[str], metric: str,
     estimates = [_estimates(arm["metrics"][metric], detail) for arm in arms]
     columns += [
         ["failed" if several_fail else "learned", *shares],
-        [f"{metric} (95 %)" if detail.mean_interval else metric, *(mean for mean, _ in estimates)],
+        [metric + " (95 %)" * any("[" in mean for mean, _ in estimates), *(mean for mean, _ in estimates)],
     ]
     if detail.difference != "nothing":
-        title = "minus reference" + " (95 %)" * (detail.difference == "interval")
+        title = "minus reference" + " (95 %)" * any("[" in difference for _, difference in estimates)
         columns.append([title, *(difference for _, difference in estimates)])
     columns.append(["verdict", *(arm["verdict"]["value"].replace("_", " ") for arm in arms)])
     return [list(row) for row in zip(*columns, strict=True)]
 
 
+def _of_all(found: Mapping[str, Any]) -> str:
+    """Ending of the keys that count all seeds, where `comparison.json` has them."""
+    return "_of_all" if "mean_of_all" in found else ""
+
+
+def _difference_interval(found: Mapping[str, Any]) -> Any:
+    return found.get(f"difference_interval{_of_all(found)}")
+
+
 def _estimates(found: Mapping[str, Any], detail: _Detail) -> tuple[str, str]:
     """The mean, and the difference from the reference."""
-    of = "_of_all" if "mean_of_all" in found else ""
+    of = _of_all(found)
     mean = _estimate(found[f"mean{of}"], found[f"interval{of}"] if detail.mean_interval else None, number)
-    interval = found.get(f"difference_interval{of}") if detail.difference == "interval" else None
+    interval = _difference_interval(found) if detail.difference == "interval" else None
     return mean, _estimate(found.get(f"difference{of}"), interval, short_signed)
 
 

@@ -9,10 +9,12 @@ from warmup_lab.comparison.recommend.ramp import RampResult, SeedRamp
 from warmup_lab.comparison.recommend.stage_sentences import (
     budget_sentence,
     choosing_seeds,
+    cold_sentence,
     grid_sentence,
     needed_sentence,
     ramp_sentence,
 )
+from warmup_lab.comparison.statistics import wilson
 
 RAMP = RampResult(
     0.0054, 0.005, 0.006, 4e-4, 1e-4, 0.1, 300, False, True, (SeedRamp(0, 0.005), SeedRamp(1, 0.006))
@@ -63,3 +65,14 @@ def test_seeds_are_a_range_if_the_best_rates_have_more(decided):
     assert choosing_seeds(found) == "3 seeds"
     fewer = replace(found.grid[0], values={0: 0.5})
     assert choosing_seeds(replace(found, grid=(fewer, *found.grid[1:]))) == "1 to 3 seeds"
+
+
+def test_failures_without_warmup_below_the_break_are_explained(decided):
+    """The ramps of `decided` break at a rate that is larger than 0.0041."""
+    found = read_findings(decided)
+    assert cold_sentence(found) == ""
+    grid = [replace(row, failed=wilson(1, 3)) if row.lr > 0.004 else row for row in found.grid]
+    broken = replace(found, grid=tuple(grid), ramp=replace(RAMP, lr=0.0054))
+    assert cold_sentence(broken) == " A ramp is itself a warmup: without one, runs failed at lr 0.0041 already."
+    assert cold_sentence(replace(broken, ramp=replace(RAMP, lr=0.003))) == ""
+    assert cold_sentence(replace(broken, ramp=UNBROKEN)) == ""

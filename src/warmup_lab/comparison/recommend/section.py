@@ -9,7 +9,7 @@ from warmup_lab.comparison.recommend.answer import recommendation, train_command
 from warmup_lab.comparison.recommend.findings import Findings, read_findings
 from warmup_lab.comparison.recommend.ramp import ramp_curves
 from warmup_lab.comparison.recommend.sentences import headline
-from warmup_lab.comparison.recommend.stage_sentences import budget_sentence, grid_sentence, ramp_sentence
+from warmup_lab.comparison.recommend.stage_sentences import budget_sentence, cold_sentence, grid_sentence, ramp_sentence
 from warmup_lab.comparison.recommend.use import used
 from warmup_lab.metrics import title_and_unit
 from warmup_lab.system import to_json
@@ -38,7 +38,7 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
 
 
 def _stage_sentences(found: Findings) -> list[str]:
-    sentences = [ramp_sentence(found.ramp)] if found.ramp and found.choice else []
+    sentences = [f"{ramp_sentence(found.ramp)}{cold_sentence(found)}"] if found.ramp and found.choice else []
     sentences += [grid_sentence(found)] if found.choice and not found.choice.all_failed else []
     return [*sentences, *filter(None, [budget_sentence(found)])]
 

@@ -71,7 +71,7 @@ def answer_sentence(found: Findings, use: Use | None) -> str:
     seeds = f"at {count(confirmation.judged, 'seed')} that took no part in the choice of the lr"
     is_shown = confirmation.p_value is not None and confirmation.effect in ("needed", "harmful")
     p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
-    margin = f", and {found.question.margin:g} does not matter" if confirmation.effect == "same" else ""
+    margin = f", equivalent within {found.question.margin:g} by test" if confirmation.effect == "same" else ""
     text = _contrast(confirmation, title)
     return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p})."
 

@@ -34,6 +34,15 @@ def ramp_sentence(ramp: RampResult) -> str:
     return f"No break is visible on {ramps}: the loss {fell} and {broke}. The runs have to show which lr is too large."
 
 
+def cold_sentence(found: Findings) -> str:
+    """Why runs without warmup failed below the lr at which the ramps break; empty if none did."""
+    limit = found.ramp.lr if found.ramp is not None else None
+    failed = [row.lr for row in found.grid if row.start == "without" and row.failed.count]
+    if limit is None or not failed or min(failed) >= limit:
+        return ""
+    return f" A ramp is itself a warmup: without one, runs failed at lr {min(failed):.2g} already."
+
+
 def grid_sentence(found: Findings) -> str:
     """Which rates were tried, and what was best."""
     choice = found.choice
