@@ -68,7 +68,7 @@ class Guard:
         self.command = command
         self.failed = False
         self.service: Process | None = None
-        """The service that the calls use, once it is known."""
+        """The service that the calls use, once it is known. None if other code has started it."""
         self._recover: Recover | None = recover
         self._reason = ""
         self._queue: queue.SimpleQueue[Call | None] = queue.SimpleQueue()

@@ -1,5 +1,8 @@
 """The process `wandb-core`, which writes and uploads runs: starting it, ending it, and why it failed.
 
+A process has one service. If other code has started it, for example `wandb.init` in a notebook, it may hold runs of
+that code. It is used, but never killed or ended here.
+
 wandb has no public names for this. Tested with wandb 0.31.
 """
 
@@ -19,27 +22,38 @@ Process = subprocess.Popen[bytes]
 
 _lock = threading.Lock()
 _process: Process | None = None
-"""The service that was started last."""
+"""The service that was started here last."""
+_connection: Any = None
+"""wandb's connection to it."""
 _output: int | None = None
 """Descriptor of a file with its stderr: a Go panic would print a screen of stack traces."""
 
 
-def start_service(before_exit: Callable[[], None]) -> Process:
-    """The running service of this process, which is started if there is none.
+def start_service(before_exit: Callable[[], None]) -> Process | None:
+    """The running service of this process, which is started if there is none. None if other code has started it.
 
     `before_exit` is called when this process exits, before wandb waits for the service without a limit.
     """
+    global _process, _connection
     from wandb.sdk import wandb_setup
 
     with _lock:
         singleton = wandb_setup.singleton()
         if singleton._connection is None:
+            _process = None
             with _captured_output():
-                singleton.ensure_service()
-            atexit.unregister(before_exit)
-            atexit.register(before_exit)  # handlers run in reverse order, and wandb has just registered its own
-        assert _process
-        return _process
+                _connection = singleton.ensure_service()
+        atexit.unregister(before_exit)
+        atexit.register(before_exit)  # handlers run in reverse order, so it comes before wandb's own
+        return None if _is_of_other_code() else _process
+
+
+def _is_of_other_code() -> bool:
+    """Whether this process has a service that was not started here."""
+    from wandb.sdk import wandb_setup
+
+    singleton = wandb_setup._singleton  # without creating it, which reads settings that may be wrong
+    return singleton is not None and singleton._connection not in (None, _connection)
 
 
 @contextlib.contextmanager
@@ -74,7 +88,7 @@ def _temporary_file() -> int | None:
 
 
 def current_service() -> Process | None:
-    """The service that was started last, which may have ended."""
+    """The service that was started here last, which may have ended."""
     return _process
 
 
@@ -112,8 +126,12 @@ def end_service(process: Process | None) -> None:
 
 
 def close_connection() -> None:
-    """Closes the connection to the service, waits until it has ended, and forgets the settings."""
+    """Closes the connection to the service, waits until it has ended, and forgets wandb's settings.
+
+    Does nothing if other code has started the service: its runs would end.
+    """
     with contextlib.suppress(Exception, SystemExit):
         import wandb
 
-        wandb.teardown()
+        if not _is_of_other_code():
+            wandb.teardown()
