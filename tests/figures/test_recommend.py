@@ -31,7 +31,7 @@ def test_two_starts_at_one_lr_are_side_by_side():
 
 
 def test_titles_say_what_is_seen():
-    assert seen_grid(SECTION) == "Best of 2 rates: lr 0.001 with warmup"
+    assert seen_grid(SECTION) == "Best of 2 rates: lr 0.001"
     assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"
     assert seen_ramp(SECTION) == "The loss breaks at lr 0.004"
     assert seen_ramp({"ramp": {"lr": None}}) == "No break is visible on the ramps"

@@ -59,13 +59,13 @@ def _failed(failed: Row) -> str:
 
 
 def seen_grid(section: Row) -> str:
-    """`Best of 4 rates: lr 0.001 with warmup`. The mean behind it is not that of the card, which is of other seeds."""
+    """`Best of 4 rates: lr 0.001`. With or without warmup is judged at other seeds, so the title leaves it open."""
     choice = section["choice"]
     if choice["all_failed"]:
         return "Most runs failed at every lr"
     rates = len(choice["lrs"])
     of = f"Best of {rates} rates" if rates > 1 else "The only rate"
-    return f"{of}: lr {choice['lr']:.3g} {_LINES[choice['start']]}"
+    return f"{of}: lr {choice['lr']:.3g}"
 
 
 def seen_ramp(section: Row) -> str:
