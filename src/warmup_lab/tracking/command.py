@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 7.0
 """How long a command waits for W&B at its end."""
-AGAIN_SECONDS = 7.0
+AGAIN_SECONDS = 6.0
 """How long it then waits for runs that are recorded again, offline."""
 _LEAST_SECONDS = 2.0
 """What a run gets after the command has spent its time, where runs are not finished in the background."""
