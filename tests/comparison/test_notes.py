@@ -193,15 +193,60 @@ def test_mixed_versions_name_what_decides_a_result():
     assert mixed_versions(versions) == {"torch": ["2.11.0", "2.13.0"], "processor": ["AVX2", "AVX512"]}
 
 
-def test_a_sweep_of_mixed_versions_says_so(tmp_path):
-    jobs = jobs_of(range(2))
-    start(tmp_path, jobs, "seed=range(2)")
-    folder = tmp_path / jobs[0].run_id
-    result = json.loads((folder / "result.json").read_text())
-    del result["sha256"]
-    result["versions"]["torch"] = "2.13.0"
-    (folder / "result.json").write_text(json.dumps(with_digests(folder, result)))
+def train_with(folder, jobs, torch, **of_result):
+    """Changes the version of torch that these runs used; the others used 2.11.0."""
+    for job in jobs:
+        path = folder / job.run_id / "result.json"
+        result = json.loads(path.read_text())
+        del result["sha256"]
+        result["versions"]["torch"] = torch
+        path.write_text(json.dumps(with_digests(path.parent, result | of_result)))
+
+
+NO_WARMUP, TEN_PERCENT = "warmuplinear-w0 (0 %)", "warmuplinear-w12 (10 %)"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        # jobs_of(range(4)): seeds 0 to 3 without a warmup, then seeds 0 to 3 with 10 %
+        ([0, 4], "All arms of a seed used the same ones, so no difference at a seed comes from them."),
+        ([0, 5], "They are spread evenly over the arms: they add noise, but favour none."),
+        (
+            [0, 1, 4],
+            "Arms differ in them, so a difference between arms may come from that. torch 2.11.0: 3 of 4 runs of "
+            f"{TEN_PERCENT}, 2 of 4 runs of {NO_WARMUP}; torch 2.13.0: 2 of 4 runs of {NO_WARMUP}, 1 of 4 runs of "
+            f"{TEN_PERCENT}.",
+        ),
+        (
+            [0, 1, 2, 3],
+            "Arms differ in them, so a difference between arms may come from that. torch 2.11.0: 4 of 4 runs of "
+            f"{TEN_PERCENT}; torch 2.13.0: 4 of 4 runs of {NO_WARMUP}.",
+        ),
+    ],
+)
+def test_a_sweep_of_mixed_versions_says_which_arms_used_them(tmp_path, changed, said):
+    jobs = jobs_of(range(4))
+    start(tmp_path, jobs, "seed=range(4)")
+    train_with(tmp_path, [jobs[number] for number in changed], "2.13.0")
     (note,) = texts(report(tmp_path))
-    assert note.startswith(
-        "The runs used mixed versions: torch 2.13.0, 2.11.0. A difference between runs may come from"
+    assert note == (
+        f"The runs used mixed versions: torch 2.13.0, 2.11.0. {said} To train all runs with the installed versions, "
+        "add force=true to the sweep's command."
     )
+
+
+def test_mixed_versions_of_a_single_arm_favour_no_other(tmp_path):
+    jobs = jobs_of(range(2), ratios=(0.1,))
+    start(tmp_path, jobs, "seed=range(2)")
+    train_with(tmp_path, jobs[:1], "2.13.0")
+    (note,) = texts(report(tmp_path))
+    assert "torch 2.13.0, 2.11.0. A difference between runs may come from that. To train" in note
+
+
+def test_a_run_that_was_resumed_with_another_version_has_both(tmp_path):
+    jobs = jobs_of(range(1))
+    start(tmp_path, jobs, "seed=0")
+    train_with(tmp_path, jobs[:1], "2.13.0", mixed_versions={"torch": ["2.12.0", "2.13.0"]})
+    (note,) = texts(report(tmp_path))
+    assert f"torch 2.12.0 then 2.13.0: 1 of 1 run of {NO_WARMUP}." in note

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from warmup_lab.comparison.coverage import Coverage
 from warmup_lab.comparison.seed_batches import AddedSeeds
 from warmup_lab.comparison.sentences import count
 from warmup_lab.comparison.sweep_log import FILE_NAME, Statement, SweepLog, stated_keys
 from warmup_lab.comparison.table import Sweep
+from warmup_lab.runs import is_finished
 
 Note = dict[str, str | None]
 """`text`, and a `command` that belongs to it or None."""
 _COMPUTE = ("torch", "transformers", "numpy", "processor", "warmup_lab")
 """Versions that can change what a run computes."""
+_MAX_ARMS = 6
+"""Named for each combination of versions."""
 
 
 def statements_of(sweep: Sweep, log: SweepLog) -> list[Statement]:
@@ -37,7 +43,7 @@ def report_notes(sweep: Sweep, log: SweepLog, covered: Coverage, added: AddedSee
     notes = [*_changes(statements_of(sweep, log)), *_of_log(log), *_coverage(covered)]
     notes += [_added(added)] if added else []
     mixed = mixed_versions(sweep.versions)
-    return [*notes, *([_mixed(mixed)] if mixed else [])]
+    return [*notes, *([_mixed(mixed, sweep)] if mixed else [])]
 
 
 def mixed_versions(versions: dict[str, str]) -> dict[str, list[str]]:
@@ -128,10 +134,43 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seeds {', '.join(map(str, ordered))}"
 
 
-def _mixed(mixed: dict[str, list[str]]) -> Note:
+def _mixed(mixed: dict[str, list[str]], sweep: Sweep) -> Note:
     parts = "; ".join(f"{name} {', '.join(found)}" for name, found in mixed.items())
     text = (
-        f"The runs used mixed versions: {parts}. A difference between runs may come from that. To train all runs with "
-        "the installed versions, add force=true to the sweep's command."
+        f"The runs used mixed versions: {parts}. {_over_arms(mixed, sweep)} To train all runs with the installed "
+        "versions, add force=true to the sweep's command."
     )
     return {"text": text, "command": None}
+
+
+def _over_arms(mixed: Iterable[str], sweep: Sweep) -> str:
+    """Whether arms differ in the versions of `mixed` packages: then a difference between arms may come from them."""
+    runs = sweep.runs[sweep.runs["status"].map(is_finished).astype(bool)]
+    used = {run: ", ".join(_used(own, mixed)) for run, own in sweep.run_versions.items()}
+    runs = runs.assign(versions=runs["run_id"].map(used)).dropna(subset="versions")
+    if runs["arm"].nunique() < 2:
+        return "A difference between runs may come from that."
+    if (runs.groupby("seed")["versions"].nunique() == 1).all():
+        return "All arms of a seed used the same ones, so no difference at a seed comes from them."
+    counts = pd.crosstab(runs["arm"], runs["versions"])
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    if np.allclose(shares, shares.iloc[0]):
+        return "They are spread evenly over the arms: they add noise, but favour none."
+    arms = "; ".join(f"{versions}: {_runs_by_arm(counts, str(versions))}" for versions in counts)
+    return f"Arms differ in them, so a difference between arms may come from that. {arms}."
+
+
+def _used(own: Mapping[str, str], mixed: Iterable[str]) -> Iterator[str]:
+    """Of one run: `torch 2.13.0`, or `torch 2.12.0 then 2.13.0` if it was resumed with another version."""
+    for name in mixed:
+        if name in own:
+            yield f"{name} {own[name].replace(', ', ' then ')}"
+
+
+def _runs_by_arm(counts: pd.DataFrame, versions: str) -> str:
+    """How many runs of each arm used these versions, the arms with the largest shares first."""
+    total, own = counts.sum(axis=1), counts[versions][counts[versions] > 0]
+    order = (own / total[own.index]).sort_values(ascending=False, kind="stable").index
+    texts = [f"{own[arm]} of {count(int(total[arm]), 'run')} of {arm}" for arm in order[:_MAX_ARMS]]
+    more = len(order) - len(texts)
+    return ", ".join([*texts, *([f"and of {count(more, 'other arm')}"] if more else [])])

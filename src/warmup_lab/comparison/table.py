@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Sweep:
     """`lr`, `loss` and the probes' columns of each run that has a trace, by run id."""
     versions: dict[str, str]
     """Version of each package that the runs used; several versions are separated by commas."""
+    run_versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The same of each run, by run id. Runs with equal versions share one dictionary."""
 
 
 def read_sweep(directory: Path) -> Sweep:
@@ -78,7 +81,8 @@ def read_sweep(directory: Path) -> Sweep:
     arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)
     rows, traces = [], {}
     rates: dict[bytes, np.ndarray] = {}
-    versions: dict[str, dict[str, None]] = {}
+    versions: dict[str, dict[str, str]] = {}
+    shared: dict[str, dict[str, str]] = {}
     for run_id, job in {job["run_id"]: job for job in jobs}.items():
         stored = read_run(directory / run_id, run_id)
         result = stored.result or _unfinished(stored)
@@ -87,11 +91,12 @@ def read_sweep(directory: Path) -> Sweep:
         trace = _read_trace(directory / run_id, rates) if has_trace else {}
         arm = job["arm_id"]
         rows.append({"arm": arms[arm], "warmup_asked": asked[arm], "setting": settings[arm]} | _row(job, result, trace))
-        _add_versions(versions, result)
+        if own := _versions_of(result):
+            versions[run_id] = shared.setdefault(str(own), own)
         if trace:
             traces[run_id] = trace
-    names = {name: ", ".join(found) for name, found in versions.items()}
-    return Sweep(directory, jobs, listing["compare"], listing["command"], _table(rows), traces, names)
+    found = listing["compare"], listing["command"], _table(rows), traces, _merged(shared.values()), versions
+    return Sweep(directory, jobs, *found)
 
 
 def _unfinished(run: StoredRun) -> dict[str, Any]:
@@ -169,8 +174,16 @@ def _read_trace(directory: Path, rates: dict[bytes, np.ndarray]) -> Trace:
     return trace | {"lr": rates.setdefault(trace["lr"].tobytes(), trace["lr"])}
 
 
-def _add_versions(found: dict[str, dict[str, None]], result: dict[str, Any]) -> None:
-    """Adds the versions of one run to those of each package."""
-    mixed = result.get("mixed_versions", {})  # of a run that was resumed with other versions
-    for name, version in result.get("versions", {}).items():
-        found.setdefault(name, {}).update(dict.fromkeys(mixed.get(name, [version])))
+def _versions_of(result: dict[str, Any]) -> dict[str, str]:
+    """Version of each package that the run used; several, if it was resumed with others, are separated by commas."""
+    mixed = result.get("mixed_versions", {})
+    return {name: ", ".join(mixed.get(name, [version])) for name, version in result.get("versions", {}).items()}
+
+
+def _merged(versions: Iterable[dict[str, str]]) -> dict[str, str]:
+    """The versions of several runs, each once, in the order in which they were found."""
+    found: dict[str, dict[str, None]] = {}
+    for own in versions:
+        for name, text in own.items():
+            found.setdefault(name, {}).update(dict.fromkeys(text.split(", ")))
+    return {name: ", ".join(several) for name, several in found.items()}
