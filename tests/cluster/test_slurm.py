@@ -188,6 +188,77 @@ def test_the_same_command_attaches_to_running_tasks(start: Start, cluster: dict[
     assert len(list(folder.glob("*/result.json"))) == 2
 
 
+def test_cancelled_tasks_save_and_do_not_come_back(start: Start, cluster: dict[str, str], tmp_path: Path) -> None:
+    folder = tmp_path / "sweep"
+    words = [*on_slurm(folder)[:-3], "seed=0", *on_slurm(folder)[-3:], "hydra.launcher.cancel_on_interrupt=true"]
+    first = start(words, tmp_path / "first.log")
+    trainers = until(lambda: found if len(found := trainers_in(folder)) == 2 else None, first)
+    until(lambda: all(trains(folder, run_id) for run_id in tasks_of(folder, cluster)), first)
+    for pid in trainers:
+        os.kill(pid, signal.SIGSTOP)  # so that they do not end before they are cancelled
+    try:
+        os.killpg(first.pid, signal.SIGINT)
+        assert first.wait(timeout=60) == 130
+    finally:
+        for pid in trainers:
+            os.kill(pid, signal.SIGCONT)
+    assert "cancelled 2 Slurm tasks" in (tmp_path / "first.log").read_text()
+    deadline = time.monotonic() + 60
+    while (left := tasks_of(folder, cluster)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left
+    logs = "".join(path.read_text() for path in folder.glob("slurm/*/*_log.err"))
+    stopped = re.findall(r"RuntimeError: cancelled; stopped after update (\d+)", logs)
+    second = start([*words[:-1], "hydra.launcher.poll_seconds=0.5"], tmp_path / "second.log")
+    assert second.wait(timeout=200) == 0, (tmp_path / "second.log").read_text()
+    resumed = [json.loads(path.read_text())["resumed_at"] for path in folder.glob("*/result.json")]
+    assert sorted(resumed) == sorted([int(step)] for step in stopped)
+    assert len(stopped) == 2
+
+
+def test_looks_of_stacked_groups_stopped_in_the_middle(start: Start, cluster: dict[str, str], tmp_path: Path) -> None:
+    """A group is told to stop, the command is killed, and the same command goes on. Holds for any number of looks."""
+    looks = [*SWEEP[:-1], "compare.looks=[6,8]", "compare.margin=0.001", "model.dropout=0.3"]
+    folder, undisturbed = tmp_path / "sweep", tmp_path / "undisturbed"
+    words = [*looks, f"hydra.sweep.dir={folder}", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=1",
+             "hydra.launcher.stacked=true", "hydra.launcher.runs_per_task=4"]  # fmt: skip
+    first = start(words, tmp_path / "first.log")
+    stopped = until(
+        lambda: next((run.parent.name for run in folder.glob("*/checkpoint") if any(run.iterdir())), ""), first
+    )
+    task, (trainer,) = tasks_of(folder, cluster)[stopped], trainers_in(folder, stopped)
+    os.kill(trainer, signal.SIGSTOP)  # so that the group does not end before the signal
+    try:
+        group = [run_id for run_id, other in tasks_of(folder, cluster).items() if other == task]
+        scancel(cluster, "--signal=USR2", task)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    finally:
+        os.kill(trainer, signal.SIGCONT)
+    second = start(words, tmp_path / "second.log")
+    while second.poll() is None:
+        release_delayed(cluster)
+        time.sleep(1)
+    told = (tmp_path / "second.log").read_text()
+    assert second.returncode == 0, told
+    assert "runs are in Slurm's queue" in told
+    num_looks = len(json.loads((folder / "looks.json").read_text())["looks"])
+    assert len(list(folder.glob("slurm/*/tasks.json"))) == num_looks, "each run was submitted once"
+
+    alone = start([*looks, f"hydra.sweep.dir={undisturbed}", "hydra/launcher=stacked"], tmp_path / "undisturbed.log")
+    assert alone.wait(timeout=400) == 0, (tmp_path / "undisturbed.log").read_text()
+    logs = "".join(path.read_text() for path in folder.glob("slurm/*/*_log.err"))
+    (step,) = re.findall(rf"signal {int(signal.SIGUSR2)}: stopped after update (\d+)", logs)
+    results = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("*/result.json")}
+    assert set(results) == {path.parent.name for path in undisturbed.glob("*/result.json")}
+    assert len(group) == 4
+    assert {run_id for run_id, result in results.items() if result["resumed_at"] == [int(step)]} == set(group)
+    for run_id in results:
+        traces = [pd.read_parquet(where / run_id / "trace.parquet") for where in (folder, undisturbed)]
+        pd.testing.assert_frame_equal(*traces, rtol=1e-5)
+    print(told)
+
+
 def test_worker_with_another_device_refuses(start: Start, tmp_path: Path) -> None:
     words = [word if not word.startswith("seed=") else "seed=0" for word in on_slurm(tmp_path / "sweep")]
     sweep = start([*words, "hydra.launcher.device=cuda"], tmp_path / "sweep.log")

@@ -41,7 +41,7 @@ SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
-MaxArraySize=4
+MaxArraySize={max_array_size}
 KillWait=20
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
@@ -71,7 +71,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def slurm_cluster(folder: Path, *, cpus: int = 4) -> Iterator[dict[str, str]]:
+def slurm_cluster(folder: Path, *, cpus: int = 4, max_array_size: int = 4) -> Iterator[dict[str, str]]:
     """Starts munged, slurmctld and slurmd. Yields the environment for Slurm's commands.
 
     Everything is stopped by process id at the end. Without accounting, as `sacct` then fails.
@@ -84,9 +84,8 @@ def slurm_cluster(folder: Path, *, cpus: int = 4) -> Iterator[dict[str, str]]:
     controller_port, node_port = _free_ports(2)
     conf = folder / "slurm.conf"
     host = socket.gethostname().partition(".")[0]
-    conf.write_text(
-        _CONF.format(folder=folder, host=host, cpus=cpus, controller_port=controller_port, node_port=node_port)
-    )
+    values = {"folder": folder, "host": host, "cpus": cpus, "max_array_size": max_array_size}
+    conf.write_text(_CONF.format(**values, controller_port=controller_port, node_port=node_port))
     environment = {**os.environ, "SLURM_CONF": str(conf)}
     munge = [
         "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder}/munge/socket",

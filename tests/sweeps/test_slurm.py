@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+from types import SimpleNamespace
+
 import pytest
 from omegaconf import OmegaConf
 
 from hydra_plugins.warmup_lab_launcher import SlurmConfig
 from warmup_lab.sweeps import slurm_queue
 from warmup_lab.sweeps.fastest import num_processes
+from warmup_lab.sweeps.slurm import SlurmTask
 
 SWEEP = ("-m", "task=synthetic_small", "tracking=none", "seed=0,1", "hydra/launcher=slurm")
 
@@ -61,3 +65,31 @@ def test_tasks_at_the_same_time(monkeypatch, cores, cpus, max_running, num):
     monkeypatch.setattr(slurm_queue, "num_cores", lambda _: cores)
     launcher = OmegaConf.merge(OmegaConf.structured(SlurmConfig), {"cpus": cpus, "max_running": max_running})
     assert num_processes(OmegaConf.create({"hydra": {"launcher": launcher}})) == num
+
+
+@pytest.mark.parametrize(
+    ("state", "number", "requeued"),
+    [
+        ("RUNNING", signal.SIGUSR2, True),
+        ("RUNNING", signal.SIGTERM, True),
+        ("COMPLETING", signal.SIGUSR2, True),
+        ("COMPLETING", signal.SIGTERM, False),
+        ("CANCELLED", signal.SIGTERM, False),
+    ],
+)
+def test_a_task_that_is_cancelled_stays_out_of_the_queue(tmp_path, monkeypatch, state, number, requeued):
+    """Slurm 22.05 shows a cancelled task as COMPLETING until it has ended. The program stands for Slurm's."""
+    (tmp_path / "scontrol").write_text(
+        f'#!/bin/sh\n[ "$1" = requeue ] && : > {tmp_path}/requeued || echo JobId=7 JobState={state} Reason=None\n'
+    )
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    def stopped_run():
+        signal.raise_signal(number)
+        raise KeyboardInterrupt("stopped after update 3")
+
+    with pytest.raises(SystemExit if requeued else RuntimeError, match="1" if requeued else "cancelled; stopped after"):
+        SlurmTask(SimpleNamespace(run=stopped_run), max_requeues=1)()
+    assert (tmp_path / "requeued").exists() == requeued

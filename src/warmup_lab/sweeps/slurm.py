@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,10 @@ class SlurmTask:
 
     def __call__(self) -> list[str]:
         """Runs the group. Told to stop by Slurm, it puts itself back into the queue, unless it was cancelled."""
+        if _num_restarts():
+            from submitit import JobEnvironment
+
+            JobEnvironment().paths.result_pickle.unlink(missing_ok=True)  # of a start that Slurm ended
         with ClusterWorkerStop() as stop:
             try:
                 return self.work.run()
@@ -55,15 +60,21 @@ class SlurmTask:
         raise SystemExit(1)  # without a result, as submitit does for a task that will run again
 
     def _requeue(self, number: int, message: str) -> None:
-        job_id, restarts = os.environ["SLURM_JOB_ID"], int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        job_id, restarts = os.environ["SLURM_JOB_ID"], _num_restarts()
         state = slurm_queue.state_of(job_id)
-        if state == "CANCELLED":
+        # A task that is cancelled is COMPLETING until it has ended. So is one that Slurm puts back into the queue by
+        # itself, and one that is over its time limit, but that one was sent USR2 first.
+        if state == "CANCELLED" or (state == "COMPLETING" and number == signal.SIGTERM):
             raise RuntimeError(f"cancelled; {message}")
         if restarts >= self.max_requeues:
             raise RuntimeError(f"requeued {restarts} times, as often as hydra.launcher.max_requeues allows; {message}")
         print(f"signal {number}: {message}; requeued", file=sys.stderr, flush=True)
         if state != "PENDING":  # otherwise Slurm has requeued it
             slurm_queue.requeue(job_id)
+
+
+def _num_restarts() -> int:
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
 @dataclass
