@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -14,7 +15,13 @@ from hydra.core.plugins import Plugins
 from program import ROOT
 
 from warmup_lab.cli.compose import register_experiments
-from warmup_lab.cli.config_files import FileConfigSource, check_experiment, check_option, checked_config_files
+from warmup_lab.cli.config_files import (
+    FileConfigSource,
+    StructuredConfigSource,
+    check_experiment,
+    check_option,
+    checked_config_files,
+)
 from warmup_lab.config.errors import ConfigError
 
 LOGGING = "hydra: {job_logging: {handlers: {x: {(): os.mkdir, path: PATH}}}}"
@@ -249,3 +256,9 @@ def test_only_the_program_changes_how_hydra_reads_files(train_py_here) -> None:
     before = dict(SourcesRegistry.instance().types)
     assert train_py_here("seed=1", "--cfg", "job").returncode == 0
     assert SourcesRegistry.instance().types == before
+
+
+def test_a_copy_of_the_source_shares_the_store_of_hydra() -> None:
+    """Hydra copies its sources each time it loads a configuration; a copy of the store took longer than the rest."""
+    source = StructuredConfigSource("schema", "structured://")
+    assert copy.deepcopy(source).store is source.store is ConfigStore.instance()
