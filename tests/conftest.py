@@ -36,7 +36,7 @@ USERS_VARIABLES = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first, so that the workers of `make test` end at the same time."""
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+    items.sort(key=lambda item: {"end_to_end", "training"}.isdisjoint(item.path.parts))
     gc.collect()
     gc.freeze()  # modules are never garbage: searching them took 5 % of the time
 

@@ -25,13 +25,13 @@ from warmup_lab.cli.compose import lower_case_choices, register_experiments
 from warmup_lab.cli.explain import explain
 from warmup_lab.cli.mistakes import refuse_mistakes
 from warmup_lab.config.errors import ConfigError
-from warmup_lab.config.model_schema import PretrainedModel
+from warmup_lab.config.model_schema import PretrainedModel, RandomModel
 from warmup_lab.config.parse import resolve
 from warmup_lab.config.task_schema import FilesTask
 from warmup_lab.plan import make_plan
 from warmup_lab.system.cache import cache_root
 from warmup_lab.tasks import load_corpus, table_files
-from warmup_lab.tasks.tokenizing import learn_vocabulary
+from warmup_lab.tasks.tokenizing import learn_vocabulary, tokenize
 
 HUGE = "9" * 23
 ROWS = "".join(f"a fine film {i},good\nan awful film {i},bad\n" for i in range(20))
@@ -153,9 +153,9 @@ CASES = [
     ("+seed.x=3", "seed={'x': 3}: must be a whole number"),
     ("warmup_ration=0.1", "unknown key warmup_ration; did you mean 'warmup_ratio'?"),
     ("+warmup_ration=0.1", "unknown key warmup_ration; did you mean 'warmup_ratio'?"),
-    ("optimizer.lrr=1", "unknown key optimizer.lrr; did you mean 'lr'?"),
+    ("optimizer.lrr=1", "unknown key optimizer.lrr; type optimizer.lr=1"),
     ("+optimizer.lrr=1", "unknown key optimizer.lrr"),
-    ("optimiser.lr=1", "unknown key optimiser; did you mean 'optimizer'?"),
+    ("optimiser.lr=1", "unknown key optimiser.lr; type optimizer.lr=1"),
     ("+task.max_lenght=3", "unknown key task.max_lenght; did you mean 'max_length'?"),
     ("+compare.marginn=3", "unknown key compare.marginn; did you mean 'margin'?"),
     ("+scheduler.num_cycles=2", "unknown key scheduler.num_cycles"),
@@ -486,6 +486,19 @@ def test_a_word_of_a_megabyte_is_not_learned():
     texts = [f"a fine film {i} it was, an-awful one" for i in range(50)]
     with_long_words = [*texts, "film" * 250_000, "was " + "a" * 101]
     assert learn_vocabulary(with_long_words, 150) == learn_vocabulary([*texts, "was"], 150)
+
+
+def test_a_word_of_over_100_characters_is_unknown(tmp_path):
+    """Of 100 characters it has pieces. [CLS] and [SEP] surround the texts."""
+    path = tmp_path / "words.csv"
+    words = {"good": ["film" * 250_000, "a" * 101], "bad": ["a" * 100, "film"]}
+    path.write_text("text,label\n" + "".join(f"{word},{label}\n" for label in words for word in words[label]))
+    task = FilesTask("files", train_file=str(path), validation_share=0.5)
+    corpus = load_corpus(task)
+    found = tokenize(corpus, task, RandomModel("bert", vocab_size=100))
+    for split, examples in ((corpus.train, found.train), (corpus.validation, found.validation)):
+        for (text,), start, end in zip(split.texts, examples.offsets, examples.offsets[1:], strict=False):
+            assert (examples.token_ids[start:end].tolist() == [2, 1, 3]) == (len(text) > 100)
 
 
 def test_a_class_called_nan_and_validation_on_the_training_data_are_warned_about(tmp_path, caplog):

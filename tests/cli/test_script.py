@@ -80,7 +80,7 @@ def test_train_equals_train_py(script, train_py_here, args):
 def test_recommend_is_a_multirun(script):
     done = script("recommend", "seed=0,1")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: seed: recommend chooses "), "its sweeper looked at the seeds"
+    assert done.stderr.startswith("error: seed: recommend takes one value and chooses "), "its sweeper looked"
 
 
 def test_schedule_draws(script, own_folder):
@@ -123,7 +123,8 @@ def test_report_refuses_a_folder_without_a_sweep(script):
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["experiment=mine"], "study: mine\nepochs: 7\n"),
+        (["experiment=mine"], "\nstudy: mine\n"),
+        (["experiment=mine"], "\nepochs: 7\n"),
         (["experiment=compare"], "study: my_compare\n"),
         (["--config-dir", "options", "experiment=other"], "study: other\n"),
         (["--config-dir", "options", "scheduler=short"], "  start_factor: 0.5\n"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -158,7 +159,8 @@ def jittering(tmp_path_factory) -> Experiment:
                 plant(folder, plan, survived=seed < survivors, eval_loss=eval_loss)
 
     def run() -> Any:
-        return train_py_here(*SETTINGS, "-m", FEWEST_SEEDS, "hydra/launcher=stacked", "optimizer.lr=0.1", cwd=where)
+        with mock.patch("warmup_lab.report.build.save_figure"):  # pictures take seconds
+            return train_py_here(*SETTINGS, "-m", FEWEST_SEEDS, "hydra/launcher=stacked", "optimizer.lr=0.1", cwd=where)
 
     done = run()
     assert done.returncode == 0, done.stderr
@@ -267,7 +269,6 @@ def test_an_interrupted_search_claims_nothing_about_runs_that_have_not_ended(jit
 
 
 @pytest.mark.trains
-@pytest.mark.usefixtures("without_pictures")
 def test_the_same_command_again_trains_nothing(jittering):
     before = jittering.section
     done = jittering.run()
