@@ -106,5 +106,6 @@ def test_the_sentence_on_failures_of_a_recommendation_names_its_stage(grid_faile
     }
     chosen, run, failed = summary_sentences({"counts": counts}, [], answer)
     assert chosen == "Chosen."
-    assert run.startswith(f"Runs of the {'confirmation' if kind == 'confirm' else 'choice'}: 24 runs of sst2")
+    stage = "confirmation" if kind == "confirm" else "choice"
+    assert run.startswith(f"Runs of the {stage}: 24 runs of 9 updates each (task sst2, model x, optimizer y)")
     assert failed == f"Every finished run {expected}"
