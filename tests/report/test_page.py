@@ -177,7 +177,7 @@ def test_card_does_not_repeat_the_headline():
     ("changes", "shown", "hidden"),
     [
         pytest.param({"decided": True}, ["Decided by test", "Use it"], ["Run next"], id="decided"),
-        pytest.param({"interval": None, "seeds": 1}, ["of 1 seed<"], ["mean of all", "95 % interval"], id="one seed"),
+        pytest.param({"interval": None, "seeds": 1}, ["of 1 seed<"], ["mean of all", "interval 0.1"], id="one seed"),
         pytest.param({"lr": None, "warmup": None, "mean": None, "arm": None, "next_command": None},
                      ["Nothing to recommend yet"], ["<dt>", "<pre"], id="nothing"),
         pytest.param({"basis": "Decided by test: all others are worse.", "warmup_decided": True, "setting": "eps=1e-8",
