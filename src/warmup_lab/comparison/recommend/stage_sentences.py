@@ -35,12 +35,15 @@ def ramp_sentence(ramp: RampResult) -> str:
 
 
 def cold_sentence(found: Findings) -> str:
-    """Why runs without warmup failed below the lr at which the ramps break; empty if none did."""
+    """Where runs failed more often without warmup below the lr at which the ramps break; empty if nowhere."""
     limit = found.ramp.lr if found.ramp is not None else None
-    failed = [row.lr for row in found.grid if row.start == "without" and row.failed.count]
-    if limit is None or not failed or min(failed) >= limit:
+    failed = {(row.lr, row.start): row.failed.count for row in found.grid}
+    cold = [
+        lr for (lr, start), number in failed.items() if start == "without" and number > failed.get((lr, "with"), number)
+    ]
+    if limit is None or not cold or min(cold) >= limit:
         return ""
-    return f" A ramp is itself a warmup: without one, runs failed at lr {min(failed):.2g} already."
+    return f" A ramp is itself a warmup: without one, runs failed at lr {min(cold):.2g} already."
 
 
 def grid_sentence(found: Findings) -> str:
