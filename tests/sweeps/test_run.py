@@ -120,7 +120,8 @@ class Signals:
 
 @pytest.mark.parametrize(("num_signals", "num_reports"), [(1, 1), (2, 0)])
 def test_a_second_signal_skips_the_report(tmp_path, monkeypatch, num_signals, num_reports):
-    monkeypatch.setattr(multiprocessing, "active_children", lambda: [mock.Mock()])
+    ended = mock.Mock(pid=2**22 + 1)  # above the largest id of a process
+    monkeypatch.setattr(multiprocessing, "active_children", lambda: [ended])
     sweep = Sweep(tmp_path)
     sweep.launch = Signals(num_signals)
     with pytest.raises(SweepInterrupted) as stop:
