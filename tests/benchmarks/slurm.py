@@ -35,7 +35,7 @@ def until_accepted(folder: Path, num_seeds: int, runs_per_task: int, environment
     shutil.rmtree(folder, ignore_errors=True)
     words = ["-m", *GRID, f"seed=range({num_seeds})", "hydra/launcher=slurm", f"hydra.sweep.dir={folder}",
              f"hydra.launcher.runs_per_task={runs_per_task}"]  # fmt: skip
-    num_tasks, accepted, num_arrays = -(-4 * num_seeds // runs_per_task), 0, 0
+    num_tasks, accepted, num_arrays, told = -(-4 * num_seeds // runs_per_task), 0, 0, ""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, str(timing.TRAIN), *words], cwd=folder.parent, env=environment, text=True,
@@ -44,11 +44,12 @@ def until_accepted(folder: Path, num_seeds: int, runs_per_task: int, environment
     try:
         assert process.stderr is not None
         for line in process.stderr:
+            told += line
             if found := re.match(r"submitted (\d+) tasks?", line):
                 accepted, num_arrays = accepted + int(found[1]), num_arrays + 1
             if accepted == num_tasks:
                 return time.perf_counter() - started, num_arrays
-        raise RuntimeError(f"the command ended after {accepted} of {num_tasks} tasks")
+        raise RuntimeError(f"the command ended after {accepted} of {num_tasks} tasks:\n{told[-2000:]}")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
