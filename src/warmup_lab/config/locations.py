@@ -29,8 +29,8 @@ def without_protocol(output: str) -> str:
     return output if is_url(output) else _URL.sub("", output, count=1)
 
 
-def check_output(output: str) -> None:
-    """Raises `ConfigError` if `output` is no folder and no URL that results can be published to.
+def check_output(output: str, *, force: bool = False) -> None:
+    """Raises `ConfigError` if `output` is no folder and no URL that results can be published to, or with `force`.
 
     No message shows credentials.
     """
@@ -55,3 +55,8 @@ def check_output(output: str) -> None:
         "(mount the file system) or s3://, gs:// or az://",
     )
     require(bool(host), f"output={output}: names no bucket; such as {scheme}://bucket/runs")
+    require(
+        not force,
+        f"force=true cannot be used with output={output}, because published results are never replaced: remove the run "
+        "there, or choose another study=NAME",
+    )

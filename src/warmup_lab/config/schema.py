@@ -276,7 +276,7 @@ class RunConfig:
             f"unknown precision {self.precision!r}{suggestion(self.precision, known)}",
         )
         check_study(self.study)
-        check_output(self.output)
+        check_output(self.output, force=self.force)
         self._check_warmup()
 
     def _check_warmup(self) -> None:

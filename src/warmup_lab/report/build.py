@@ -50,10 +50,13 @@ from warmup_lab.runs import is_finished
 from warmup_lab.system import atomic_path, release_memory, write_json
 
 
-def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> dict[str, Any]:
+def report_sweep(
+    directory: Path, *, tracking: TrackingConfig | None = None, location: str | None = None
+) -> dict[str, Any]:
     """Writes the report of the sweep in `directory`, prints it, and returns the content of `comparison.json`.
 
-    If `tracking` is Weights & Biases, also logs the summary run of the sweep there.
+    `location` is what the page calls the folder, such as its URL. If `tracking` is Weights & Biases, also logs the
+    summary run of the sweep there.
 
     Raises:
         ConfigError: `directory` holds no sweep, or `compare.metric` or `compare.reference` is unknown.
@@ -72,7 +75,7 @@ def report_sweep(directory: Path, *, tracking: TrackingConfig | None = None) -> 
     seeds = seed_values(runs, [comparison["recommendation"]["metric"]])
     layout = make_layout(_without_ramps(comparison["arms"]))
     parallel = parallel_coordinates(layout, seeds, comparison["recommendation"]["metric"])
-    page = render_page(comparison, figures, directory.as_posix(), parallel)
+    page = render_page(comparison, figures, location or directory.as_posix(), parallel)
     with atomic_path(directory / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(report_text(comparison, directory / "report.html"))

@@ -7,6 +7,12 @@ from .progress import Progress as Progress
 from .progress import eval_row as eval_row
 from .progress import fresh_progress as fresh_progress
 from .progress import history_of as history_of
+from .published import PublishedRun as PublishedRun
+from .published import PublishedSweep as PublishedSweep
+from .published import check_output_works as check_output_works
+from .published import published_run as published_run
+from .published import published_sweep as published_sweep
+from .published import sweep_at as sweep_at
 from .replacement import remove_leftovers as remove_leftovers
 from .result import build_error_result as build_error_result
 from .result import build_result as build_result

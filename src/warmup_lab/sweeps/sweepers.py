@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from warmup_lab.config import CompareConfig, ConfigError, RunConfig, require, resolve
 from warmup_lab.plan import Plan, make_plan
+from warmup_lab.runs import PublishedSweep, check_output_works, published_sweep
 from warmup_lab.sweeps.cell_loader import CellLoader
 from warmup_lab.sweeps.cells import CellSource, Grid
 from warmup_lab.sweeps.fastest import num_processes
@@ -68,14 +69,19 @@ class CheckedSweeper(Sweeper):
         given = [f"{key}={value}" for key, value in self._params.items()] + arguments
         parsed = OverridesParser.create(config_loader=self._context.config_loader).parse_overrides(given)
         last = {override.get_key_element(): override for override in parsed}  # arguments replace params
-        failed = run_sweep(
-            self.cell_source(list(last.values())),
-            self._plan_cell,
-            lambda batch, first: self._launcher.launch(batch, initial_job_idx=first),
-            Path(self._config.hydra.sweep.dir),
-            _report,
-            num_planned=self.num_planned,
-        )
+        directory = Path(self._config.hydra.sweep.dir)
+        published = _fetched(self._config, directory)
+
+        def launch(batch: Sequence[Sequence[str]], first: int) -> None:
+            if published:
+                published.publish()  # the job list, so that a report can be built while runs train
+            self._launcher.launch(batch, initial_job_idx=first)
+
+        def report(folder: Path, config: RunConfig) -> None:
+            _report(folder, config, published)
+
+        source = self.cell_source(list(last.values()))
+        failed = run_sweep(source, self._plan_cell, launch, directory, report, num_planned=self.num_planned)
         if failed:
             names = ", ".join(job.name for job in failed[:3]) + (", ..." if len(failed) > 3 else "")
             runs = "1 run" if len(failed) == 1 else f"{len(failed)} runs"
@@ -158,10 +164,14 @@ def _check_subdir(config: DictConfig) -> None:
 
 def _planned_for_workers(config: DictConfig) -> AbstractContextManager[None]:
     """Plans the cells for the device of the workers if the launcher has workers on other machines."""
-    launcher = config.hydra.get("launcher", {})
-    if not {"device", "precision"} <= set(launcher):
+    if not _has_workers_elsewhere(config):
         return nullcontext()
+    launcher = config.hydra.launcher
     return planned_for(str(launcher.device), str(launcher.precision))
+
+
+def _has_workers_elsewhere(config: DictConfig) -> bool:
+    return {"device", "precision"} <= set(config.hydra.get("launcher", {}))
 
 
 def _refuse_looks(config: DictConfig, sweeper: str) -> None:
@@ -171,7 +181,29 @@ def _refuse_looks(config: DictConfig, sweeper: str) -> None:
     )
 
 
-def _report(directory: Path, config: RunConfig) -> None:
+def _fetched(config: DictConfig, directory: Path) -> PublishedSweep | None:
+    """The sweep in the store of `output`, after what is published there was copied to `directory`; None for a folder.
+
+    Raises:
+        ConfigError: the store cannot be used, or not with this launcher.
+    """
+    published = published_sweep(str(config.output), directory)
+    if published:
+        launcher = config.hydra.runtime.choices["hydra/launcher"]
+        require(
+            not _has_workers_elsewhere(config),
+            f"output={config.output} cannot be used with hydra/launcher={launcher}, "
+            "whose workers share a folder with this command: set output=FOLDER, or use another launcher",
+        )
+        check_output_works(str(config.output))
+        published.fetch()
+    return published
+
+
+def _report(directory: Path, config: RunConfig, published: PublishedSweep | None = None) -> None:
     from warmup_lab.report import report_sweep
 
-    report_sweep(directory, tracking=config.tracking)
+    report_sweep(directory, tracking=config.tracking, location=published.store.url if published else None)
+    if published:
+        published.publish()
+        print(f"published to {published.store.url}")

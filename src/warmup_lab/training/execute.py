@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmup_lab.config import ConfigError
+from warmup_lab.config import ConfigError, is_url
 from warmup_lab.system import run_lock, shown_path
 from warmup_lab.training.console import Interrupted, StopSignal
 from warmup_lab.training.launch import Launch, launched
@@ -61,7 +61,8 @@ def _execute(
     from warmup_lab.runs import finished_result
 
     # Without the lock, so that a finished run is reported even from a folder that cannot be written.
-    finished = None if plan.config.force else finished_result(directory, plan.run_id)
+    ask_first = plan.config.force or is_url(plan.config.output)
+    finished = None if ask_first else finished_result(directory, plan.run_id)
     if finished is None:
         try:
             with claimed_run(plan, directory, in_sweep=group is not None) as finished:
@@ -131,11 +132,24 @@ def claimed_run(plan: Plan, directory: Path, *, in_sweep: bool) -> Iterator[dict
     Raises:
         ConfigError: another process holds the lock, or the folder holds another run.
     """
-    from warmup_lab.runs import read_run, remove_leftovers, reset_run, set_aside_damaged
+    from warmup_lab.runs import (
+        check_output_works,
+        published_run,
+        read_run,
+        remove_leftovers,
+        reset_run,
+        set_aside_damaged,
+    )
 
+    published = published_run(plan.config.output, directory)
     with run_lock(directory, wait=_SWEEP_WAIT if in_sweep else 0):
+        if published:
+            check_output_works(plan.config.output)
+            published.fetch()
         found, shown = read_run(directory, plan.run_id), shown_path(directory)
         remove_leftovers(directory)
+        if published and found.damaged:
+            raise ConfigError(f"{published.store.url}: {found.problem}: remove it there to train the run again")
         if found.damaged:
             names = ", ".join(set_aside_damaged(found))
             log.warning("%s: %s: set aside as %s; the run is trained again", shown, found.problem, names)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from warmup_lab.config import ConfigError
 from warmup_lab.models import build_model
 from warmup_lab.optimizers import build_optimizer
 from warmup_lab.plan import Plan
@@ -29,6 +30,7 @@ from warmup_lab.runs import (
     fresh_progress,
     history_of,
     is_finished,
+    published_run,
     read_run,
     summary_of,
     versions,
@@ -109,6 +111,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.timer = CheckpointTimer(self.plan.config.checkpoint_every)
+        self._published = published_run(self.plan.config.output, self.directory) if self.processes.is_main else None
 
     @property
     def over(self) -> bool:
@@ -190,13 +193,16 @@ class Run:
         """Writes the checkpoint."""
         if self.processes.is_main:
             checkpoint.save(self.directory, self.plan.run_id, self.progress, model, optimizer)
+            if self._published:
+                self._published.publish_checkpoints()
 
     def finish(self, task: Task, model: torch.nn.Module, **speed: int) -> None:
         """Writes the run's files, `result.json` last. `speed` adds entries to the result's `speed`."""
         if self.processes.is_main:
             result = build_result(self.plan, task, self.progress, "diverged" if self.diverged else "completed")
             result["speed"] |= speed | ({"num_processes": self.processes.num} if self.processes.num > 1 else {})
-            self.result = write_outcome(self.plan, task, model, self.progress, result, self.directory)
+            written = write_outcome(self.plan, task, model, self.progress, result, self.directory)
+            self.result = self._published.publish_result() if self._published else written
             self.tracker.finish(summary_of(result))
         self.result = self.processes.broadcast(self.result)
 
@@ -212,7 +218,9 @@ class Run:
                 log.warning("%s keeps the result of its earlier training", shown_path(self.directory))
             else:
                 write_result(self.directory, build_error_result(self.plan, error))
-        except OSError as problem:
+                if self._published:
+                    self._published.publish_error()
+        except (OSError, ConfigError) as problem:
             log.warning("cannot write %s: %s", self.directory / "result.json", problem)
 
     def abandon(self) -> None:
