@@ -6,10 +6,10 @@ STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slurm recommend compare bench chaos golden null-test evidence schedules lint format audit clean
+.PHONY: help install train test test-slurm test-s3 recommend compare bench chaos golden null-test evidence schedules lint format audit clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## set up .venv with exact versions
 
@@ -32,6 +32,10 @@ test: install ## the tests; make test ARGS="-k schedules"
 test-slurm: install ## a sweep on a Slurm cluster of its own; needs root, slurmctld, slurmd and munge
 	@$(BIN)/python tests/support/slurm_cluster.py  # says what is missing
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_slurm.py $(ARGS)
+
+test-s3: install ## results on S3, on a server of moto on this machine
+	@$(PIP) --no-build-isolation --editable ".[s3-test]"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_s3.py $(ARGS)
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"
 	@$(BIN)/python train.py -m experiment=recommend hydra/launcher=fastest $(ARGS)
