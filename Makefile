@@ -5,6 +5,10 @@ STAMP := .venv/.installed
 # -qq shows only errors. With one -q, pip warns once per package if the machine has a second package index.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
+# Otherwise make would ignore `make train optimizer.lr=3e-4`.
+SETTINGS := $(strip $(foreach name,$(filter-out ARGS PYTHON,$(.VARIABLES)),$(if $(filter command,$(origin $(name))),$(name)=$($(name)))))
+$(if $(SETTINGS),$(error settings go into ARGS: make $(MAKECMDGOALS) ARGS="$(SETTINGS)"))
+
 .DEFAULT_GOAL := help
 .PHONY: help install train test test-slurm test-s3 recommend compare bench chaos golden null-test evidence schedules lint format audit clean
 
