@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+RAY_STAMP := .venv/.installed-ray
 # -qq shows only errors. With one -q, pip warns once per package if the machine has a second package index.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
@@ -10,7 +11,7 @@ SETTINGS := $(strip $(foreach name,$(filter-out ARGS PYTHON,$(.VARIABLES)),$(if 
 $(if $(SETTINGS),$(error settings go into ARGS: make $(MAKECMDGOALS) ARGS="$(SETTINGS)"))
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-slurm test-s3 recommend compare bench chaos golden null-test evidence schedules lint format audit clean
+.PHONY: help install train test test-slurm test-ray test-s3 test-all recommend compare bench chaos golden null-test evidence schedules lint format audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,9 +38,19 @@ test-slurm: install ## a sweep on a Slurm cluster of its own; needs root, slurmc
 	@$(BIN)/python tests/support/slurm_cluster.py  # says what is missing
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_slurm.py $(ARGS)
 
+test-ray: $(RAY_STAMP) ## a sweep on a Ray cluster of its own, of which a node is killed
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_ray.py $(ARGS)
+
+$(RAY_STAMP): $(STAMP)
+	@$(PIP) --no-build-isolation --editable ".[ray]"
+	@touch $@
+
 test-s3: install ## results on S3, on a server of moto on this machine
 	@$(PIP) --no-build-isolation --editable ".[s3-test]"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 0 tests/cluster/test_s3.py $(ARGS)
+
+test-all: test test-s3 test-ray ## the tests and those on clusters, 30 minutes; without root or Slurm all but test-slurm
+	@if $(BIN)/python tests/support/slurm_cluster.py; then $(MAKE) --no-print-directory test-slurm; else echo "test-slurm is skipped"; fi
 
 recommend: install ## an lr and a warmup in 5 minutes; make recommend ARGS="task=files task.train_file=my.csv"
 	@$(BIN)/python train.py -m experiment=recommend hydra/launcher=fastest $(ARGS)

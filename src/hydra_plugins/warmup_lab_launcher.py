@@ -1,8 +1,8 @@
-"""The launchers `hydra/launcher=stacked`, `fastest` and `slurm`.
+"""The launchers `hydra/launcher=stacked`, `fastest`, `slurm` and `ray`.
 
 `stacked` trains jobs of equal shape together in one process. `fastest` hands over to the launcher that is fastest on
-this machine. `slurm` trains on a cluster. Hydra imports this module at every start, so it imports `warmup_lab` only
-when jobs are launched.
+this machine. `slurm` and `ray` train on a cluster. Hydra imports this module at every start, so it imports `warmup_lab`
+only when jobs are launched.
 """
 
 # No `from __future__ import annotations`: Hydra 1.3 reads the types of these dataclasses at run time.
@@ -95,8 +95,40 @@ class SlurmConfig:
     """Whether Ctrl-C cancels the tasks. Otherwise they go on, and the same command waits for them again."""
 
 
+@dataclass
+class RayConfig:
+    """Keys of `hydra.launcher` for `hydra/launcher=ray`."""
+
+    _target_: str = "hydra_plugins.warmup_lab_launcher.RayLauncher"
+    address: str | None = None
+    """Cluster: `auto` for one that runs on this machine, or `host:port`; null starts one here until the sweep ends."""
+    gpus: float = 0
+    """GPUs of a task, or a fraction of one. With GPUs also set `device: cuda`."""
+    cpus: int = 1
+    """CPU cores of a task. A run uses `num_threads` of them."""
+    memory_gb: float | None = None
+    """Memory of a task, GiB; null is its share of the node's, by its cores."""
+    runs_per_task: int = 1
+    """Runs of a task, one after the other or, with `stacked`, together."""
+    stacked: bool = False
+    """Whether the runs of a task that have equal shapes train together."""
+    device: str = "auto"
+    """Device of the workers (`cpu`, `cuda`) if this machine may have another; auto is the device of this machine."""
+    precision: str = "auto"
+    """Meaning of `precision=auto` on the workers if this machine may have another device; auto is bf16 on a GPU."""
+    max_resubmits: int = 2
+    """How often the runs of a task are submitted again if it was killed, as with its node."""
+    save_seconds: float = 60.0
+    """Seconds that runs have to save their checkpoints after Ctrl-C."""
+    usage_statistics: bool = False
+    """Whether a cluster that the sweep starts sends usage statistics to the authors of Ray."""
+    dashboard: bool = False
+    """Whether a cluster that the sweep starts has Ray's dashboard."""
+
+
 for name, node in (
     ("stacked", StackedConfig), ("packed", RenamedStackedConfig), ("fastest", FastestConfig), ("slurm", SlurmConfig),
+    ("ray", RayConfig),
 ):  # fmt: skip
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=node, provider="warmup-lab")
 
@@ -129,24 +161,45 @@ class RenamedStackedLauncher(StackedLauncher):
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
 
-class SlurmLauncher(_LazyLauncher):
-    """Trains on the nodes of a Slurm cluster."""
+class _ClusterLauncher(_LazyLauncher):
+    """Trains on the nodes of a cluster. Refuses in `setup`, so that the sweep writes nothing."""
 
     def __init__(self, **options: Any) -> None:
         self._keys = options
+
+
+class SlurmLauncher(_ClusterLauncher):
+    """Trains on the nodes of a Slurm cluster."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from warmup_lab.sweeps import SlurmOptions, refuse_without_slurm
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self._options = SlurmOptions(**self._keys)
-        refuse_without_slurm(self._options, config.hydra.overrides.task)  # here, so that the sweep writes nothing
+        refuse_without_slurm(self._options, config.hydra.overrides.task)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from warmup_lab.sweeps import LauncherSetup, launch_slurm
 
         setup = LauncherSetup(self._hydra_context, self._task_function, self._config)
         return launch_slurm(self._options, job_overrides, initial_job_idx, setup)
+
+
+class RayLauncher(_ClusterLauncher):
+    """Trains on the nodes of a Ray cluster."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from warmup_lab.sweeps import RayOptions, refuse_without_ray
+
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self._options = RayOptions(**self._keys)
+        refuse_without_ray(self._options, config.hydra.overrides.task)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from warmup_lab.sweeps import LauncherSetup, launch_ray
+
+        setup = LauncherSetup(self._hydra_context, self._task_function, self._config)
+        return launch_ray(self._options, job_overrides, initial_job_idx, setup)
 
 
 class FastestLauncher(_LazyLauncher):

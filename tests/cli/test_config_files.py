@@ -68,6 +68,7 @@ def test_an_experiment_may_choose_options_and_set_keys(text: str) -> None:
         "job_logging", "hydra_logging", "callbacks", "searchpath", "job", "run", "sweep", "env", "output_subdir",
         "help", "hydra_help", "verbose", "mode", "runtime", "overrides", "sweeper._target_", "sweeper.storage",
         "sweeper.max_batch_size", "launcher._target_", "launcher.batch", "launcher.backend", "launcher.setup",
+        "launcher.address", "launcher.usage_statistics", "launcher.dashboard",
     ],
 )  # fmt: skip
 def test_other_keys_of_hydra_are_refused_by_name(key: str) -> None:

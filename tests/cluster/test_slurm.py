@@ -8,22 +8,19 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from program import ROOT
+from cluster_commands import Start, started_commands, until
 from slurm_cluster import slurm_cluster, unmet_needs
 
 from warmup_lab.system import lock_holder
 
 NEEDS = unmet_needs()
 pytestmark = pytest.mark.skipif(NEEDS is not None, reason=NEEDS or "")
-Start = Callable[[list[str], Path], subprocess.Popen[bytes]]
 SWEEP = [
     "-m", "task=synthetic_small", "model=bert_tiny", "tracking=none", "max_steps=60", "checkpoint_every=5",
     "eval_every=null", "num_threads=1", "warmup_ratio=0.1,0.5", "seed=range(4)",
@@ -39,37 +36,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 @pytest.fixture
 def start(cluster: dict[str, str]) -> Iterator[Start]:
-    """Starts `train.py` with its output in a file. What still runs after the test is killed."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start_one(words: list[str], output: Path) -> subprocess.Popen[bytes]:
-        with output.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "train.py"), *words], cwd=output.parent, env=cluster,
-                stdout=file, stderr=file, start_new_session=True,
-            )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start_one
-    for process in started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    with started_commands(cluster) as start_one:
+        yield start_one
 
 
 def on_slurm(folder: Path) -> list[str]:
     return [*SWEEP, f"hydra.sweep.dir={folder}", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=1"]
-
-
-def until(condition: Callable[[], Any], process: subprocess.Popen[bytes], seconds: float = 180) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        assert process.poll() is None, "the command ended early"
-        time.sleep(0.05)
-    raise AssertionError("timed out")
 
 
 def tasks_of(folder: Path, environment: dict[str, str]) -> dict[str, str]:

@@ -87,6 +87,13 @@ def test_a_worker_with_another_version_of_the_package_refuses(setup, tmp_path):
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_worker_that_does_not_see_the_folder_of_the_sweep_refuses(setup, tmp_path):
+    work = group_work(setup, tmp_path / "context.pkl")
+    (tmp_path / "context.pkl").unlink()
+    with pytest.raises(ConfigError, match=r"worker .* does not see .*/context\.pkl: the folder of the sweep must"):
+        work.run()
+
+
 @pytest.mark.parametrize(("device", "precision"), [("cuda", "bf16"), ("cpu", "bf16")])
 def test_a_worker_with_another_device_or_precision_refuses(setup, tmp_path, device, precision):
     work = group_work(setup, tmp_path / "context.pkl", device=device, precision=precision)

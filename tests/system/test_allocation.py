@@ -23,6 +23,7 @@ def test_cores_are_those_of_the_quota_and_of_slurm(cgroup: Path, tmp_path: Path)
     (cgroup / "cpu.max").write_text("max 100000\n")
     assert allocated_cores({}, tmp_path) == 4
     assert allocated_cores({"SLURM_CPUS_PER_TASK": "2"}, tmp_path) == 2
+    assert allocated_cores({"SLURM_CPUS_PER_TASK": "3", "WARMUP_LAB_TASK_CPUS": "1"}, tmp_path) == 1
 
 
 def test_memory_is_the_least_that_is_left_in_a_cgroup(cgroup: Path, tmp_path: Path) -> None:
@@ -32,5 +33,6 @@ def test_memory_is_the_least_that_is_left_in_a_cgroup(cgroup: Path, tmp_path: Pa
     (cgroup.parent / "memory.max").write_text("1000\n")
     (cgroup.parent / "memory.current").write_text("300\n")
     assert allocated_ram(tmp_path) == 700
+    assert allocated_ram(tmp_path, {"WARMUP_LAB_TASK_MEMORY": "600"}) == 600
     (cgroup.parent / "memory.stat").write_text("anon 50\nfile 250\ninactive_file 200\nactive_file 50\n")
     assert allocated_ram(tmp_path) == 900  # cached files can be freed

@@ -27,8 +27,8 @@ from warmup_lab.system import shown_path
 _HYDRA_GROUPS = ("hydra/sweeper", "hydra/launcher")
 _CHOICES = (*GROUPS, *_HYDRA_GROUPS)
 """Groups whose option an experiment may choose."""
-_COMMAND_LINE_ONLY = ("storage",)
-"""Documented keys of a sweeper that a file may not set: a storage can be any database on any server."""
+_COMMAND_LINE_ONLY = ("storage", "address", "usage_statistics", "dashboard")
+"""Documented keys that a file may not set: a storage can be any database on any server, an address any Ray cluster."""
 _OPTION = re.compile(r"_self_|[A-Za-z0-9][\w-]*")
 _REFERENCE = re.compile(r"\$\{(\.*[A-Za-z_][\w.\[\]]*)\}")
 """A reference to another key, such as `${optimizer.lr}`."""

@@ -5,6 +5,9 @@ from .launchers import JobGroup as JobGroup
 from .launchers import LauncherSetup as LauncherSetup
 from .launchers import launch as launch
 from .launchers import stackable_groups as stackable_groups
+from .ray import launch_ray as launch_ray
+from .ray import refuse_without_ray as refuse_without_ray
+from .ray_options import RayOptions as RayOptions
 from .slurm import launch_slurm as launch_slurm
 from .slurm import refuse_without_slurm as refuse_without_slurm
 from .slurm_options import SlurmOptions as SlurmOptions

@@ -57,6 +57,8 @@ def num_processes(config: DictConfig) -> int:
     launcher = config.hydra.launcher
     if str(launcher._target_).endswith(".SlurmLauncher"):
         return _num_tasks(launcher)
+    if str(launcher._target_).endswith(".RayLauncher"):
+        return _num_ray_tasks(launcher)
     num_jobs = launcher.get("n_jobs")
     if num_jobs is None and str(launcher._target_).endswith(".FastestLauncher"):
         choice = _choose(resolve_device(str(config.device)), available_cores(), available_cores() + 1)
@@ -73,3 +75,13 @@ def _num_tasks(launcher: DictConfig) -> int:
     cores = num_cores(launcher.partition)
     most: int = launcher.max_running
     return most if cores is None else max(1, min(most, cores // launcher.cpus))
+
+
+def _num_ray_tasks(launcher: DictConfig) -> int:
+    """Tasks that the nodes of the Ray cluster can run at the same time if nobody else uses them."""
+    from warmup_lab.sweeps.ray_cluster import connect, num_tasks
+    from warmup_lab.sweeps.ray_options import RayOptions
+
+    options = RayOptions(**{str(key): value for key, value in launcher.items() if key != "_target_"})
+    connect(options)
+    return num_tasks(options)

@@ -19,19 +19,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 
 from warmup_lab.comparison import count
 from warmup_lab.config import ConfigError, require
-from warmup_lab.runs import finished_result
 from warmup_lab.sweeps import slurm_queue
-from warmup_lab.sweeps.jobs import read_jobs
+from warmup_lab.sweeps.cluster_jobs import group_work, is_finished, job_returns, planned_jobs, refuse_force, say
 from warmup_lab.sweeps.launchers import LauncherSetup
 from warmup_lab.sweeps.slurm_options import SlurmOptions, submission_parameters
-from warmup_lab.sweeps.worker import ClusterWorkerStop, GroupJob, GroupWork, package_version, write_context
-from warmup_lab.system import resolve_device, resolve_precision, shown_path, write_json
+from warmup_lab.sweeps.worker import ClusterWorkerStop, GroupJob, GroupWork, write_context
+from warmup_lab.system import shown_path, write_json
 
 log = logging.getLogger(__name__)
 _FOLDER, _TASKS = "slurm", "tasks.json"
@@ -91,11 +89,7 @@ class _Submitted:
 
 def refuse_without_slurm(options: SlurmOptions, overrides: Sequence[str] = ()) -> None:
     """Raises `ConfigError` if submitit or Slurm is not installed here, or an option or an override is invalid."""
-    require(
-        not any(word.lstrip("+").lower() == "force=true" for word in overrides),
-        "force=true cannot be used with hydra/launcher=slurm, because a task that is requeued would start its runs "
-        "again: delete the folders of the runs, or choose another study=NAME",
-    )
+    refuse_force(overrides, "slurm", "requeued")
     require(find_spec("submitit") is not None, "hydra/launcher=slurm needs submitit: pip install 'warmup-lab[slurm]'")
     missing = [name for name in slurm_queue.COMMANDS if shutil.which(name) is None]
     require(
@@ -127,15 +121,11 @@ class _SlurmLaunch:
         self._open: list[_Submitted] = []
 
     def run(self, job_overrides: list[list[str]], first: int) -> list[JobReturn]:
-        run_ids = {tuple(job.overrides): job.run_id for job in read_jobs(self._directory)}
-        jobs = [
-            GroupJob(number, overrides, run_ids[tuple(overrides)])
-            for number, overrides in enumerate(job_overrides, start=first)
-        ]
+        jobs = planned_jobs(self._directory, job_overrides, first)
         self._attach({job.run_id for job in jobs})
         running = {job.run_id for task in self._open for job in task.jobs}
         if running:
-            _say(f"{len(running)} runs are in Slurm's queue from an earlier command: waiting for them")
+            say(f"{len(running)} runs are in Slurm's queue from an earlier command: waiting for them")
         left = [job for job in jobs if job.run_id not in running]
         try:
             self._submit(slurm_queue.split(left, self._options.runs_per_task), attempt=1)
@@ -146,7 +136,7 @@ class _SlurmLaunch:
         except ConfigError:  # Slurm took some of the tasks only
             self._say_what_goes_on()
             raise
-        return [self._job_return(job) for job in jobs]
+        return job_returns(self._directory, jobs)
 
     def _attach(self, wanted: set[str]) -> None:
         """Finds the tasks of earlier commands that train some of these runs."""
@@ -174,17 +164,13 @@ class _SlurmLaunch:
             self._open += [
                 _Submitted(job_id, folder, list(group), attempt) for job_id, group in zip(job_ids, part, strict=True)
             ]
-            _say(
+            say(
                 f"submitted {count(len(part), 'task')} as Slurm job {job_ids[0].partition('_')[0]}, logs in "
                 f"{shown_path(folder)}"
             )
 
     def _task(self, group: Sequence[GroupJob], folder: Path) -> SlurmTask:
-        device = resolve_device("auto")
-        work = GroupWork(
-            list(group), str(folder / "context.pkl"), package_version(), device, resolve_precision("auto", device),
-            self._options.stacked,
-        )  # fmt: skip
+        work = group_work(group, folder / "context.pkl", stacked=self._options.stacked)
         return SlurmTask(work, self._options.max_requeues)
 
     def _submit_array(self, tasks: Sequence[SlurmTask], folder: Path, launch: str) -> list[str]:
@@ -213,15 +199,15 @@ class _SlurmLaunch:
                     self._open.remove(task)
                     lost += [task] if self._is_lost(task) else []
             for task in lost:
-                left = [job for job in task.jobs if not self._finished(job)]
-                _say(f"Slurm task {task.job_id} ended without a result, so {len(left)} of its runs are submitted again")
+                left = [job for job in task.jobs if not is_finished(self._directory, job)]
+                say(f"Slurm task {task.job_id} ended without a result, so {len(left)} of its runs are submitted again")
                 self._submit([left], task.attempt + 1)
 
     def _has_ended(self, task: _Submitted, queue: dict[str, slurm_queue.QueuedTask]) -> bool:
         queued = queue.get(task.job_id)
         if queued and queued.held and not task.said_held:
             task.said_held = True
-            _say(f"Slurm holds task {task.job_id} ({queued.reason}): `scontrol release {task.job_id}` lets it start")
+            say(f"Slurm holds task {task.job_id} ({queued.reason}): `scontrol release {task.job_id}` lets it start")
         task.absent = 0 if queued else task.absent + 1
         return task.absent >= _ABSENT_POLLS
 
@@ -234,23 +220,14 @@ class _SlurmLaunch:
             outcome, value = pickle_load(paths.result_pickle)
             problems = value if outcome == "success" else [str(value).strip().splitlines()[-1]]
             for problem in problems:
-                _say(f"Slurm task {task.job_id}: {problem}")
+                say(f"Slurm task {task.job_id}: {problem}")
             return False
-        if all(self._finished(job) for job in task.jobs):
+        if all(is_finished(self._directory, job) for job in task.jobs):
             return False
         if task.attempt <= self._options.max_resubmits:
             return True
-        _say(f"Slurm task {task.job_id} ended without a result again; its log is {shown_path(paths.stderr)}")
+        say(f"Slurm task {task.job_id} ended without a result again; its log is {shown_path(paths.stderr)}")
         return False
-
-    def _finished(self, job: GroupJob) -> dict[str, Any] | None:
-        return finished_result(self._directory / job.run_id, job.run_id)
-
-    def _job_return(self, job: GroupJob) -> JobReturn:
-        done = self._finished(job) is not None
-        returned = JobReturn(overrides=job.overrides, status=JobStatus.COMPLETED if done else JobStatus.FAILED)
-        returned.return_value = None if done else RuntimeError(f"{job.run_id} left no result")
-        return returned
 
     def _interrupted(self) -> None:
         if not self._options.cancel_on_interrupt:
@@ -258,19 +235,15 @@ class _SlurmLaunch:
             return
         try:
             slurm_queue.cancel([task.job_id for task in self._open])
-            _say(f"cancelled {count(len(self._open), 'Slurm task')}; runs that were training save checkpoints")
+            say(f"cancelled {count(len(self._open), 'Slurm task')}; runs that were training save checkpoints")
         except (subprocess.SubprocessError, OSError) as error:  # also if a task has just ended
-            _say(f"scancel: {str(getattr(error, 'stderr', None) or error).strip()}; look with `squeue --me`")
+            say(f"scancel: {str(getattr(error, 'stderr', None) or error).strip()}; look with `squeue --me`")
 
     def _say_what_goes_on(self) -> None:
         if self._open:
             arrays = " ".join(dict.fromkeys(task.job_id.partition("_")[0] for task in self._open))
             go, them = ("goes on", "it") if len(self._open) == 1 else ("go on", "them")
-            _say(
+            say(
                 f"{count(len(self._open), 'Slurm task')} {go}; the same command waits for {them}, `scancel {arrays}` "
                 f"ends {them}"
             )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

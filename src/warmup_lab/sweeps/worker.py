@@ -64,6 +64,11 @@ class GroupWork:
             own == self.package,
             f"worker {socket.gethostname()} has {own}, and the sweep was started with {self.package}: install the same",
         )
+        require(
+            Path(self.context).is_file(),
+            f"worker {socket.gethostname()} does not see {self.context}: the folder of the sweep must be on a file "
+            "system that all nodes see",
+        )
         setup, singletons = cloudpickle.loads(Path(self.context).read_bytes())
         Singleton.set_state(singletons)
         setup = LauncherSetup(setup.hydra_context, _UntilStopped(setup.task_function), setup.config)

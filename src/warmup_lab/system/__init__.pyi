@@ -1,3 +1,5 @@
+from .allocation import TASK_CPUS as TASK_CPUS
+from .allocation import TASK_MEMORY as TASK_MEMORY
 from .cache import cache_root as cache_root
 from .cache import read_arrays as read_arrays
 from .cache import store as store

@@ -8,29 +8,34 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _CGROUPS = Path("/sys/fs/cgroup")
+TASK_CPUS, TASK_MEMORY = "WARMUP_LAB_TASK_CPUS", "WARMUP_LAB_TASK_MEMORY"
+"""Environment variables of a Ray task, which has no cgroup of its own: number of cores, bytes."""
 
 
 def allocated_cores(environment: Mapping[str, str] = os.environ, root: Path = _CGROUPS) -> int | None:
-    """The smaller of Slurm's `SLURM_CPUS_PER_TASK` and the cgroup's quota, rounded up; None without either."""
+    """The smallest of the cgroup's quota, rounded up, Slurm's `SLURM_CPUS_PER_TASK` and that of a Ray task; or None."""
     limits = [
         max(1, math.ceil(int(quota) / int(period)))
         for folder in _own_cgroups(root)
         for quota, _, period in [_text(folder / "cpu.max").partition(" ")]
         if quota.isdecimal() and period.isdecimal()
     ]
-    if (cores := environment.get("SLURM_CPUS_PER_TASK", "")).isdecimal():
-        limits.append(max(1, int(cores)))
+    for name in ("SLURM_CPUS_PER_TASK", TASK_CPUS):
+        if (cores := environment.get(name, "")).isdecimal():
+            limits.append(max(1, int(cores)))
     return min(limits, default=None)
 
 
-def allocated_ram(root: Path = _CGROUPS) -> int | None:
-    """Bytes left in the cgroup of this process, or in one above it; None without a limit."""
+def allocated_ram(root: Path = _CGROUPS, environment: Mapping[str, str] = os.environ) -> int | None:
+    """Bytes left in the cgroup of this process, or in one above it, at most the memory of a Ray task; or None."""
     left = [
         min(int(limit), max(0, int(limit) - int(used) + _reclaimable(folder)))
         for folder in _own_cgroups(root)
         for limit, used in [(_text(folder / "memory.max"), _text(folder / "memory.current"))]
         if limit.isdecimal() and used.isdecimal()
     ]
+    if (memory := environment.get(TASK_MEMORY, "")).isdecimal():
+        left.append(int(memory))
     return min(left, default=None)
 
 
