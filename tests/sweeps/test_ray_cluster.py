@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import socket
+from dataclasses import asdict
+
 import pytest
 
-from warmup_lab.sweeps.ray_cluster import _tasks_of
+from hydra_plugins.warmup_lab_launcher import RayConfig
+from warmup_lab.config import ConfigError
+from warmup_lab.sweeps.ray_cluster import _tasks_of, connect
+from warmup_lab.sweeps.ray_options import RayOptions
+
+
+def test_an_address_where_nothing_listens_is_refused():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        keys = {key: value for key, value in asdict(RayConfig(address=address)).items() if key != "_target_"}
+        with pytest.raises(ConfigError, match=f"address={address} does not answer .*Connection refused"):
+            connect(RayOptions(**keys))
 
 
 @pytest.mark.parametrize(

@@ -123,17 +123,18 @@ def _hydra_keys(group: str, choices: Mapping[str, str]) -> list[str]:
     """The options of a group of Hydra, and the keys of those that document them."""
     docs = hydra_docs(group)
     nodes = {option: stored_node(group, option) for option in docs}
-    texts: dict[str, list[str]] = {}
+    texts: dict[str, dict[str, list[str]]] = {}  # key -> text -> options that have it
     values: dict[str, Any] = {}
     for option, keys in docs.items():
         for key in (key for key in nodes[option] if key in keys and key != "params"):  # typed without a prefix
-            texts.setdefault(key, []).append(f"{keys[key]} ({option})")
+            texts.setdefault(key, {}).setdefault(keys[key], []).append(option)
             values.setdefault(key, nodes[option][key])
     choice = choices.get(group)
     lines = _entry(group, choice if choice in nodes else "grid", [_one_of(nodes)])
-    return lines + [
-        line for key in texts for line in _entry(f"{group.replace('/', '.')}.{key}", values[key], texts[key])
-    ]
+    for key, found in texts.items():
+        shown = [f"{text} ({', '.join(options)})" for text, options in found.items()]
+        lines += _entry(f"{group.replace('/', '.')}.{key}", values[key], shown)
+    return lines
 
 
 # ---------------------------------------------------------------------------------------------------------- layout

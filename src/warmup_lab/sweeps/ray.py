@@ -6,6 +6,7 @@ Ray ends the tasks of a process that has ended, so a launch has no tasks of earl
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import time
@@ -153,9 +154,7 @@ class _RayLaunch:
             self._cancel()
             raise
         finally:
-            self._context.unlink(missing_ok=True)
-            with suppress(OSError):
-                self._context.parent.rmdir()
+            shutil.rmtree(self._context.parent, ignore_errors=True)  # also what a killed command left
         return job_returns(self._directory, jobs)
 
     def _submit(self, task: _Submitted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 from typing import Any
 
 from warmup_lab.config import ConfigError, require
@@ -13,6 +14,8 @@ from warmup_lab.system import available_cores
 
 _OBJECT_STORE_BYTES = 100_000_000
 """Of a cluster that the sweep starts. Tasks and results are small, and Ray would take 30 % of the memory."""
+
+_ANSWER_SECONDS = 10.0
 
 
 def connect(options: RayOptions) -> None:
@@ -23,6 +26,8 @@ def connect(options: RayOptions) -> None:
     """
     if options.address is None:
         _prepare_environment(options)
+    else:
+        _require_answer(options.address)
     import ray
 
     if ray.is_initialized():
@@ -42,6 +47,20 @@ def _prepare_environment(options: RayOptions) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", str(int(options.usage_statistics)))
     if "RAY_AUTH_MODE" not in os.environ:  # otherwise Ray writes a token into the home folder, and says so
         os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+
+
+def _require_answer(address: str) -> None:
+    """Raises `ConfigError` if nothing listens there. Ray itself would try for minutes."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"hydra.launcher.address={address} does not answer ({error}): it is the address that `ray start --head` "
+            "prints"
+        ) from error
 
 
 def _where(options: RayOptions) -> dict[str, Any]:
@@ -83,7 +102,10 @@ def require_fitting_node(options: RayOptions) -> str:
     has = "; ".join(
         ", ".join(f"{node['Resources'].get(name, 0):g} {name}" for name in options.resources) for node in nodes
     )
-    sentence = f"a task needs {needs} (hydra.launcher), and the nodes of the Ray cluster have {has or 'ended'}"
+    sentence = (
+        f"a task needs {needs} (hydra.launcher.cpus, gpus, memory_gb), and the nodes of the Ray cluster have "
+        f"{has or 'ended'}"
+    )
     require(options.address is not None, sentence)
     return sentence
 
