@@ -109,3 +109,14 @@ def test_the_sentence_on_failures_of_a_recommendation_names_its_stage(grid_faile
     stage = "confirmation" if kind == "confirm" else "choice"
     assert run.startswith(f"Runs of the {stage}: 24 runs of 9 updates each (task sst2, model x, optimizer y)")
     assert failed == f"Every finished run {expected}"
+
+
+def test_runs_that_fail_only_at_the_largest_rates_are_said_to_have_a_large_lr():
+    """Seen: a run of lr 0.0019 failed without warmup and was called stuck, while every run at a smaller lr learned."""
+    counts = {"runs": 8, "seeds": 1, "task": ["sst2"], "model": ["x"], "optimizer": ["y"], "total_steps": [360],
+              "failed": {"count": 1, "total": 8}, "diverged": {"count": 0, "total": 8}, "errors": 0, "unfinished": 0,
+              "early": 0}  # fmt: skip
+    answer = {"sentences": [], "plan": {"stages": [{"kind": "grid", "run_ids": ["a"]}]}, "failing_from": 0.0019}
+    assert summary_sentences({"counts": counts}, [], answer)[-1].endswith(
+        "Runs failed only at lr 0.0019 or more, and every run at a smaller lr learned, so that lr may be too large."
+    )

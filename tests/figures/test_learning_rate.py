@@ -83,6 +83,12 @@ def test_title_names_the_recommended_arm_first_where_another_is_the_lowest():
     assert seen_best(table, "eval_loss", ARMS[1]["name"]) == "Lowest at lr 0.001 with 10 % warmup: 0.3"
 
 
+def test_before_a_run_has_ended_there_is_no_figure():
+    """Seen after an interruption: a heatmap in which every cell said `none`."""
+    arms = [make_arm(0, lr=lr, failed=failures(0, 0), metrics={"eval_loss": metric(None)}) for lr in (1e-3, 1e-2)]
+    assert not learning_rate_figure([], BEST | {"arm": None}, make_layout(arms)).rows
+
+
 def test_the_caption_names_only_what_is_drawn():
     learned = [make_arm(0, lr=lr, metrics={"eval_loss": metric(0.5)}) for lr in (1e-3, 1e-2)]
     figure = learning_rate_figure([], BEST | {"arm": None}, make_layout(learned))

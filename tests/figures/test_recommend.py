@@ -34,12 +34,20 @@ def test_titles_say_what_is_seen():
     assert seen_grid(SECTION) == "Best of 2 rates: lr 0.001"
     assert seen_grid(SECTION | {"choice": {"all_failed": True}}) == "Most runs failed at every lr"
     assert seen_ramp(SECTION) == "The loss breaks at lr 0.004"
-    assert seen_ramp({"ramp": {"lr": None}}) == "No break is visible on the ramps"
+    unbroken = {"lr": None, "seeds": [{"break_lr": None}, {"break_lr": None}]}
+    assert seen_ramp({"ramp": unbroken}) == "No break is visible on the ramps"
+    one_broken = {"lr": None, "seeds": [{"break_lr": None}, {"break_lr": 0.02}, {"break_lr": None}]}
+    assert seen_ramp({"ramp": one_broken}) == "The loss breaks on 1 of 3 ramps only"
 
 
 @pytest.mark.parametrize(
     ("section", "num_charts"),
-    [(None, 0), (SECTION, 2), (SECTION | {"choice": None, "grid": []}, 1), (SECTION | {"ramp": {"lr": None}}, 2)],
+    [
+        (None, 0),
+        (SECTION, 2),
+        (SECTION | {"choice": None, "grid": []}, 1),
+        (SECTION | {"ramp": {"lr": None, "seeds": []}}, 2),
+    ],
 )
 def test_charts_are_valid_and_drawn_only_where_there_are_numbers(section, num_charts):
     figure = recommend_figure(section)
@@ -58,7 +66,7 @@ def test_captions_name_only_what_is_drawn():
     (grid, ramps) = recommend_figure(SECTION).rows[0]
     for cell, words in ((grid, ("Lines: means", "Hollow", "Dashed")), (ramps, ("Ramps", "Dashed"))):
         assert all(note.startswith(word) for note, word in zip(cell.notes, words, strict=True))
-    unbroken = recommend_figure(SECTION | {"ramp": {"lr": None}, "choice": None, "grid": []})
+    unbroken = recommend_figure(SECTION | {"ramp": {"lr": None, "seeds": []}, "choice": None, "grid": []})
     assert unbroken.caption == "Ramps: the lr grows at every update; a line is one seed."
     assert recommend_figure(None).caption == ""
 

@@ -67,6 +67,20 @@ def test_intervals_are_explained_only_where_there_are_some():
     assert note_lines(comparison_of([]) | planned) == []
 
 
+def test_before_a_run_has_ended_there_is_no_table():
+    waiting = make_arm(10, name="w10", num_runs=6, failed=failures(0, 0), metrics={"eval_loss": metric(None)})
+    assert table_lines(comparison_of([waiting])) == []
+
+
+def test_two_runs_give_no_interval():
+    """Seen: 0.5881 [-0.2612, 1.437], although no loss is below 0."""
+    of_two = metric(0.6, -0.3, 1.4) | {"num_runs": 2}
+    arm = make_arm(10, name="w10", num_runs=2, num_learned=2, failed=failures(0, 2), metrics={"eval_loss": of_two})
+    (header, _, row) = table_lines(comparison_of([arm]))
+    assert "95 %" not in header
+    assert "[" not in row
+
+
 def test_table_counts_all_seeds_if_known_and_shows_failures_of_several_arms():
     of_all = {"mean_of_all": 0.6, "interval_of_all": [0.5, 0.7]}
     difference = {"difference_of_all": 0.1234, "difference_interval_of_all": [0.01, 0.2]}

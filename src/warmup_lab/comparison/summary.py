@@ -27,6 +27,7 @@ def summary_sentences(
             _what_failed(parts["counts"], stage),
             failure_sentence(arms, advise=False),
             _failed_to_choose(own_answer),
+            _failed_where(own_answer),
         )
         return [*own_answer["sentences"], _what_was_run(parts["counts"], stage), " ".join(filter(None, failed))]
     sentences = [
@@ -68,6 +69,16 @@ def _failed_to_choose(own_answer: dict[str, Any]) -> str:
     rates = [row["failed"] for row in own_answer["grid"]]
     failed, total = sum(rate["count"] for rate in rates), sum(rate["total"] for rate in rates)
     return f"Before it, {failed} of {count(total, 'run')} of the choice failed to learn." if failed else ""
+
+
+def _failed_where(own_answer: dict[str, Any]) -> str:
+    """That runs fail only at the largest rates of a recommendation; '' for another answer, or if that is not so."""
+    lr = own_answer.get("failing_from")
+    if lr is None:
+        return ""
+    return (
+        f"Runs failed only at lr {lr:.2g} or more, and every run at a smaller lr learned, so that lr may be too large."
+    )
 
 
 def _what_was_compared(parts: dict[str, Any]) -> str:

@@ -100,11 +100,12 @@ def _over_all_rates(layout: Layout) -> Layout:
 
 
 def learning_rate_figure(largest: list[Row], best: Row, layout: Layout) -> Figure:
-    """A heatmap per kind, that of the recommended arm first. Empty if the sweep has only one learning rate.
+    """A heatmap per kind, that of the recommended arm first. Empty with one learning rate, or if no run has ended.
 
     `best` is the section `recommendation` of `comparison.json`, `largest` the section `largest_lr`.
     """
-    table = heatmap_table(layout, best["metric"]) if layout.several_lrs else []
+    has_ended = any(arm["failed"]["total"] for arm in layout.arms)
+    table = heatmap_table(layout, best["metric"]) if layout.several_lrs and has_ended else []
     kinds = [kind for kind in unique(row["kind"] for row in table) if several_lrs(_rates_of(table, kind))]
     own = next((row["kind"] for row in table if row["arm"] == best["arm"]), "")
     kinds = sorted(kinds, key=lambda kind: kind != own)

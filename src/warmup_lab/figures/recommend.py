@@ -70,8 +70,13 @@ def seen_grid(section: Row) -> str:
 
 def seen_ramp(section: Row) -> str:
     """Where the loss breaks."""
-    lr = section["ramp"]["lr"]
-    return "No break is visible on the ramps" if lr is None else f"The loss breaks at lr {lr:.2g}"
+    ramp = section["ramp"]
+    if ramp["lr"] is not None:
+        return f"The loss breaks at lr {ramp['lr']:.2g}"
+    num_broken = sum(seed["break_lr"] is not None for seed in ramp["seeds"])
+    if num_broken:
+        return f"The loss breaks on {num_broken} of {len(ramp['seeds'])} ramps only"
+    return "No break is visible on the ramps"
 
 
 # --- drawing

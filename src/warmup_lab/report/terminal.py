@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from warmup_lab.comparison import count
+from warmup_lab.figures import MIN_FOR_INTERVAL
 from warmup_lab.report.numbers import number, short_signed
 from warmup_lab.system import shown_path
 
@@ -74,12 +75,14 @@ _DETAILS = (_Detail(True, "interval"), _Detail(False, "interval"), _Detail(False
 def table_lines(comparison: Mapping[str, Any], width: int = _MAX_WIDTH) -> list[str]:
     """A row per arm, at most 60: its runs, the primary metric, the difference from the reference and the verdict.
 
+    Empty before a run has ended.
+
     The metric counts all seeds where `comparison.json` has that. A table wider than `width` gets shorter names, then
     loses the interval of the mean, then has abbreviated keys, then loses the middle of the names. If that leaves less
     than 20 columns of a name, it loses the interval of the difference, and then the difference.
     """
     arms, metric = comparison["arms"][:_MAX_ARMS], comparison["primary"]["metric"]
-    if not arms:
+    if not any(arm["failed"]["total"] for arm in arms):
         return []
     names = [arm["name"] for arm in arms]
     short = short_names(names)
@@ -121,7 +124,7 @@ def _table(arms: Sequence[Mapping[str, Any]], names: Sequence[str], metric: str,
     if any(arm["num_runs"] != arm["failed"]["total"] for arm in arms):
         columns.append(["runs", *(str(arm["num_runs"]) for arm in arms)])
     shares = [f"{one}/{total}" for one, total in zip(counts, totals, strict=True)]
-    estimates = [_estimates(arm["metrics"][metric], detail) for arm in arms]
+    estimates = [_estimates(arm["metrics"][metric], detail, arm["failed"]["total"]) for arm in arms]
     columns += [
         ["failed" if several_fail else "learned", *shares],
         [metric + " (95 %)" * any("[" in mean for mean, _ in estimates), *(mean for mean, _ in estimates)],
@@ -142,11 +145,14 @@ def _difference_interval(found: Mapping[str, Any]) -> Any:
     return found.get(f"difference_interval{_of_all(found)}")
 
 
-def _estimates(found: Mapping[str, Any], detail: _Detail) -> tuple[str, str]:
-    """The mean, and the difference from the reference."""
+def _estimates(found: Mapping[str, Any], detail: _Detail, num_runs: int) -> tuple[str, str]:
+    """The mean, and the difference from the reference. Fewer than 3 runs give no interval."""
     of = _of_all(found)
-    mean = _estimate(found[f"mean{of}"], found[f"interval{of}"] if detail.mean_interval else None, number)
-    interval = _difference_interval(found) if detail.difference == "interval" else None
+    num_pairs = found.get(f"num_pairs{of}", num_runs)
+    shows_mean = detail.mean_interval and num_runs >= MIN_FOR_INTERVAL
+    mean = _estimate(found[f"mean{of}"], found[f"interval{of}"] if shows_mean else None, number)
+    shows_difference = detail.difference == "interval" and num_pairs >= MIN_FOR_INTERVAL
+    interval = _difference_interval(found) if shows_difference else None
     return mean, _estimate(found.get(f"difference{of}"), interval, short_signed)
 
 

@@ -63,6 +63,7 @@ def test_every_effect_has_its_headline(effect, ending, decided):
             (0.0504, 0.056),
             "without warmup. Fewer runs failed than with it (1 against 2 of 6), maybe by chance.",
         ),
+        ((0, 0), (0.05, 0.05), "without warmup. With a warmup the mean is the same, so the simpler one is used."),
         (
             (0, 0),
             (None, None),
@@ -109,6 +110,16 @@ def test_failures_of_the_recommended_arm_name_their_remedy(decided):
     assert text.startswith("2 of 6 runs failed to learn even with this choice. They learned too little: more updates")
     text = words_of(decided, **changes, failures=slow | {"unstable": 3})[2][-1]
     assert text.endswith("They became unstable: a smaller lr or a longer warmup may help.")
+
+
+def test_a_smaller_lr_is_advised_where_runs_fail_only_from_this_one_on(decided):
+    """Also if their traces are flat, which alone would advise more updates."""
+    found = read_findings(decided)
+    sides = found.confirmation.sides | {"with": replace(found.confirmation.sides["with"], failed=wilson(2, 6))}
+    grid = tuple(replace(row, failed=wilson(int(row.lr >= found.confirmation.lr), 3)) for row in found.grid)
+    stuck = {"unstable": 0, "too_slow": 0, "stuck": 2, "too_short": 0}
+    changes = {"confirmation": replace(found.confirmation, sides=sides), "grid": grid, "failures": stuck}
+    assert words_of(decided, **changes)[2][-1].endswith("Every run at a smaller lr learned: a smaller lr may help.")
 
 
 def test_an_interrupted_confirmation_gives_estimates_and_no_verdict(interrupted):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from warmup_lab.comparison import Sweep, Trace
+from warmup_lab.comparison.recommend.choice import GridRow
 from warmup_lab.metrics import failure_kind
 from warmup_lab.runs import is_finished
 
@@ -45,6 +46,17 @@ def _kind(run: Mapping[Any, Any], trace: Trace | None) -> Failure:
         return kind
     last = loss[-max(1, loss.size // 10) :]
     return "unstable" if np.mean(last) > _ABOVE_GUESSING * guess_loss else "too_short"
+
+
+def failing_from(grid: Sequence[GridRow]) -> float | None:
+    """The smallest lr with failed runs, if every run at a smaller lr learned; None without such runs.
+
+    The trace of a run cannot show it: a run whose lr is too large from its first update on ends flat, as does one that
+    learns too slowly.
+    """
+    failing = [row.lr for row in grid if row.failed.count]
+    clean = [row.lr for row in grid if row.failed.total and not row.failed.count and row.lr not in failing]
+    return min(failing) if failing and clean and max(clean) < min(failing) else None
 
 
 def lacks_updates(failures: Mapping[Failure, int]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from warmup_lab.comparison import Sweep
 from warmup_lab.comparison.recommend.answer import recommendation, train_command
+from warmup_lab.comparison.recommend.failures import failing_from
 from warmup_lab.comparison.recommend.findings import Findings, read_findings
 from warmup_lab.comparison.recommend.ramp import ramp_curves
 from warmup_lab.comparison.recommend.sentences import headline
@@ -27,6 +28,7 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
         "ramp": found.ramp,
         "ramp_curves": ramp_curves(sweep, found.plan.run_ids("ramp")),
         "grid": list(found.grid),
+        "failing_from": failing_from(found.grid),
         "choice": found.choice,
         "title": title_and_unit(found.choice.metric if found.choice else found.question.metric),
         "confirmation": found.confirmation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from warmup_lab.comparison import Interval, Rate, count, p_text, percent_text
 from warmup_lab.comparison.recommend.choice import Choice
 from warmup_lab.comparison.recommend.confirmation import Confirmation
-from warmup_lab.comparison.recommend.failures import lacks_updates
+from warmup_lab.comparison.recommend.failures import failing_from, lacks_updates
 from warmup_lab.comparison.recommend.findings import Findings
 from warmup_lab.comparison.recommend.ramp import rates_to_try
 from warmup_lab.comparison.recommend.stage_sentences import (
@@ -57,6 +57,8 @@ def _why_undecided(found: Findings, use: Use) -> str:
         )
     if with_.mean is None or without.mean is None:
         return f"{count(found.confirmation.judged, 'seed')} do not decide whether the warmup matters."
+    if with_.mean == without.mean:
+        return "With a warmup the mean is the same, so the simpler one is used."
     other = "No warmup" if use.start == "with" else f"A warmup of {_percent(found, with_.warmup_steps)}"
     return f"{other} did worse on average, maybe by chance."
 
@@ -233,7 +235,9 @@ def _failure_sentences(found: Findings, use: Use) -> list[str]:
     if not use.failed.count:
         return []
     why = "They became unstable: a smaller lr or a longer warmup may help."
-    if lacks_updates(found.failures):
+    if failing_from(found.grid) == use.lr:
+        why = "Every run at a smaller lr learned: a smaller lr may help."
+    elif lacks_updates(found.failures):
         why = "They learned too little: more updates may help (max_steps or epochs), not a smaller lr."
     return [f"{use.failed.count} of {use.failed.total} runs failed to learn even with this choice. {why}"]
 

@@ -35,7 +35,7 @@ def used(found: Findings) -> Use | None:
     Once the confirmation was judged, its seeds alone say whether with or without warmup:
 
     - what is shown to be better; no warmup if the two are equivalent, because it is simpler;
-    - where that is open, what failed less often, or else has the better mean;
+    - where that is open, what failed less often, or else has the better mean; no warmup if the means are equal;
     - the warmup where there are no means, as with a metric that is compared by ranks: it takes no extra updates.
 
     Before, the seeds that chose the lr say it, by failures and then by the mean.
@@ -76,4 +76,5 @@ def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> 
         return "without" if without.failed.count < with_.failed.count else "with"
     if with_.mean is None or without.mean is None:
         return "with"
-    return "without" if (without.mean < with_.mean) == smaller_is_better else "with"
+    gain = without.mean - with_.mean if smaller_is_better else with_.mean - without.mean
+    return "with" if gain > 0 else "without"
