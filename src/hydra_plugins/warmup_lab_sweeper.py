@@ -5,6 +5,7 @@ hydra-optuna-sweeper 1.3.0 requires optuna below 3 and fails on an objective of 
 """
 
 # No `from __future__ import annotations`: Hydra 1.3 reads the types of these dataclasses at run time.
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,8 @@ class _LazySweeper(Sweeper):
     def __init__(self, **options: Any) -> None:
         self._options = options
 
-    def _make(self) -> "CheckedSweeper":
-        raise NotImplementedError
+    @abstractmethod
+    def _make(self) -> "CheckedSweeper": ...
 
     def setup(self, **context: Any) -> None:
         self._sweeper = self._make()

@@ -163,6 +163,7 @@ CARD = {
     "metric": "eval_loss", "title": "final evaluation loss", "mean": 0.2,
     "interval": [0.1, 0.3], "failed": {"count": 0, "total": 6, "share": 0.0, "low": 0.0, "high": 0.4},
     "decided": False, "sentence": "Use lr 0.001.", "unsure": [], "next_command": "python train.py",
+    "train_command": None,
 }  # fmt: skip
 
 

@@ -158,6 +158,7 @@ ADVICE = {
     "sentence": "Use lr 0.001.",
     "unsure": ["Preliminary: 1 of 2 runs ended.", "Few seeds.", "lr 0.001 is the largest."],
     "next_command": COMMAND,
+    "train_command": None,
 }
 
 
@@ -177,6 +178,12 @@ def test_a_command_inside_a_sentence_gets_its_own_line_and_is_not_repeated():
     lines = closing_lines(comparison_of([]) | told)
     assert lines[-2:] == ["To be surer:", f"  {COMMAND}"]
     assert lines.count("Use lr 0.001.") == 1
+
+
+def test_the_training_with_an_unfinished_answer_comes_before_the_next_command():
+    train = "python train.py optimizer.lr=0.001 save_model=true"
+    lines = closing_lines(comparison_of([]) | {"recommendation": ADVICE | {"train_command": train}})
+    assert lines[-4:] == ["To train one model with this answer now:", f"  {train}", "To run next:", f"  {COMMAND}"]
 
 
 SEARCH = {

@@ -55,6 +55,8 @@ def recommendation_section(
       chosen and how, `basis` only how, `unsure` what is open.
     - `num_candidates`: how many combinations there were to choose from.
     - `next_command`: what to run next, for a shell; `next_note` what it would show, '' if that is said elsewhere.
+    - `train_command`: trains one model with what `experiment=recommend` has found so far. None in other sweeps, and
+      where `next_command` does that.
 
     A sweep of ramps recommends the lr and the warmup of its section `jitter`. The metric is the primary one, or the
     final evaluation loss if that is an oscillation, which would choose an lr at which nothing is learned.
@@ -153,6 +155,7 @@ def _nothing(
         "failed": {"count": 0, "total": 0, "low": None, "high": None, "share": None}, "decided": False,
         "sentence": sentence, "basis": sentence, "unsure": preliminary_sentences(found), "next_command": sweep.command,
         "next_note": "",
+        "train_command": None,
     }  # fmt: skip
 
 
@@ -198,6 +201,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
         "unsure": [*preliminary, *open_questions(facts | {"metric": open_.metric}, table, compared, best)],
         "next_command": command,
         "next_note": note,
+        "train_command": None,
     }
 
 
@@ -226,6 +230,7 @@ def _nothing_usable(sweep: Sweep, facts: Mapping[str, Any], arm: Arm, found: Com
         "lr": None, "lr_at_edge": None, "warmup": None, "arm": None, "decided": False,
         "sentence": sentence, "basis": sentence,
         "unsure": preliminary_sentences(found), "next_command": command, "next_note": "",
+        "train_command": None,
     }  # fmt: skip
 
 
@@ -291,4 +296,5 @@ def _of_jitter(sweep: Sweep, table: RunTable, compared: Floats, row: int, advice
         "unsure": unsure,
         "next_command": single_run_command(sweep, arm),
         "next_note": "",
+        "train_command": None,
     }

@@ -93,18 +93,19 @@ def failures_figure(levels: Sequence[Row], layout: Layout) -> Figure:
         several = len(layout.arms) > len(levels)
         if levels:
             what = "All runs of each length" if several else "Runs that failed to learn"
-            notes = (WILSON,) if any(row["low"] is not None for row in level_table(levels)) else ()
-            cells.append(Cell(seen_levels(levels), _level_chart(levels, layout), what, notes))
+            rows = level_table(levels)
+            notes = (WILSON,) if any(row["low"] is not None for row in rows) else ()
+            cells.append(Cell(seen_levels(levels), _level_chart(rows, levels, layout), what, notes))
         if several:
             column = Column("Runs that failed to learn", "share of runs", failure_rate, seen_failures, share=True)
             cells += [cell for row in draw_columns([column], layout) for cell in row]
-    rows = [cells[start : start + _PER_ROW] for start in range(0, len(cells), _PER_ROW)]
+    in_rows = [cells[start : start + _PER_ROW] for start in range(0, len(cells), _PER_ROW)]
     note = "A run failed if it diverged, or if its training loss at the end is not clearly below that of guessing."
-    return Figure("failures", "Failures versus warmup length", note, rows, layout.lines)
+    return Figure("failures", "Failures versus warmup length", note, in_rows, layout.lines)
 
 
-def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
-    """The pooled share of each length, with the counts above."""
+def _level_chart(rows: Sequence[Row], levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
+    """The pooled share of each length, with the counts above; `rows` is the table of `levels`."""
     labels = json.dumps(level_labels(levels, layout.total_steps))
     axis = alt.Axis(
         values=list(range(len(levels))), labelExpr=f"{labels}[datum.value]", grid=False, labelAngle=0,
@@ -116,8 +117,7 @@ def _level_chart(levels: Sequence[Row], layout: Layout) -> alt.LayerChart:
         alt.X("x:Q", title=title, scale=scale, axis=axis),
         share_axis("share", "share of runs", -0.02, 1.15),
     )
-    rows = level_table(levels)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(x=x)
+    base = alt.Chart(alt.InlineData(values=list(rows))).encode(x=x)
     known = alt.Chart(alt.InlineData(values=[row for row in rows if row["low"] is not None])).encode(x=x)
     layers = [
         base.mark_line(strokeWidth=2, color=INK).encode(y=y),

@@ -7,6 +7,7 @@ noise. Its examples depend on the seed only, so all strategies of one seed are m
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class PendingUpdate:
     """Global L2 norm of the gradient before clipping."""
 
 
-class Probe:
+class Probe(ABC):
     """Measures around the updates that it probes, and returns its columns of the trace.
 
     A probe must not change the run. After each call, weights, gradients, optimizer state, random state and train / eval
@@ -64,12 +65,12 @@ class Probe:
     def __init__(self, context: ProbeContext) -> None:
         self._context = context
 
-    def before_update(self, update: PendingUpdate) -> None:
+    def before_update(self, update: PendingUpdate) -> None:  # noqa: B027  # most probes need no more
         """Measures what must be measured before the weights change."""
 
+    @abstractmethod
     def after_update(self) -> Mapping[str, Number]:
         """The value of each column; None if it is not defined."""
-        raise NotImplementedError
 
 
 def probe_batch(task: Task, size: int, *, seed: int, device: str) -> Batch:

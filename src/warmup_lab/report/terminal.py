@@ -269,9 +269,10 @@ def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
         unsure = [text for text in advice["unsure"] if not text.startswith("Preliminary")]  # the headline says so
         lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in unsure]
     for sentence in comparison["summary"]:
-        own = command if command and command in sentence else sentence.partition(" with this answer now: ")[2]
-        lead, found, rest = sentence.partition(own) if own else (sentence, "", "")
+        lead, found, rest = sentence.partition(command) if command else (sentence, "", "")
         lines += [lead.rstrip(), _COMMAND + found, *([rest.strip()] if rest.strip() else [])] if found else [sentence]
+    if advice and advice["train_command"]:
+        lines += ["To train one model with this answer now:", _COMMAND + advice["train_command"]]
     if search and search["best"]:
         lines += ["To train the best trial alone:", _COMMAND + search["best"]["command"]]
     if command and _COMMAND + command not in lines:

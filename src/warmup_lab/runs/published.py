@@ -21,13 +21,12 @@ from typing import Any
 from warmup_lab.config import is_url, require
 from warmup_lab.runs.mirror import ERROR, MARK, folder_of, update_results
 from warmup_lab.runs.output import output_folder
-from warmup_lab.runs.replacement import MODEL, RESULT
+from warmup_lab.runs.replacement import CHECKPOINT, MODEL, RESULT
 from warmup_lab.runs.store import Store, StoreError, existing, read_sha256
 from warmup_lab.runs.stored_run import EVALS, TRACE, is_finished, read_result
 from warmup_lab.system import atomic_path, file_digest
 
 log = logging.getLogger(__name__)
-_CHECKPOINT = "checkpoint"
 _UPLOADED = (TRACE, EVALS, "train.log", ".hydra", MODEL)
 _LOG = "sweep_log.jsonl"
 
@@ -95,7 +94,7 @@ class PublishedRun:
         if self.store.create(RESULT, (self.directory / RESULT).read_bytes()) or self._is_published(digest):
             (self.directory / MARK).write_text(digest, encoding="utf-8")
             names = self.store.list()
-            self.store.remove(name for name in names if name.startswith(f"{_CHECKPOINT}/") or name == ERROR)
+            self.store.remove(name for name in names if name.startswith(f"{CHECKPOINT}/") or name == ERROR)
         else:
             log.warning(
                 "%s was published by another process first, so that result counts and this one is discarded",
@@ -114,7 +113,7 @@ class PublishedRun:
         return content is not None and digest.encode() in content
 
     def _local_checkpoints(self) -> set[str]:
-        return {name for name in existing(self.directory, (_CHECKPOINT,)) if _is_checkpoint(name)}
+        return {name for name in existing(self.directory, (CHECKPOINT,)) if _is_checkpoint(name)}
 
 
 def published_run(output: str, directory: Path) -> PublishedRun | None:
@@ -128,7 +127,7 @@ def published_run(output: str, directory: Path) -> PublishedRun | None:
 
 
 def _is_checkpoint(name: str) -> bool:
-    return name.startswith(f"{_CHECKPOINT}/state-") and name.endswith(".pt")
+    return name.startswith(f"{CHECKPOINT}/state-") and name.endswith(".pt")
 
 
 # --------------------------------------------------------------------------------------------------------------- sweeps

@@ -243,7 +243,7 @@ class RecommendSearch:
             return None
         if not timing.fits(num_runs):
             is_new = self._plan.needed_minutes is None
-            self._needs(timing)  # anew after each stage, since its times are known better then
+            self._needs(timing)  # again, because each stage measures the times better
             if is_new:
                 say(needed_line(self._plan, "no confirmation follows"))
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -56,9 +57,9 @@ class CheckedSweeper(Sweeper):
             hydra_context=self._context, task_function=SweepTask(task_function), config=config
         )
 
+    @abstractmethod
     def cell_source(self, overrides: list[Override]) -> CellSource:
         """The source of the cells for these overrides, which include those of `hydra.sweeper.params`."""
-        raise NotImplementedError
 
     def sweep(self, arguments: list[str]) -> None:
         with _planned_for_workers(self._config):

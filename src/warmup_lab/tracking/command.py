@@ -173,9 +173,8 @@ class Command:
     def _give_up(self, reason: str) -> None:
         self._note(_GIVE_UP, reason)
         self._tell_own(reason)
-        _wait_until(
-            lambda: not self._others_finish(), _TOLD_SECONDS
-        )  # they read the reason in files that `close` removes
+        # The others read the reason in files that `close` removes.
+        _wait_until(lambda: not self._others_finish(), _TOLD_SECONDS)
 
     def _tell_own(self, reason: str) -> None:
         for recording in self._unfinished():

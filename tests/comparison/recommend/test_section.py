@@ -37,7 +37,10 @@ def test_without_a_compared_run_the_sentences_stand_alone(ramps_only):
     assert comparison["summary"] == recommend_section(ramps_only)["sentences"]
 
 
-def test_an_answer_that_is_not_final_has_its_training_too(undecided, ramps_only):
-    assert recommend_section(undecided)["sentences"][-1].startswith("To train one model with this answer now: ")
-    assert recommend_section(undecided)["sentences"][-1].endswith("warmup_steps=0 save_model=true")
-    assert not [text for text in recommend_section(ramps_only)["sentences"] if text.startswith("To train")]
+def test_an_answer_that_is_not_final_has_its_training_too(undecided, decided, ramps_only):
+    unfinished = recommend_section(undecided)["recommendation"]
+    assert unfinished["train_command"].endswith("warmup_steps=0 save_model=true")
+    assert "compare.budget_minutes=" in unfinished["next_command"]
+    final = recommend_section(decided)["recommendation"]
+    assert (final["train_command"], final["next_command"].endswith("save_model=true")) == (None, True)
+    assert recommend_section(ramps_only)["recommendation"]["train_command"] is None

@@ -29,6 +29,7 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
     num_lrs = len(choice.lrs) if choice else 0
     sentence, (command, note) = answer_sentence(found, use), next_step(found, sweep, use)
     failed = use.failed if use else Rate(0, 0, None, None)
+    train = train_command(found, sweep, use) if use else None
     return {
         "lr": use.lr if use else None,
         "lr_tried": list(choice.lrs) if choice else [],
@@ -50,6 +51,7 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
         "unsure": unsure_sentences(found, use),
         "next_command": command,
         "next_note": note,
+        "train_command": train if train != command else None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warmup_lab.comparison import Sweep
-from warmup_lab.comparison.recommend.answer import recommendation, train_command
+from warmup_lab.comparison.recommend.answer import recommendation
 from warmup_lab.comparison.recommend.failures import failing_from
 from warmup_lab.comparison.recommend.findings import Findings, read_findings
 from warmup_lab.comparison.recommend.ramp import ramp_curves
@@ -24,7 +24,7 @@ def recommend_section(sweep: Sweep) -> dict[str, Any] | None:
     answer = recommendation(found, sweep)
     section = {
         "headline": headline(found, used(found)),
-        "sentences": [*_stage_sentences(found), *_training_sentence(found, sweep, answer["next_command"])],
+        "sentences": _stage_sentences(found),
         "ramp": found.ramp,
         "ramp_curves": ramp_curves(sweep, found.plan.run_ids("ramp")),
         "grid": list(found.grid),
@@ -43,10 +43,3 @@ def _stage_sentences(found: Findings) -> list[str]:
     sentences = [f"{ramp_sentence(found.ramp)}{cold_sentence(found)}"] if found.ramp and found.choice else []
     sentences += [grid_sentence(found)] if found.choice and not found.choice.all_failed else []
     return [*sentences, *filter(None, [budget_sentence(found)])]
-
-
-def _training_sentence(found: Findings, sweep: Sweep, next_command: str | None) -> list[str]:
-    """How to train with the answer so far, where the next command is another one."""
-    use = used(found)
-    command = train_command(found, sweep, use) if use is not None else next_command
-    return [] if command == next_command else [f"To train one model with this answer now: {command}"]

@@ -45,21 +45,20 @@ def headline(found: Findings, use: Use | None) -> str:
 
 
 def _why_undecided(found: Findings, use: Use) -> str:
-    """Why this start was taken where the runs do not decide; the rule is that of `use.used`."""
+    """Why this start was taken where no test decides."""
     assert found.confirmation is not None
     sides = found.confirmation.sides
-    with_, without = sides["with"], sides["without"]
-    if with_.failed.count != without.failed.count:
-        fewer, more = sorted((with_.failed, without.failed), key=lambda rate: rate.count)
+    if use.ground == "failures":
+        fewer, more = sorted((side.failed for side in sides.values()), key=lambda rate: rate.count)
         other = "without" if use.start == "with" else "with"
         return (
             f"Fewer runs failed than {other} it ({fewer.count} against {more.count} of {more.total}), maybe by chance."
         )
-    if with_.mean is None or without.mean is None:
+    if use.ground == "no means":
         return f"{count(found.confirmation.judged, 'seed')} do not decide whether the warmup matters."
-    if with_.mean == without.mean:
+    if use.ground == "equal means":
         return "With a warmup the mean is the same, so the simpler one is used."
-    other = "No warmup" if use.start == "with" else f"A warmup of {_percent(found, with_.warmup_steps)}"
+    other = "No warmup" if use.start == "with" else f"A warmup of {_percent(found, sides['with'].warmup_steps)}"
     return f"{other} did worse on average, maybe by chance."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from warmup_lab.comparison import Interval, Rate, mean_interval
 from warmup_lab.comparison.recommend.choice import Choice, Start
 from warmup_lab.comparison.recommend.confirmation import Confirmation
 from warmup_lab.comparison.recommend.findings import Findings
+
+Ground = Literal["seeds of the choice", "test", "failures", "mean", "equal means", "no means"]
+"""What chose between with and without warmup."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Use:
     mean: float | None
     interval: Interval | None
     failed: Rate
+    ground: Ground
 
 
 def used(found: Findings) -> Use | None:
@@ -47,11 +52,11 @@ def used(found: Findings) -> Use | None:
         return _of_grid(found, choice)
     if confirmation.effect == "both_fail":
         return None
-    start = _confirmed_start(confirmation, smaller_is_better=found.question.smaller_is_better)
+    start, ground = _confirmed_start(confirmation, smaller_is_better=found.question.smaller_is_better)
     side = confirmation.sides[start]
     return Use(
         confirmation.lr, start, side.arm, side.warmup_steps, side.warmup_steps, confirmation.judged, side.mean,
-        side.interval, side.failed,
+        side.interval, side.failed, ground,
     )  # fmt: skip
 
 
@@ -62,19 +67,21 @@ def _of_grid(found: Findings, choice: Choice) -> Use:
     if found.plan.is_shortened and steps:
         steps = found.plan.full_warmup_steps or steps
     return Use(
-        row.lr, row.start, row.arm, row.warmup_steps, steps, values.size, row.mean, interval, row.failed
+        row.lr, row.start, row.arm, row.warmup_steps, steps, values.size, row.mean, interval, row.failed,
+        "seeds of the choice",
     )  # fmt: skip
 
 
-def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> Start:
+def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> tuple[Start, Ground]:
     if confirmation.effect in ("harmful", "same"):
-        return "without"
-    with_, without = confirmation.sides["with"], confirmation.sides["without"]
+        return "without", "test"
     if confirmation.effect == "needed":
-        return "with"
+        return "with", "test"
+    with_, without = confirmation.sides["with"], confirmation.sides["without"]
     if without.failed.total == with_.failed.total and without.failed.count != with_.failed.count:
-        return "without" if without.failed.count < with_.failed.count else "with"
+        return "without" if without.failed.count < with_.failed.count else "with", "failures"
     if with_.mean is None or without.mean is None:
-        return "with"
-    gain = without.mean - with_.mean if smaller_is_better else with_.mean - without.mean
-    return "with" if gain > 0 else "without"
+        return "with", "no means"
+    if with_.mean == without.mean:
+        return "without", "equal means"
+    return "with" if (with_.mean < without.mean) == smaller_is_better else "without", "mean"
