@@ -287,8 +287,11 @@ CASES = [
     ("model=pretrained model.path=bare", "bare"),
     # ------------------------------------------------------------------------------------------- files
     ("task=files", "task=files needs task.train_file"),
-    ("good.csv task.label_column=lable", "good.csv has no column 'lable' (task.label_column); did you mean 'label'?"),
-    ("good.csv task.text_columns=[body]", "good.csv has no column 'body' (task.text_columns)"),
+    (
+        "good.csv task.label_column=lable",
+        "good.csv has no column 'lable': type task.label_column=NAME; did you mean 'label'?",
+    ),
+    ("good.csv task.text_columns=[body]", "good.csv has no column 'body': type task.text_columns=NAME"),
     ("good.csv task.validation_file=other.csv", "other.csv has labels that the training examples lack: 'neutral'."),
     ("good.csv task.validation_file=nowhere.csv", "nowhere.csv: there is no such file"),
     (
@@ -308,7 +311,7 @@ CASES = [
     ("ragged.csv", "ragged.csv, line 42: 3 fields where the header has 2; quote a text that holds a comma"),
     ("quote.csv", "quote.csv, line 42: ',' expected after '\"'; write a quote inside a quoted text twice"),
     ("open.csv", "open.csv, line 42: unexpected end of data"),
-    ("semicolon.csv", "semicolon.csv has no column 'label' (task.label_column)"),
+    ("semicolon.csv", "semicolon.csv has no column 'label': type task.label_column=NAME"),
     ("twice.csv", "twice.csv: two columns are named 'text'; rename one"),
     ("none.csv", "none.csv: one or two columns of text are needed, but the text columns are: none."),
     ("three.csv", "three.csv: one or two columns of text are needed, but the text columns are: 'a', 'b', 'c'."),

@@ -27,6 +27,10 @@ from warmup_lab.config.value_types import _VALUES, WHOLE_NUMBERS, is_python_none
         (("max_steps", 1000.0, int | None), "max_steps=1000.0: must be a whole number or null; type max_steps=1000"),
         (("warmup_steps", 0.1, "int | None"), "must be a whole number or null; type warmup_ratio=0.1"),
         (("warmup_steps", "5%", "int | None"), "must be a whole number or null; type warmup_ratio=0.05"),
+        (
+            ("compare.budget_minutes", "50%", "float | None"),
+            "compare.budget_minutes=50%: must be a number above 0, such as 10, or null",
+        ),
         (("task.label_noise", "5%", "float"), "task.label_noise=5%: must be a number; type task.label_noise=0.05"),
         (("max_steps", "none", int | None), "type max_steps=null"),
         (("max_steps", "", int | None), "type max_steps=null"),

@@ -162,14 +162,14 @@ def test_a_budget_that_is_too_small_for_whole_runs_is_used_on_shorter_ones(tmp_p
 
 
 def test_one_estimate_of_the_needed_budget_is_printed_and_says_what_it_is_made_of(tmp_path, capsys):
-    """Used: 1 s of timing. Needed: 6 + 12 runs of 12.1 s on 2 processes, and ramps, as the first ramp is short."""
+    """Used: 1 s of timing. Needed: 18 runs of 12.1 s and a tenth on 2 processes, and ramps: the first is short."""
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.7)
     sweep.run()
     named = re.findall(r"compare.budget_minutes=(\d+) \(", said(capsys))
     assert len(set(named)) == 1
     assert int(named[0]) == sweep.stored()["needed_minutes"]
     parts = sweep.stored()["needed_parts"]
-    assert "then 6 runs to choose the lr and 12 to confirm it take 12 s each, 2 at a time" in parts
+    assert "then 6 runs to choose the lr and 12 to confirm it take 13 s each, 2 at a time" in parts
 
 
 def test_time_that_is_left_adds_a_seed_at_the_best_rates(tmp_path, capsys):

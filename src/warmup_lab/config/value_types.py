@@ -50,6 +50,9 @@ WHOLE_NUMBERS = (
     "num_threads", "task.limit", "task.max_length",
 )  # fmt: skip
 """Those of them that are whole numbers."""
+_SHARES = ("in [0, 1]", "in [0, 1)", "between 0 and 1")
+"""Ranges of keys that may be meant in percent."""
+_A_SHARE = _SHARES[:1]
 _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
@@ -82,7 +85,7 @@ def _instead(key: str, value: Any, kinds: list[str]) -> str | None:
     fraction = share or (text if isinstance(value, float) and 0 < value < 1 else None)
     if key == "warmup_steps" and fraction:
         return f"warmup_ratio={fraction}"
-    if share and "float" in kinds:
+    if share and "float" in kinds and _VALUES.get(key, _A_SHARE)[0] in _SHARES:
         return f"{key}={share}"
     if "int" in kinds and isinstance(value, float) and value.is_integer():
         return f"{key}={int(value)}"

@@ -83,9 +83,12 @@ class SweepProgress:
         return text + (f", {states['error']} ended in an error" if states["error"] else "")
 
     def _time_left(self, num_left: int) -> str:
-        """From the updates of the runs that ended: runs may differ in length. Empty while nothing can be said."""
-        if self._expected_end is not None and self._expected_end > time.monotonic():
-            return f", {format_seconds(self._expected_end - time.monotonic())} to go"
+        """As was stated; else from the updates of the runs that ended, which may differ in length.
+
+        Empty while nothing can be said, and once it takes longer than expected.
+        """
+        if self._expected_end is not None:
+            return _to_go(self._expected_end - time.monotonic())
         num_updates = sum(self._updates[run_id] for run_id in self._ended)
         if not num_updates:
             return ""
@@ -93,7 +96,7 @@ class SweepProgress:
         num_unknown = max(0, num_left - len(open_runs))
         updates_left = sum(open_runs) + num_unknown * num_updates / len(self._ended)
         seconds = (self._last_end - self._started) * updates_left / num_updates - (time.monotonic() - self._last_end)
-        return f", {format_seconds(seconds)} to go" if seconds > 0 else ""
+        return _to_go(seconds)
 
     def _state(self, run_id: str) -> str:
         """The status in `result.json`, or `running`, or `waiting`. A job that ended is not read again."""
@@ -133,3 +136,7 @@ class SweepProgress:
             self._bar.set_description_str(text)
         else:
             print(text, file=sys.stderr, flush=True)
+
+
+def _to_go(seconds: float) -> str:
+    return f", {format_seconds(seconds)} to go" if seconds > 0 else ""

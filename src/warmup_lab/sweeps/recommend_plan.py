@@ -189,11 +189,15 @@ class Needed:
 
     @property
     def parts(self) -> str:
-        """`2 min are used, ramps take 3 min, then 6 runs to choose the lr and 12 to confirm it take 4 min each`."""
+        """`2 min are used, ramps take 3 min, then 6 runs to choose the lr and 12 to confirm it take 4 min each`.
+
+        They add up to `minutes`, so a run has its evaluations and the safety factor too.
+        """
         ramp = f"ramps take {duration(self._ramp_seconds)}, " if self.ramp else ""
         choosing = f"{self.num_choosing} runs to choose the lr and " if self.grid else ""
         confirming = f"{2 * self.first_look} {'' if self.grid else 'runs '}to confirm it"
-        run, at_a_time = duration(self.timing.run_seconds), max(1.0, self.timing.parallelism)
+        num_runs, at_a_time = self.num_choosing + 2 * self.first_look, max(1.0, self.timing.parallelism)
+        run = duration(self.timing.seconds(num_runs) * at_a_time / num_runs)
         return (
             f"{duration(self.kept_seconds)} are used, {ramp}then {choosing}{confirming} take {run} each, "
             f"{at_a_time:.2g} at a time"

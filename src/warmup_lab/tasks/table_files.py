@@ -212,7 +212,7 @@ def _is_index(name: str) -> bool:
 
 def _check_column(table: Table, name: str, key: str, where: str) -> None:
     if name not in table:
-        raise ConfigError(f"{where} has no column {name!r} (task.{key}){suggestion(name, table)}")
+        raise ConfigError(f"{where} has no column {name!r}: type task.{key}=NAME{suggestion(name, table)}")
 
 
 def text_columns(table: Table, requested: list[str] | None, label_column: str, where: str) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from warmup_lab.comparison.recommend.findings import read_findings
-from warmup_lab.comparison.recommend.use import used
+from warmup_lab.comparison.recommend.use import used, warmup_percent
 from warmup_lab.comparison.statistics import wilson
 
 
@@ -57,3 +57,9 @@ def test_the_better_mean_decides_what_is_open_with_equal_failures(decided):
 def test_the_warmup_of_shortened_runs_is_that_of_a_whole_run(shortened):
     use = used(read_findings(shortened))
     assert (use.start, use.run_warmup_steps, use.warmup_steps) == ("with", 6, 12)
+
+
+@pytest.mark.parametrize(("steps", "total", "percent"), [(3, 27, 10), (36, 360, 10), (2, 27, 200 / 27), (0, 5, 0)])
+def test_a_warmup_of_ten_percent_is_called_so_where_it_is_rounded_up(steps, total, percent):
+    """Seen: `3 updates of warmup (11 %)` beside an arm `10 %`."""
+    assert warmup_percent(steps, total) == pytest.approx(percent)

@@ -9,7 +9,7 @@ from typing import Any
 from warmup_lab.comparison import Rate, Sweep
 from warmup_lab.comparison.recommend.findings import Findings
 from warmup_lab.comparison.recommend.sentences import answer_sentence, unsure_sentences
-from warmup_lab.comparison.recommend.use import Use, used
+from warmup_lab.comparison.recommend.use import Use, used, warmup_percent
 from warmup_lab.metrics import title_and_unit
 
 _BUDGET = "compare.budget_minutes"
@@ -56,7 +56,7 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
 
 
 def _warmup(found: Findings, use: Use, sweep: Sweep) -> dict[str, Any]:
-    percent = 100 * use.warmup_steps / found.total_updates
+    percent = warmup_percent(use.warmup_steps, found.total_updates)
     name = _job_of(found, sweep, use)["strategy"]["scheduler"]
     return {"steps": use.warmup_steps, "percent": percent, "name": name}
 

@@ -16,7 +16,7 @@ from warmup_lab.comparison.recommend.stage_sentences import (
     num_choosing,
     ramp_sentence,
 )
-from warmup_lab.comparison.recommend.use import Use
+from warmup_lab.comparison.recommend.use import Use, warmup_percent
 from warmup_lab.metrics import title_and_unit
 
 MIN_CHOOSING = 3
@@ -130,7 +130,7 @@ def _use_text(found: Findings, use: Use) -> str:
 
 
 def _percent(found: Findings, steps: int) -> str:
-    return percent_text(100 * steps / found.total_updates)
+    return percent_text(warmup_percent(steps, found.total_updates))
 
 
 def _contrast(confirmation: Confirmation, title: str) -> str:

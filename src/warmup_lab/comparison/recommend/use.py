@@ -85,3 +85,8 @@ def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> 
     if with_.mean == without.mean:
         return "without", "equal means"
     return "with" if (with_.mean < without.mean) == smaller_is_better else "without", "mean"
+
+
+def warmup_percent(steps: int, total_updates: int) -> float:
+    """Share of the updates. 10 for 10 % rounded up, as arms are named: 3 of 27 updates were asked for as 10 %."""
+    return 10.0 if steps == -(-total_updates // 10) else 100 * steps / total_updates
