@@ -1,6 +1,8 @@
 """The text of `--help`."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from program import ROOT, python
@@ -31,6 +33,14 @@ def printed() -> tuple[str, set[str]]:
 def test_help_loads_neither_torch_nor_transformers(printed):
     assert not {"torch", "transformers", "datasets", "wandb"} & printed[1]
     assert "hydra" in printed[1]
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    """As in `train.py --help | head`."""
+    command = [sys.executable, str(ROOT / "train.py"), "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
 
 
 def test_every_key_is_listed_once_with_a_sentence(printed):

@@ -122,6 +122,20 @@ def test_overrides_pass(words):
         ("reviews.csv", "reviews.csv: type task=files task.train_file=reviews.csv"),
         ("+experiment=compare", "+experiment=compare: type experiment=compare"),
         ("tracking=null", "tracking=null: type tracking=none"),
+        ("tracking=off", "tracking=off: type tracking=none"),
+        ("SEED=1", "SEED=1: type seed=1"),
+        ("Optimizer.LR=1e-3", "Optimizer.LR=1e-3: type optimizer.lr=1e-3"),
+        ("seed==1", "seed==1: type seed=1"),
+        ("warmup_ratio={0,0.1}", "warmup_ratio={0,0.1}: type -m warmup_ratio=0,0.1"),
+        ("lr=0.1%", "unknown key lr; type optimizer.lr=0.001"),
+        ("budget=10", "unknown key budget; type compare.budget_minutes=10"),
+        ("n_jobs=4", "unknown key n_jobs; type hydra/launcher=joblib hydra.launcher.n_jobs=4"),
+        (
+            "eval_strategy=epoch",
+            "unknown key eval_strategy; type eval_every=100 to evaluate every 100 updates",
+        ),
+        ("evaluation_strategy=no", "unknown key evaluation_strategy; type eval_every=null"),
+        ("experiment=", "experiment=: has no name; type experiment=recommend, or another of those that --help lists"),
         (
             "model=",
             "model=: choose one of bert_base, bert_mini, bert_small, bert_tiny, preln_mini, preln_tiny, pretrained",
@@ -134,6 +148,18 @@ def test_each_mistake_is_one_line_with_its_correction(words, message):
     with pytest.raises(ConfigError) as error:
         refuse_mistakes(["epochs=1", *words.split(), "force=true"])
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("word", ["seed = 1", "seed =1", " seed=1"])
+def test_spaces_in_a_quoted_word_are_left_out_of_the_correction(word):
+    with pytest.raises(ConfigError) as error:
+        refuse_mistakes([word])
+    assert str(error.value) == f"{word}: type seed=1"
+
+
+@pytest.mark.parametrize("word", ["study=A", "model.path=/Data/X", "hydra.sweep.dir=A b", "+task.extra={a: 1}"])
+def test_values_with_capitals_spaces_or_braces_that_hydra_reads_are_left_alone(word):
+    refuse_mistakes([word])
 
 
 def test_all_mistakes_are_reported_at_once():

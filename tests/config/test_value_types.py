@@ -22,6 +22,8 @@ from warmup_lab.config.value_types import _VALUES, WHOLE_NUMBERS, is_python_none
         (("max_steps", "2.5k", "int | None"), "must be a whole number or null; type max_steps=2500"),
         (("max_steps", "100 steps", "int | None"), "must be a whole number or null; type max_steps=100"),
         (("compare.budget_minutes", "5min", "float | None"), "type compare.budget_minutes=5"),
+        (("compare.budget_minutes", "3m", "float | None"), "type compare.budget_minutes=3"),
+        (("compare.budget_minutes", "2h", "float | None"), "type compare.budget_minutes=120"),
         (("epochs", 0.5, int), "epochs=0.5: must be a whole number; type max_steps=N for a part of an epoch"),
         (("epochs", "three", int), "epochs=three: must be a whole number from 1 on, such as 3"),
         (("max_steps", 1000.0, int | None), "max_steps=1000.0: must be a whole number or null; type max_steps=1000"),

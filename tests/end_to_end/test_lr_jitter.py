@@ -228,11 +228,14 @@ def lr50_ratios(trials: list[dict[str, Any]]) -> list[float]:
 
 @pytest.mark.trains
 def test_the_advice_is_printed_and_in_the_report(jittering):
-    """Half of the jitter lr: all cold runs survived it, and the warmup raised their loss by 0.02 at every seed."""
+    """Half of the jitter lr: all cold runs survived it, and the warmup raised their loss by 0.02 at every seed.
+
+    Whether the ratio of the usable rates is decided depends on the processor.
+    """
     section = jittering.section
     median = section["jitter_lr"]["median"]
     assert (section["recommendation"]["multiple"], section["recommendation"]["warmup_steps"]) == (0.5, 0)
-    assert section["headline"].startswith(f"Use lr {median / 2:.3g} with no warmup; a")
+    assert section["headline"].startswith(f"Use lr {median / 2:.3g} with no warmup; ")
     ratios = lr50_ratios(section["trials"])
     assert list(section["gain"]["at_seeds"].values()) == pytest.approx(ratios, rel=0.02)
     assert section["gain"]["ratio"] == pytest.approx(stats.gmean(ratios), rel=0.01)

@@ -46,6 +46,23 @@ def test_runs_that_are_planned_but_not_known_yet_are_left(tmp_path, capsys):
     assert progress.line().startswith("1 done, 0 running, 19 left, ")
 
 
+def test_the_runs_of_a_stage_are_counted_alone_until_the_end(tmp_path, capsys):
+    progress = SweepProgress(tmp_path)
+    first, _ = check_cells([["id=a"], ["id=b"]], plan_cell)
+    second, _ = check_cells([["id=c"], ["id=d"], ["id=e"]], plan_cell)
+    progress.start_stage()
+    progress.add(first, num_done=1)
+    write_result(tmp_path / "a")
+    write_result(tmp_path / "b")
+    progress.start_stage()
+    progress.add(second, num_done=2)
+    write_result(tmp_path / "c")
+    assert progress.line().startswith("3 done, 0 running, 2 left"), "2 of them were finished before"
+    with progress:
+        pass
+    assert capsys.readouterr().err == "6 done, 2 left\n"
+
+
 def test_the_time_left_counts_updates_and_counts_down(tmp_path, monkeypatch):
     """A run of 10 updates took 30 s, so one of 60 takes 180 s: 180 s are left at its start, 60 s after 120 s."""
     now = 1000.0

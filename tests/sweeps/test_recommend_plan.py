@@ -115,10 +115,11 @@ def test_the_budget_for_a_recommendation_counts_what_is_still_to_be_made_and_nam
     assert needed(some, 100, ramp=False, grid=True).minutes == 4
     assert needed(some, 100, ramp=True, grid=True).minutes == 4
     assert needed(some, 15, ramp=True, grid=True).parts == (
-        "15 s are used, ramps take 22 s, then 6 runs to choose the lr and 12 to confirm it take 11 s each, 2 at a time"
+        "15 s of the present runs count, ramps take 22 s, "
+        "then 6 runs to choose the lr and 12 to confirm it take 11 s each, 2 at a time"
     )
     assert needed(some, 100, ramp=False, grid=False).parts == (
-        "2 min are used, then 12 runs to confirm it take 11 s each, 2 at a time"
+        "2 min of the present runs count, then 12 runs to confirm it take 11 s each, 2 at a time"
     )
     assert minutes_for_runs(some, 24) == 4  # 100 + 132 s
     assert some.fits(36)  # 198 of 200 s

@@ -161,6 +161,27 @@ def test_a_budget_that_is_too_small_for_whole_runs_is_used_on_shorter_ones(tmp_p
     assert kinds[-1] == ("confirm", TOTAL)
 
 
+def test_time_that_shortened_runs_leave_is_used_on_longer_ones(tmp_path, capsys):
+    """After ramps at 1 s an update, runs of 60 updates seem to fit. They take 0.1 s, and then whole ones fit."""
+    sweep = FakeRecommend(tmp_path / "study", budget_minutes=5)
+    sweep.update_seconds = lambda strategy: 1.0 if strategy["scheduler"] == "exponentialramp" else 0.1
+    sweep.run()
+    stages = sweep.stored()["stages"]
+    assert [(stage["kind"], stage["updates"]) for stage in stages[2:]] == [
+        ("grid", 60), ("grid", TOTAL), ("confirm", TOTAL)
+    ]  # fmt: skip
+    text = said(capsys)
+    assert "runs of 60 instead of 120 updates" in text
+    assert "time is left for runs of 120 updates: lr" in text
+    assert sweep.now <= 300
+    assert sweep.stored()["needed_minutes"] is None
+    found = build_comparison(read_sweep(tmp_path / "study"))[1]["recommend"]
+    assert {len(row["values"]) for row in found["grid"]} == {len(stages[3]["seeds"])}
+    larger = FakeRecommend(tmp_path / "study", budget_minutes=6)
+    larger.run()
+    assert larger.stages == []
+
+
 def test_one_estimate_of_the_needed_budget_is_printed_and_says_what_it_is_made_of(tmp_path, capsys):
     """Used: 1 s of timing. Needed: 18 runs of 12.1 s and a tenth on 2 processes, and ramps: the first is short."""
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.7)
@@ -189,7 +210,7 @@ def test_a_tiny_budget_measures_the_time_and_nothing_else(tmp_path, capsys):
     sweep = FakeRecommend(tmp_path / "study", budget_minutes=0.05)
     sweep.run()
     assert sweep.stages == [1]
-    assert "a whole answer needs compare.budget_minutes=3 (1 s are used, " in said(capsys)
+    assert "a whole answer needs compare.budget_minutes=3 (1 s of the present runs count, " in said(capsys)
     assert sweep.stored()["run_seconds"] == pytest.approx(
         12 + 0.1
     )  # 120 updates of 0.1 s, 96 examples in batches of 32

@@ -69,6 +69,8 @@ def _main(entry: Callable[[], Any], launch: Launch | None) -> int:
         print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         return int(getattr(stop, "exit_status", 130))
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_left():
+            return 1
         message = explain(error, words)
         if launch:
             message = launch.ended_by(error, message)
@@ -78,6 +80,19 @@ def _main(entry: Callable[[], Any], launch: Launch | None) -> int:
             print(f"error: {message}", file=sys.stderr)
         return 1
     return 0
+
+
+def _reader_has_left() -> bool:
+    """Whether what reads the output has ended, as in `train.py --help | head`.
+
+    Then the output goes nowhere from here on, so that Python does not complain at its exit.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def run(config: DictConfig) -> float | None:

@@ -17,6 +17,7 @@ _NO_NAME = re.compile(r"[-+]?(\d[\d_.]*(e[-+]?\d+)?|inf|nan)|true|false", re.IGN
 """Values that Hydra does not read as a name."""
 DATA_FILE = re.compile(r".+\.(csv|tsv|jsonl?|parquet)", re.IGNORECASE)
 
+_NOTHING = ("", "null", "off", "no", "disabled")
 _CHOICE_KEYS = ("optimizer.name", "task.kind", "model.kind")
 """Keys that choose among options, whose other keys do not fit if this one is set alone."""
 _REFUSED_FLAGS = {
@@ -103,9 +104,14 @@ def _take_mistake(words: list[str]) -> str | None:
     if len(parts) > 1:
         joined = ",".join(filter(None, (part.strip(",") for part in parts)))
         return f"{key}={' '.join(parts)}: arguments have no spaces; type {key}={joined}"
+    tidied = _tidied(key, value)
+    if tidied is not None:
+        return f"{word}: type {tidied}"
+    if word == "experiment=":
+        return f"{word}: has no name; type experiment=recommend, or another of those that --help lists"
     if not key:
         return f"{word}: has no key; arguments have the form KEY=VALUE, such as seed=1"
-    if key in GROUPS and (value.lower() in ("", "null") or any(map(_NO_NAME.fullmatch, value.split(",")))):
+    if key in GROUPS and (value.lower() in _NOTHING or any(map(_NO_NAME.fullmatch, value.split(",")))):
         return _no_choice(word, key)
     if key in _CHOICE_KEYS and value.lower() in option_values(group := key.partition(".")[0]):
         return f"{word}: would keep the other keys of another {group}; type {group}={value.lower()}"
@@ -114,6 +120,18 @@ def _take_mistake(words: list[str]) -> str | None:
         return f"{word}: a share is a plain number; type warmup_ratio={share}"
     instead = advice(key, value)
     return f"unknown key {key}; {instead}" if instead else None
+
+
+def _tidied(key: str, value: str) -> str | None:
+    """`SEED=1`, `seed==1`, `'seed = 1'` and `'seed={0,1}'` as they are meant; None for anything else."""
+    name, text = key.strip(), value.removeprefix("=").strip()
+    if name.lower() != name and _full_key(name.lower()) == name.lower():
+        name = name.lower()
+    in_braces = re.fullmatch(r"{([^{}:]+)}", text)
+    if in_braces:
+        return f"-m {name}={in_braces[1].replace(' ', '')}"
+    tidied = f"{name}={text}"
+    return tidied if tidied != f"{key}={value}" and _full_key(name) == name and text.split() == [text] else None
 
 
 def _names_code(word: str) -> bool:

@@ -36,6 +36,7 @@ _RENAMED = {
     "model.dropout": "hidden_dropout_prob attention_probs_dropout_prob dropout_rate",
     "model.tokenizer": "tokenizer_name",
     "model.revision": "model_revision",
+    "compare.budget_minutes": "budget budget_minutes time_budget max_minutes minutes",
     "compare.metric": "metric_for_best_model",
     "num_threads": "threads n_threads num_cpus cpus",
     "seed": "random_seed",
@@ -45,7 +46,6 @@ _RENAMED = {
 
 _NOTES = {
     "do_train do_eval do_predict": "remove it, since every run trains and evaluates",
-    "evaluation_strategy eval_strategy": "evaluations are eval_every updates apart; null evaluates only at the end",
     "logging_strategy save_strategy": "the intervals are tracking.log_every and checkpoint_every",
     "resume resume_from_checkpoint": "remove it, since the same command resumes an unfinished run",
     "overwrite_output_dir overwrite": "type force=true to train a finished run again",
@@ -106,7 +106,8 @@ def advice(key: str, value: str = "") -> str | None:
     if name in _CONVERTED:
         return f"type {_CONVERTED[name](value)}"
     if name in _LISTED:
-        return f"type {_LISTED[name]}={value}"
+        full = _LISTED[name]
+        return f"type {full}={(share_of_percent(value) if full == 'optimizer.lr' else None) or value}"
     return _NOTED.get(name)
 
 
@@ -143,6 +144,14 @@ def _warmup(value: str) -> str:
     except ValueError:
         return f"scheduler.warmup={value}" if value else "warmup_ratio=0.1"
     return f"warmup_ratio={value}" if all(number <= 1 for number in numbers) else f"warmup_steps={value}"
+
+
+def _evaluations(value: str) -> str:
+    return "eval_every=null" if value.lower() in ("no", "none") else "eval_every=100 to evaluate every 100 updates"
+
+
+def _processes(value: str) -> str:
+    return f"hydra/launcher=joblib hydra.launcher.n_jobs={value or -1}"
 
 
 def _epochs(value: str) -> str:
@@ -199,6 +208,8 @@ _CONVERTED: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("warmup_percent", "warmup_pct"), lambda value: _warmup(f"{value.rstrip('%')}%")),
     **dict.fromkeys(("epoch", "num_epochs", "num_train_epochs", "max_epochs", "n_epochs", "train_epochs"), _epochs),
     **dict.fromkeys(("optim", "optimizer_type", "opt", "optimizer_name"), _optimizer),
+    **dict.fromkeys(("evaluation_strategy", "eval_strategy"), _evaluations),
+    **dict.fromkeys(("n_jobs", "num_jobs", "jobs", "num_processes"), _processes),
     "adam_betas": lambda value: f"'optimizer.betas=[{value.strip('()[]')}]'",
     **dict.fromkeys(("adam_beta1", "beta1", "optimizer.beta1"), _betas(0)),
     **dict.fromkeys(("adam_beta2", "beta2", "optimizer.beta2"), _betas(1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from warmup_lab.config.errors import require, require_positive
@@ -22,6 +23,8 @@ class ModelConfig:
         return self.id or self.kind
 
 
+_SAYS_NOTHING = re.compile(r"model|checkpoint(-\d+)?|best|final|output", re.IGNORECASE)
+"""Names of folders that need the name of the folder around them."""
 MAX_WEIGHTS = 10_000_000_000
 """40 GB in single precision, and three times that with the state of AdamW."""
 
@@ -79,7 +82,11 @@ class PretrainedModel(ModelConfig):
 
     @property
     def title(self) -> str:
-        return self.id or str(self.path).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+        if self.id:
+            return self.id
+        parent, _, name = str(self.path).rstrip("/\\").replace("\\", "/").rpartition("/")
+        above = parent.rpartition("/")[2].strip(".~")
+        return f"{above}-{name}" if above and _SAYS_NOTHING.fullmatch(name) else name
 
 
 MODEL_KINDS: dict[str, type[ModelConfig]] = {

@@ -95,6 +95,9 @@ def _instead(key: str, value: Any, kinds: list[str]) -> str | None:
     number = float(scaled[1]) * _THOUSANDS[scaled[2]] if scaled and isinstance(value, str) else None
     if number is not None and "int" in kinds and number.is_integer():
         return f"{key}={int(number)}"
+    minutes = re.fullmatch(r"(\d+) ?(m|h|hours?)", text.lower()) if key.endswith("_minutes") else None
+    if minutes:
+        return f"{key}={int(minutes[1]) * (1 if minutes[2] == 'm' else 60)}"
     with_unit = re.fullmatch(r"(\d+) ?(steps|updates|epochs|examples|tokens|min|minutes|threads)", text)
     if with_unit:
         return f"{key}={with_unit[1]}"

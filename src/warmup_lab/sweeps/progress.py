@@ -33,6 +33,7 @@ class SweepProgress:
         self._updates: dict[str, int] = {}
         self._ended: dict[str, str] = {}
         self._num_done = 0
+        self._num_before = 0
         self._started, self._started_at = time.monotonic(), time.time()
         self._last_end = self._started
         self._expected_end: float | None = None
@@ -48,6 +49,10 @@ class SweepProgress:
             self._updates[job.run_id] = job.strategy["total_steps"]
             self._ended.pop(job.run_id, None)  # an earlier batch had it, and it is trained again
         self._num_done += num_done
+
+    def start_stage(self) -> None:
+        """From here on the line counts the runs of the next batch alone. The last line counts all."""
+        self._num_before = self._num_done + len(self._jobs)
 
     def expect(self, seconds: float | None, share: float) -> None:
         """States how long the jobs that were added last will take: a share of `seconds`; None if that is not known."""
@@ -76,7 +81,8 @@ class SweepProgress:
         if ended:
             text = f"{num_done} done, {num_left} left"
         else:
-            text = f"{num_done} done, {states['running']} running, {num_left - states['running']} left"
+            running = states["running"]
+            text = f"{num_done - self._num_before} done, {running} running, {num_left - running} left"
         if num_left and not ended:
             text += self._time_left(num_left)
         text += f", {states['diverged']} diverged" if states["diverged"] else ""

@@ -189,7 +189,7 @@ class Needed:
 
     @property
     def parts(self) -> str:
-        """`2 min are used, ramps take 3 min, then 6 runs to choose the lr and 12 to confirm it take 4 min each`.
+        """`2 min of the present runs count, ramps take 3 min, then 12 runs to confirm it take 4 min each`.
 
         They add up to `minutes`, so a run has its evaluations and the safety factor too.
         """
@@ -199,8 +199,8 @@ class Needed:
         num_runs, at_a_time = self.num_choosing + 2 * self.first_look, max(1.0, self.timing.parallelism)
         run = duration(self.timing.seconds(num_runs) * at_a_time / num_runs)
         return (
-            f"{duration(self.kept_seconds)} are used, {ramp}then {choosing}{confirming} take {run} each, "
-            f"{at_a_time:.2g} at a time"
+            f"{duration(self.kept_seconds)} of the present runs count, {ramp}then {choosing}{confirming} take {run} "
+            f"each, {at_a_time:.2g} at a time"
         )
 
 
@@ -208,7 +208,8 @@ def kept_stages(plan: StoredPlan, run_updates: int) -> tuple[Stage, ...]:
     """The stages up to the first that a larger budget makes again; all of them once a confirmation has begun."""
     if plan.of_kind("confirm"):
         return plan.stages
-    return tuple(takewhile(lambda stage: _is_kept(stage, run_updates), plan.stages))
+    choosing = [stage for stage in plan.stages if stage.kind != "grid" or stage in plan.choosing]
+    return tuple(takewhile(lambda stage: _is_kept(stage, run_updates), choosing))
 
 
 def _is_kept(stage: Stage, run_updates: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,15 +12,11 @@ from hydra.core.override_parser.types import Override
 
 from warmup_lab.comparison import read_sweep
 from warmup_lab.comparison.recommend import (
-    STEP,
-    WIDE_STEP,
-    Choice,
     Findings,
     Stage,
     StoredPlan,
     own_plan,
     ramp_sentence,
-    rate_beyond,
     rates_to_try,
     read_findings,
 )
@@ -29,6 +24,7 @@ from warmup_lab.config import require
 from warmup_lab.runs import is_finished
 from warmup_lab.sweeps.jobs import PlanCell
 from warmup_lab.sweeps.recommend_cells import Base, RecommendCells
+from warmup_lab.sweeps.recommend_grids import Grid, longer_runs, rate_at_edge, seed_more
 from warmup_lab.sweeps.recommend_lines import (
     confirmation_line,
     needed_line,
@@ -40,7 +36,6 @@ from warmup_lab.sweeps.recommend_lines import (
     timing_line,
 )
 from warmup_lab.sweeps.recommend_plan import (
-    MOST_SEEDS,
     TIMING_UPDATES,
     Needed,
     Timing,
@@ -54,8 +49,6 @@ from warmup_lab.sweeps.recommend_timing import measured_timing, training_seconds
 
 CONFIRM_FROM = 10
 """So many seeds, from the first on, are kept for choosing the lr. Later seeds confirm it."""
-_MOST_EXTENSIONS = 4
-"""Rates that are added beyond the smallest or the largest."""
 
 
 class RecommendSearch:
@@ -179,7 +172,17 @@ class RecommendSearch:
             return self._grid_stage(found, timing)
         if last == "confirm":
             return self._next_look(found, timing, len(self._plan.of_kind("confirm")))
-        return self._extension(found, timing) or self._first_look(found, timing) or self._more_seeds(found, timing)
+        base = self._base
+        more = longer_runs(found, timing, self._looks, base.given_lr, base.first_seed) or rate_at_edge(
+            found, timing, self._looks[0]
+        )
+        if more is not None:
+            return self._grid_of(more, timing)
+        confirming = self._first_look(found, timing)
+        if confirming is not None:
+            return confirming
+        more = seed_more(found, timing)
+        return None if more is None else self._grid_of(more, timing)
 
     def _ramp_stage(self, timing: Timing) -> Stage | None:
         say(timing_line(timing))
@@ -206,35 +209,12 @@ class RecommendSearch:
         if size is None:
             return None
         rates = rates_to_try(found.ramp, size.num_lrs, self._base.given_lr)
-        return self._grid_of(rates, self._seeds(size.num_seeds), size.updates, timing, "2 of 3: trying")
+        return self._grid_of(Grid("2 of 3: trying", rates, self._seeds(size.num_seeds), size.updates), timing)
 
-    def _grid_of(self, rates: Sequence[float], seeds: Sequence[int], updates: int, timing: Timing, lead: str) -> Stage:
-        num_runs = 2 * len(rates) * len(seeds)
-        seconds = timing.seconds(num_runs, updates)
-        say(rates_line(lead, rates, num_runs, seconds))
-        return Stage("grid", tuple(seeds), tuple(rates), updates, expected_seconds=seconds)
-
-    def _extension(self, found: Findings, timing: Timing) -> Stage | None:
-        """One more rate where the best lies at the edge, if it fits before the confirmation."""
-        choice, grids = found.choice, self._plan.of_kind("grid")
-        assert choice is not None
-        num_added = sum(len(stage.lrs) == 1 for stage in grids)
-        if choice.edge is None or num_added == _MOST_EXTENSIONS:
-            return None
-        seeds, updates = sorted({seed for stage in grids for seed in stage.seeds}), grids[0].updates
-        room = replace(timing, used_seconds=timing.used_seconds + self._reserved(choice, timing))
-        if not room.fits(2 * len(seeds), updates):
-            return None
-        rate = rate_beyond(choice.lrs, choice.edge, WIDE_STEP if choice.all_failed else STEP)
-        why = f"lr {choice.lr:g} is the best so far and the {choice.edge}"
-        if choice.all_failed:
-            why = f"most runs failed, and the {choice.edge} lr has the lowest loss"
-        return self._grid_of([rate], seeds, updates, timing, f"{why}: adding")
-
-    def _reserved(self, choice: Choice, timing: Timing) -> float:
-        """Seconds to keep for the confirmation: none if it does not fit, or if there is nothing to confirm."""
-        seconds = timing.seconds(2 * self._looks[0])
-        return 0.0 if choice.all_failed or seconds > timing.left_seconds else seconds
+    def _grid_of(self, grid: Grid, timing: Timing) -> Stage:
+        seconds = timing.seconds(grid.num_runs, grid.updates)
+        say(rates_line(grid.why, grid.lrs, grid.num_runs, seconds))
+        return Stage("grid", grid.seeds, grid.lrs, grid.updates, expected_seconds=seconds)
 
     def _first_look(self, found: Findings, timing: Timing) -> Stage | None:
         choice, num_runs = found.choice, 2 * self._looks[0]
@@ -250,19 +230,6 @@ class RecommendSearch:
         self._plan = self._plan.without_need()
         lead = f"best so far: lr {choice.lr:g} {choice.start} warmup"
         return self._confirmation(choice.lr, 0, timing, lead)
-
-    def _more_seeds(self, found: Findings, timing: Timing) -> Stage | None:
-        """Another seed for the best rate and those next to it, as many as fit, where no confirmation fits."""
-        choice, grids = found.choice, self._plan.of_kind("grid")
-        assert choice is not None
-        seeds, updates = {seed for stage in grids for seed in stage.seeds}, grids[0].updates
-        nearest = sorted(choice.lrs, key=lambda lr: abs(math.log(lr / choice.lr)))
-        num_lrs = next((num for num in range(len(nearest), 1, -1) if timing.fits(2 * num, updates)), 0)
-        if choice.all_failed or len(seeds) >= MOST_SEEDS or not num_lrs:
-            return None
-        return self._grid_of(
-            sorted(nearest[:num_lrs]), [max(seeds) + 1], updates, timing, "time is left for a seed more:"
-        )
 
     def _next_look(self, found: Findings, timing: Timing, look: int) -> Stage | None:
         confirmation = found.confirmation

@@ -78,6 +78,8 @@ def run_sweep(
                 while batch:
                     all_jobs += jobs
                     write_job_list(directory, config.study, all_jobs, asdict(config.compare))
+                    if isinstance(source, RecommendSearch):
+                        progress.start_stage()
                     to_train = _missing(jobs, directory, progress, force=config.force)
                     if isinstance(source, RecommendSearch):  # it has said which runs come next
                         progress.expect(source.expected_seconds, len(to_train) / len(unique_jobs(jobs)))

@@ -64,7 +64,7 @@ def _warmup(found: Findings, use: Use, sweep: Sweep) -> dict[str, Any]:
 def _job_of(found: Findings, sweep: Sweep, use: Use) -> Mapping[str, Any]:
     """A job of the arm. Its name would not do, because a name shows what differs among some of the runs."""
     trained = found.plan.run_ids("confirm") if found.confirmation and found.confirmation.judged else set()
-    trained = trained or found.plan.run_ids("grid")
+    trained = trained or found.plan.choosing_ids
     own = use.lr, use.run_warmup_steps
     return next(
         job

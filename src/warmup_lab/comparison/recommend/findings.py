@@ -75,7 +75,7 @@ def read_findings(sweep: Sweep) -> Findings | None:
     if plan is None:
         return None
     question, missing = stated_question(sweep), _without_result(sweep)
-    ramps, grid = plan.of_kind("ramp"), _part(sweep, plan.run_ids("grid")).runs
+    ramps, grid = plan.of_kind("ramp"), _part(sweep, plan.choosing_ids).runs
     metric = choosing_metric(question.metric, grid)
     rows = grid_rows(grid[~grid["run_id"].isin(missing)], metric) if metric in grid else []
     choice = choose(rows, metric, question.margin if metric == question.metric else None)
@@ -126,7 +126,7 @@ def compared_part(sweep: Sweep) -> Sweep:
     if plan is None:
         return sweep
     confirming = plan.run_ids("confirm")
-    part = _part(sweep, confirming or plan.run_ids("grid"))
+    part = _part(sweep, confirming or plan.choosing_ids)
     warmed = part.runs.loc[part.runs["warmup_steps"] > 0, "arm"].unique().tolist()
     stated = {"reference": warmed[0]} if confirming and warmed else {}
     return replace(part, compare=sweep.compare | stated)

@@ -61,9 +61,25 @@ class StoredPlan(JsonRecord):
         return [stage for stage in self.stages if stage.kind in kinds]
 
     @property
+    def choosing(self) -> list[Stage]:
+        """The stages that choose the lr: those of kind `grid` with the longest runs, as shorter ones say less.
+
+        Longer ones that were begun and not ended do not count yet.
+        """
+        grids = self.of_kind("grid")
+        ended = [stage for stage in grids if stage.wall_seconds is not None]
+        longest = max((stage.updates for stage in ended or grids), default=0)
+        return [stage for stage in grids if stage.updates == longest]
+
+    @property
+    def choosing_ids(self) -> set[str]:
+        """Their runs."""
+        return {run_id for stage in self.choosing for run_id in stage.run_ids}
+
+    @property
     def run_updates(self) -> int | None:
         """Updates of the runs that choose the lr; None before they are planned."""
-        return next((stage.updates for stage in self.of_kind("grid")), None)
+        return next((stage.updates for stage in self.choosing), None)
 
     @property
     def is_shortened(self) -> bool:

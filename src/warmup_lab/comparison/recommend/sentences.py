@@ -12,7 +12,6 @@ from warmup_lab.comparison.recommend.stage_sentences import (
     choosing_seeds,
     duration,
     listed,
-    needed_sentence,
     num_choosing,
     ramp_sentence,
 )
@@ -96,7 +95,7 @@ def _why_no_answer(found: Findings) -> str:
     """What is known where no lr can be recommended, and what to do."""
     if found.choice is None:
         if found.ramp is None:
-            return needed_sentence(found) or "The same command continues."
+            return "No ramp was trained." if found.plan.needed_minutes else "The same command continues."
         rates = f"Rates worth trying: {listed(rates_to_try(found.ramp, 3))}."
         return f"{ramp_sentence(found.ramp)} {rates}"
     num_failed = sum(found.failures.values())
@@ -107,7 +106,7 @@ def _why_no_answer(found: Findings) -> str:
     text = f"{num_failed - found.failures['unstable']} of {count(num_failed, 'failed run')} learned too little"
     if found.plan.is_shortened:
         updates = f"{found.plan.run_updates} of {found.total_updates} updates"
-        return f"{text}. The budget allowed only {updates}. {needed_sentence(found)}".rstrip()
+        return f"{text}. The budget allowed only {updates}."
     ramp = found.ramp
     learned = f"; ramps of {ramp.updates} updates did learn" if ramp is not None and ramp.learned else ""
     return f"{text}, without becoming unstable{learned}. Train longer: max_steps={found.advised_updates}."
