@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
-from joblib.externals.loky import get_reusable_executor
 from program import SMALL, SMALL_MODEL, run_here, start_train_py, train_py_here, wait_for_files
 
 from warmup_lab.cli.compose import compose_plan
@@ -114,7 +113,7 @@ def test_damaged_runs_are_named_by_the_report_and_trained_again_by_the_sweep(cop
 @pytest.mark.trains
 @pytest.mark.usefixtures("without_pictures")
 def test_joblib_gives_the_same_table_even_after_kill_9_of_its_processes(trained, tmp_path):
-    """The other runs are trained by `fastest`, joblib again on several cores: bit for bit as by the basic launcher."""
+    """The other runs are trained by the basic launcher. All are bit for bit as if it had trained every one."""
     command = (*GRID, "checkpoint_every=3")
     process = start_train_py(*command, "hydra/launcher=joblib", cwd=tmp_path)
     wait_for_files(tmp_path, "runs/try/*/result.json", process, count=2)
@@ -122,10 +121,8 @@ def test_joblib_gives_the_same_table_even_after_kill_9_of_its_processes(trained,
     process.communicate()
     num_finished = len(list(tmp_path.glob("runs/try/*/result.json")))
     assert 2 <= num_finished < 8
-    done = train_py_here(*command, "hydra/launcher=fastest", cwd=tmp_path)
-    get_reusable_executor().shutdown(wait=True)  # joblib would keep its workers for the next sweep
+    done = train_py_here(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "fastest on this machine: hydra/launcher=" in done.stderr
     assert f"{num_finished} finished already, {8 - num_finished} to train" in done.stderr
     pd.testing.assert_frame_equal(table(tmp_path), table(trained), check_exact=True)
 
