@@ -13,39 +13,21 @@ from pathlib import Path
 import pandas as pd
 import program
 import pytest
-from published_runs import check_two_writers
+from published_runs import check_two_writers, machine
+from s3_server import BUCKET, SECRET, S3Server
+
+from warmup_lab.runs.published import sweep_at
 
 moto = pytest.importorskip("moto.server", reason="moto is not installed: make test-s3 installs it")
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed: make test-s3 installs it")
-SECRET = "a-secret-of-nobody"
-SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
-sys.stdin.read()
-"""
 RUN = ["task=synthetic_small", "max_steps=30", "tracking=none", "num_threads=1", "output=s3://bucket/runs"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _server() -> Iterator[None]:
+def server() -> Iterator[S3Server]:
     """A server with an empty bucket; its address and keys are in the environment."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    port = int(process.stdout.readline())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "key-of-nobody")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield
-    process.kill()
-    process.communicate()
+    with pytest.MonkeyPatch.context() as patch, S3Server(patch.setenv) as server:
+        yield server
 
 
 def train(scratch: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -99,6 +81,20 @@ def test_a_sweep_trains_what_is_missing_and_is_reported_from_anywhere(tmp_path: 
 @pytest.mark.parametrize("first_to_start_wins", [True, False])
 def test_the_first_complete_result_of_two_writers_wins(tmp_path: Path, first_to_start_wins: bool) -> None:
     check_two_writers(f"s3://bucket/two{first_to_start_wins}", tmp_path, first_to_start_wins=first_to_start_wins)
+
+
+def test_a_report_needs_one_listing_and_three_reads_a_run(server: S3Server, tmp_path: Path, monkeypatch) -> None:
+    url = f"s3://{BUCKET}/counted"
+    for name in "abcd":
+        machine(url, tmp_path / "a", 0.3, run=name * 12).publish_result()
+    monkeypatch.setenv("WARMUP_LAB_SCRATCH", str(tmp_path / "b"))
+    sweep = sweep_at(f"{url}/sweep")
+    assert sweep is not None
+    server.requests()
+    assert sweep.fetch()
+    assert server.requests() == {"list": 1, "GET": 4 * 3}
+    assert sweep.fetch()
+    assert server.requests() == {"list": 1}
 
 
 def test_no_file_holds_credentials(tmp_path: Path) -> None:

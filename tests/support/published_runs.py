@@ -13,15 +13,15 @@ from warmup_lab.runs.store import Store
 RUN = "0123456789ab"
 
 
-def machine(url: str, scratch: Path, loss: float | None = None) -> PublishedRun:
+def machine(url: str, scratch: Path, loss: float | None = None, *, run: str = RUN) -> PublishedRun:
     """The run on a machine with this scratch folder; with `loss`, it is finished there and not published."""
     with mock.patch.dict("os.environ", WARMUP_LAB_SCRATCH=str(scratch)):
-        directory = output_folder(url) / "sweep" / RUN
-        run = published_run(url, directory)
-    assert run is not None
+        directory = output_folder(url) / "sweep" / run
+        published = published_run(url, directory)
+    assert published is not None
     if loss is not None:
         write_finished(directory, loss)
-    return run
+    return published
 
 
 def write_finished(directory: Path, loss: float) -> None:
