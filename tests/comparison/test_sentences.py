@@ -108,7 +108,8 @@ def headline_of(runs, **question):
          "eval_loss (1 better, 1 inconclusive)."),
         ([NOISE + 0.05, NOISE + 0.06], None, "10 % warmup is better than the 2 others in eval_loss."),
         ([NOISE, NOISE[::-1]], 0.04, "10 % warmup is as good as the 2 others in eval_loss, within the margin."),
-        ([NOISE, NOISE[::-1]], None, "10 % warmup is not shown to differ in eval_loss from any of the 2 others."),
+        ([NOISE, NOISE[::-1]], None, "No difference in eval_loss is shown between 10 % warmup and any of the 2 "
+         "others."),
         ([NOISE + 0.05, NOISE], None, "Nothing else is shown to be better than 10 % warmup in eval_loss (1 worse, 1 "
          "inconclusive)."),
     ],
@@ -121,7 +122,7 @@ def test_headline_of_a_secondary_comparison(changes, margin, claim):
 def test_the_headline_counts_the_arms_without_a_reference():
     headline = headline_of(table(two_arms(NOISE), arm(SEED_EFFECT, 0, lr=3e-3)))
     assert headline == (
-        "10 % warmup is not shown to differ in eval_loss from the other one (1 inconclusive, 1 more without a "
+        "No difference in eval_loss is shown between 10 % warmup and the other one (1 inconclusive, 1 more without a "
         "reference)."
     )
 
@@ -136,7 +137,10 @@ def test_arms_that_all_fail_say_nothing():
     ("values", "claim"),
     [
         (["both_fail", "both_fail"], "Most runs failed with every combination tried"),
-        (["both_fail", "inconclusive"], "10 % warmup is not shown to differ in eval_loss from any of the 2 others ("),
+        (
+            ["both_fail", "inconclusive"],
+            "No difference in eval_loss is shown between 10 % warmup and any of the 2 others (",
+        ),
         (["both_fail", "worse"], "Nothing else is shown to be better than 10 % warmup in eval_loss ("),
         (["fails_more", "worse"], "10 % warmup is better than the 2 others in eval_loss ("),
         (["fails_less", "worse"], "10 % warmup is not the best choice: arm0 is better in eval_loss ("),

@@ -1,8 +1,12 @@
 """The plain sentences of a report."""
 
+import numpy as np
 import pytest
+from fake_sweep import LN2, Outcome, make_job, write_sweep
 
+from warmup_lab.comparison.build import build_comparison
 from warmup_lab.comparison.summary import smallest_sentences, summary_sentences, variance_sentence, what_was_held_equal
+from warmup_lab.comparison.table import read_sweep
 
 
 def warmup(shape: str, steps: int, t_eff: float, asked: str = "10 %") -> dict[str, object]:
@@ -109,6 +113,21 @@ def test_the_sentence_on_failures_of_a_recommendation_names_its_stage(grid_faile
     stage = "confirmation" if kind == "confirm" else "choice"
     assert run.startswith(f"Runs of the {stage}: 24 runs of 9 updates each (task sst2, model x, optimizer y)")
     assert failed == f"Every finished run {expected}"
+
+
+@pytest.mark.parametrize(("failing", "advised"), [((0.0,), False), ((0.0, 0.1), True)])
+def test_no_advice_against_failures_where_a_combination_never_failed(tmp_path, failing, advised):
+    """A warmup without failures is the answer then; the page used to advise more updates beside it."""
+
+    def outcome(strategy):
+        if strategy["warmup_ratio"] not in failing or strategy["seed"] > 2:
+            return Outcome()
+        return Outcome(failed_to_learn=True, loss=np.full(strategy["total_steps"], LN2))
+
+    jobs = [make_job("warmuplinear", ratio, 1e-3, seed, 60) for ratio in (0.0, 0.1) for seed in range(6)]
+    write_sweep(tmp_path, jobs, outcome)
+    summary = build_comparison(read_sweep(tmp_path))[1]["summary"]
+    assert ("To avoid failures: train for more updates" in " ".join(summary)) is advised
 
 
 def test_runs_that_fail_only_at_the_largest_rates_are_said_to_have_a_large_lr():

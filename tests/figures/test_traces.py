@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_arms import make_arm
+from fake_arms import failures, make_arm
 
 from warmup_lab.figures.layout import make_layout
 from warmup_lab.figures.traces import (
@@ -116,6 +116,24 @@ def test_figure_has_a_panel_per_family(layout):
     ]
     assert figure.stacked
     assert figure.lines == layout.warmup_lines
+
+
+def title_of(*arms, ends):
+    traces = {name: {"loss": np.full(4, loss), "lr": FALLING} for name, loss in ends.items()}
+    runs = pd.DataFrame({"run_id": list(ends), "arm": list(ends), "seed": 0, "status": "completed"})
+    return traces_figure(runs, traces, make_layout(list(arms))).rows[0][0].title
+
+
+def test_a_tie_has_no_winner():
+    third = make_arm(4, name="hot", total_steps=4)
+    assert title_of(COLD, WARM, ends={"cold": 0.6931, "warm": 0.6929}) == "Loss at the end with each warmup: 0.693"
+    title = title_of(COLD, WARM, third, ends={"cold": 0.3, "warm": 0.3, "hot": 0.4})
+    assert title == "Lowest at the end with no warmup or 2 updates of warmup (50 %): 0.3"
+
+
+def test_no_arm_is_lowest_where_every_run_failed():
+    arms = [arm | {"failed": failures(6, 6)} for arm in (COLD, WARM)]
+    assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest loss at the end: 0.69"
 
 
 def test_families_beyond_the_twelfth_are_named_as_left_out():

@@ -132,7 +132,9 @@ WRONG = [  # train file, its content, validation file, its content, options, par
     ("a.tsv", "text\tlabel\n\ta\n  \tb\n", None, None, {}, ["all texts are empty", "'text'"]),
     ("a.tsv", TWO, None, None, {}, ["validation_share=0.1", "leaves none", "task.validation_file"]),
     ("a.tsv", TWO, "b.tsv", TWO, {"limit": 1}, ["same label", "task.limit"]),
-]
+    ("a.csv", "text,kind\n" + "".join(f"word {i},{i % 2}\n" for i in range(20)), None, None, {"label_column": "text"},
+     ["'text' has 20 different values in 20 examples", "task.label_column=NAME", "Other columns: 'kind'"]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("train", "content", "validation", "other", "options", "parts"), WRONG)

@@ -150,7 +150,7 @@ def _claim(subject: str, verdicts: Sequence[Verdict], values: Sequence[str], met
         return f"Most runs failed with every combination tried, so nothing is known about {metric}"
     if all(value in UNDECIDED for value in values):
         any_ = "the other one" if len(values) == 1 else f"any of {others}"
-        return f"{whole} is not shown to differ in {metric} from {any_}"
+        return f"No difference in {metric} is shown between {subject} and {any_}"
     return f"Nothing else is shown to be better than {subject} in {metric}"
 
 

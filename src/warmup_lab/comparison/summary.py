@@ -19,7 +19,8 @@ def summary_sentences(
     """What was compared, what failed, and the smallest good warmup; `parts` as in `comparison.json`.
 
     A sweep of ramps, a search or a recommendation has sentences of its own and compares no warmups. Its runs fail where
-    it looks for the limit, so it gives no advice against failures. Nor does a summary without `advise`.
+    it looks for the limit, so it gives no advice against failures. Nor does a summary without `advise`, or one of a
+    sweep in which some combination never failed.
     """
     if own_answer:
         stage = _stage(own_answer)
@@ -30,6 +31,7 @@ def summary_sentences(
             _failed_where(own_answer),
         )
         return [*own_answer["sentences"], _what_was_run(parts["counts"], stage), " ".join(filter(None, failed))]
+    advise = advise and all(arm.failed.count for arm in arms if arm.failed.total)
     sentences = [
         _what_was_compared(parts) + what_was_held_equal(parts["warmups"]),
         " ".join(filter(None, (_what_failed(parts["counts"]), failure_sentence(arms, advise=advise)))),

@@ -27,9 +27,10 @@ from warmup_lab.tasks.table_files import Labelled, label_name, labelled, read_ta
 
 logger = logging.getLogger(__name__)
 
-
 _MISSING = ("nan", "null", "n/a", "<na>")
 """Labels that other programs write where there is none."""
+_FEWEST_TO_JUDGE = 20
+"""In fewer examples than this, every label may be different."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +109,16 @@ def _require_two_labels(train: Labelled) -> None:
     )
 
 
+def _require_classes(train: Labelled, label_column: str, others: Sequence[str]) -> None:
+    """Refuses a column of texts or measurements as labels: it has nearly as many values as there are examples."""
+    num_labels, num_examples = len(set(train.labels)), len(train.labels)
+    require(
+        num_examples < _FEWEST_TO_JUDGE or num_labels <= num_examples / 2,
+        f"{train.where}: column {label_column!r} has {num_labels} different values in {num_examples} examples, so it "
+        f"does not hold classes: type task.label_column=NAME. Other columns: {_listed(others)}",
+    )
+
+
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:8])) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
@@ -137,6 +148,7 @@ def read_files(config: TaskConfig) -> Corpus:
     table = read_table(path)
     columns = text_columns(table, config.text_columns, config.label_column, str(path))
     train = labelled(table, columns, config.label_column, str(path))
+    _require_classes(train, config.label_column, [name for name in table if name != config.label_column])
     if config.validation_file is None:
         return _corpus(*_split_off(train, config.validation_share, validation_split_rng(config.data_seed)))
     other = Path(config.validation_file).expanduser()

@@ -60,7 +60,7 @@ def test_what_is_open_is_said(undecided):
 def test_ramps_alone_recommend_no_lr(ramps_only):
     found = answer(ramps_only)
     assert (found["lr"], found["warmup"], found["seeds"]) == (None, None, 0)
-    assert "Rates worth trying: 0.0" in found["sentence"]
+    assert "Rates to try first: 0.0" in found["sentence"]
     assert "compare.budget_minutes=" in found["next_command"]
 
 

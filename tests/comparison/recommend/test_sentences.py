@@ -135,7 +135,7 @@ def test_rates_are_worth_trying_after_the_ramps_alone(ramps_only):
     broken = replace(
         read_findings(ramps_only).ramp, lr=0.0084, low=0.0084, high=0.0084, learned=True, early=False, updates=200
     )
-    assert words_of(ramps_only, ramp=broken)[1].endswith("Rates worth trying: 0.001, 0.0021, 0.0042.")
+    assert words_of(ramps_only, ramp=broken)[1].endswith("Rates to try first: 0.001, 0.0021, 0.0042.")
 
 
 def test_nothing_is_known_before_a_ramp_has_finished(ramps_only):

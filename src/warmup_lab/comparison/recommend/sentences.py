@@ -96,7 +96,7 @@ def _why_no_answer(found: Findings) -> str:
     if found.choice is None:
         if found.ramp is None:
             return "No ramp was trained." if found.plan.needed_minutes else "The same command continues."
-        rates = f"Rates worth trying: {listed(rates_to_try(found.ramp, 3))}."
+        rates = f"Rates to try first: {listed(rates_to_try(found.ramp, 3))}."
         return f"{ramp_sentence(found.ramp)} {rates}"
     num_failed = sum(found.failures.values())
     if not lacks_updates(found.failures):
