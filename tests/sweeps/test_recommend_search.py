@@ -80,9 +80,16 @@ def test_the_terminal_says_each_thing_once(tmp_path, capsys):
     assert [line.split(" ")[0] for line in lines[1:]] == ["measuring", "an", "1", "The", "2", "10"]
     sweep.run()
     resumed = said(capsys).splitlines()
-    finished = ["1 of 1 run finished already", "4 of 4 runs finished already", "5 of 24 runs finished already"]
-    assert resumed[:4] == [lines[0], *finished]
-    assert [line.split(";")[0] for line in resumed[4:]] == ["best so far: lr 0.0021 with warmup", "41 done, 0 left"]
+    rates = lines[5].partition(" lr ")[2].partition(" with ")[0]
+    assert resumed[:6] == [
+        lines[0],
+        "1 of 1 run finished already",
+        "1 of 3: 4 ramps of 200 updates, as planned before",
+        "4 of 4 runs finished already",
+        f"2 of 3: lr {rates} with and without warmup, 24 runs, as planned before",
+        "5 of 24 runs finished already",
+    ]
+    assert [line.split(";")[0] for line in resumed[6:]] == ["best so far: lr 0.0021 with warmup", "41 done, 0 left"]
 
 
 def test_the_needed_budget_is_estimated_again_once_runs_have_shown_their_time(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warmup_lab.comparison import count
-from warmup_lab.comparison.recommend import StoredPlan, duration
+from warmup_lab.comparison.recommend import Stage, StoredPlan, duration
 from warmup_lab.config import RunConfig
 from warmup_lab.sweeps.recommend_plan import RampSize, Timing
 from warmup_lab.system import shown_path
@@ -66,3 +66,14 @@ def confirmation_line(lead: str, lr: float, num_seeds: int, seconds: float) -> s
         f"{lead}; 3 of 3: confirming lr {lr:g} with and without warmup at {num_seeds} other seeds, "
         f"{2 * num_seeds} runs, about {duration(seconds)}"
     )
+
+
+def stored_line(stage: Stage) -> str:
+    """A stage that an earlier command planned; '' for the measurement of the time of an update."""
+    rates, seeds = ", ".join(f"{rate:g}" for rate in stage.lrs), len(stage.seeds)
+    what = {
+        "ramp": f"1 of 3: {count(seeds, 'ramp')} of {stage.updates} updates",
+        "grid": f"2 of 3: lr {rates} with and without warmup, {count(len(stage.run_ids), 'run')}",
+        "confirm": f"3 of 3: confirming lr {rates} with and without warmup at {seeds} other seeds",
+    }
+    return f"{what[stage.kind]}, as planned before" if stage.kind in what else ""

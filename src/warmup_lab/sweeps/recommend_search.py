@@ -33,6 +33,7 @@ from warmup_lab.sweeps.recommend_lines import (
     ramp_line,
     rates_line,
     say,
+    stored_line,
     timing_line,
 )
 from warmup_lab.sweeps.recommend_plan import (
@@ -108,6 +109,8 @@ class RecommendSearch:
             stages = (*self._plan.stages, replace(stage, run_ids=run_ids))
             self._plan = replace(self._plan, stages=stages)
             self._plan.write(self._directory)
+        elif line := stored_line(self._plan.stages[self._position]):
+            say(line)
         self._started = self._clock()
         return self._cells.of(self._plan.stages[self._position])
 
