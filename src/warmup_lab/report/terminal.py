@@ -265,7 +265,7 @@ def closing_lines(comparison: Mapping[str, Any]) -> list[str]:
     lines = [comparison["headline"], *notes_of_sweep(comparison)]
     if advice:
         in_headline = search or advice["sentence"] == comparison["headline"]
-        lines += [] if in_headline else [advice["sentence"]]
+        lines += [] if in_headline or not advice["sentence"] else [advice["sentence"]]
         unsure = [text for text in advice["unsure"] if not text.startswith("Preliminary")]  # the headline says so
         lines += [f"Not sure: {text[:1].lower()}{text[1:]}" for text in unsure]
     for sentence in comparison["summary"]:

@@ -92,10 +92,10 @@ def _no_answer(found: Findings) -> str:
 
 
 def _why_no_answer(found: Findings) -> str:
-    """What is known where no lr can be recommended, and what to do."""
+    """What is known where no lr can be recommended, and what to do; '' before the first ramp has ended."""
     if found.choice is None:
         if found.ramp is None:
-            return "No ramp was trained." if found.plan.needed_minutes else "The same command continues."
+            return "No ramp was trained." if found.plan.needed_minutes else ""
         rates = f"Rates to try first: {listed(rates_to_try(found.ramp, 3))}."
         return f"{ramp_sentence(found.ramp)} {rates}"
     num_failed = sum(found.failures.values())
