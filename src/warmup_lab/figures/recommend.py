@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import altair as alt
 
 from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, lr_axis, lr_mark, number_axis, number_tip
@@ -10,6 +12,8 @@ from warmup_lab.figures.layout import Row
 from warmup_lab.figures.palette import ACCENT, GREY, INK, WHITE, style
 
 _LINES = {"without": "without warmup", "with": "with warmup"}
+_ALIGN: dict[str, Literal["left", "right"]] = {_LINES["without"]: "right", _LINES["with"]: "left"}
+"""Marks and labels of the two starts are to the left and to the right of their lr, so labels keep clear of a break."""
 _SHIFT = 0.015
 """Half of the distance between the two starts at one lr, as a share of the axis, so that both show."""
 
@@ -17,13 +21,11 @@ _SHIFT = 0.015
 
 
 def grid_table(section: Row) -> list[Row]:
-    """A row per lr and start with a finished run: `line`, `lr`, `x` (its position), `mean`, `failed`, `fill`, `side`.
+    """A row per lr and start with a finished run: `line`, `lr`, `x` (its position), `mean`, `failed`, `fill`.
 
-    `failed` is such as `1/3`, or '' if no run failed; `fill` is white then. `side` of the marker is free for this
-    label: `above` for the larger mean of an lr, `below` for the other.
+    `failed` is such as `1/3`, or '' if no run failed. `fill` is white if one did.
     """
     known = [row for row in section["grid"] if row["mean"] is not None]
-    highest = {row["lr"]: row for row in sorted(known, key=lambda row: row["mean"])}
     return [
         {
             "line": _LINES[row["start"]],
@@ -32,7 +34,6 @@ def grid_table(section: Row) -> list[Row]:
             "mean": row["mean"],
             "failed": _failed(row["failed"]),
             "fill": WHITE if row["failed"]["count"] else style(list(_LINES).index(row["start"]))[0],
-            "side": "above" if highest[row["lr"]] is row else "below",
         }
         for row in known
     ]
@@ -131,9 +132,9 @@ def _grid_chart(section: Row) -> alt.LayerChart:
         runs.mark_circle(size=22, opacity=0.45).encode(y=alt.Y("value:Q"), tooltip=seeds),
         means.mark_point(size=60, strokeWidth=2, opacity=1).encode(y=y, shape=shape, fill=fill, tooltip=tips),
     ]
-    for side, offset in (("above", -12), ("below", 13)):
-        rows = [row for row in grid_table(section) if row["side"] == side and row["failed"]]
-        text = _chart_of(rows).mark_text(dy=offset, fontSize=10)
+    for line, align in _ALIGN.items():
+        rows = [row for row in grid_table(section) if row["line"] == line and row["failed"]]
+        text = _chart_of(rows).mark_text(dy=-12, fontSize=10, align=align)
         layers += [text.encode(x=x, y=y, color=colour, text="failed:N")] if rows else []
     return alt.LayerChart(
         layer=[*layers, *_break_marks(section, lr_axis("lr", axis_lrs, ticks=lrs), axis_lrs)], height=HEIGHT

@@ -211,7 +211,7 @@ class RecommendSearch:
             say(needed_line(self._plan, size.words(timing.run_updates) if size else "nothing more fits"))
         if size is None:
             return None
-        rates = rates_to_try(found.ramp, size.num_lrs, self._base.given_lr)
+        rates = tuple(rates_to_try(found.ramp, size.num_lrs, self._base.given_lr))
         return self._grid_of(Grid("2 of 3: trying", rates, self._seeds(size.num_seeds), size.updates), timing)
 
     def _grid_of(self, grid: Grid, timing: Timing) -> Stage:
