@@ -8,6 +8,7 @@ import struct
 from html.parser import HTMLParser
 from pathlib import Path
 
+import altair as alt
 import numpy as np
 import pytest
 from fake_sweep import LN2, Outcome, learning_curve, make_job, make_sweep, usual, write_sweep
@@ -71,6 +72,11 @@ def test_every_number_of_the_page_is_in_comparison_json(comparison, page):
     tokens = re.findall(r"(?<![\w.])[+-]?\d[\d.]*(?:e[+-]?\d+)?", " ".join(parser.found))
     assert len(tokens) > 1000
     assert [token for token in tokens if token.rstrip(".") not in written and token not in words] == []
+
+
+def test_every_chart_is_valid_vega_lite(folder):
+    for spec in read_specs(folder).values():
+        alt.Chart.from_dict(spec, validate=True)
 
 
 def test_every_number_of_the_charts_is_in_comparison_json(comparison, folder):
