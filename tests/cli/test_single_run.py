@@ -65,3 +65,9 @@ def test_nothing_is_written(train_py_here, tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("error: experiment=recommend is a sweep and needs -m; type ")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_value_is_named_before_m_is(train_py_here):
+    """The command to paste has the same words, so it would have been refused in turn."""
+    done = train_py_here("experiment=recommend", "compare.budget_minutes=3m")
+    assert done.stderr == "error: compare.budget_minutes=3m: must be a number or null; type compare.budget_minutes=3\n"

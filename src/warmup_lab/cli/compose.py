@@ -70,6 +70,7 @@ def _run_id(*, _root_: DictConfig) -> str:
     from hydra.types import RunMode
 
     if HydraConfig.get().mode == RunMode.RUN:
+        resolve(_root_, multirun=True)  # a wrong value is named first: the command that the next line names has it too
         refuse_sweep_as_one_run(HydraConfig.get())
     return plan_of(_root_).run_id
 
