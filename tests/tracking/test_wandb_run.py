@@ -170,3 +170,42 @@ def test_conf_has_exactly_the_fields_of_the_schema(name: str) -> None:
     values = yaml.safe_load((program.ROOT / "conf" / "tracking" / f"{name}.yaml").read_text())
     assert list(values) == [item.name for item in fields(TrackingConfig)]
     assert TrackingConfig(**values) == TrackingConfig(kind=name)
+
+
+AT_ONCE = """
+import logging.config, os, sys, threading
+from warmup_lab.config import TrackingConfig
+from warmup_lab.tracking.wandb_run import open_run
+
+run = open_run(TrackingConfig(), False, {"project": "p", "dir": sys.argv[1], "id": "a", "config": {}})
+handler = logging.getLogger("wandb").handlers[-1]
+is_closing, is_configuring, close = threading.Event(), threading.Event(), handler.stream.close
+
+def close_late():
+    is_closing.set()
+    is_configuring.wait(1)
+    close()
+
+def configure():
+    with logging._lock:
+        is_configuring.set()
+        logging.config.dictConfig({"version": 1})
+
+handler.stream.close = close_late
+threading.Thread(target=run.finish, daemon=True).start()
+assert is_closing.wait(60)
+other = threading.Thread(target=configure, daemon=True)
+other.start()
+other.join(10)
+os.write(1, b"hangs" if other.is_alive() else b"ended")
+os._exit(0)
+"""
+
+
+def test_a_run_that_ends_does_not_stop_a_job_that_starts(tmp_path: Path) -> None:
+    """`finish` closes a log file, and the next job configures `logging`: both take two locks, here in a forced order.
+
+    A sweep stood still at "11 done, 0 running, 1 left".
+    """
+    done = program.run([sys.executable, "-c", AT_ONCE, tmp_path])
+    assert done.stdout == "ended", done.stderr

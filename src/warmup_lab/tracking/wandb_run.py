@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import importlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -104,12 +105,28 @@ def open_run(config: TrackingConfig, online: bool, arguments: dict[str, Any]) ->
         # come at the end of the command, when the run is recorded again.
         importlib.import_module("wandb.sdk.launch.inputs.internal")
     _remove_earlier_attempts(Path(arguments["dir"]), arguments["id"])
+    _share_lock_of_logging(logging.getLogger("wandb"))
     limits = {"init_timeout": INIT_SECONDS, "finish_timeout": FINISH_SECONDS, "finish_timeout_raises": True}
     settings = wandb.Settings(silent=True)
     settings.update_from_dict(limits if config.collect else limits | _NOTHING_COLLECTED)
     mode: Literal["online", "offline"] = "online" if online else "offline"
     plain = json.loads(json.dumps(arguments["config"], default=str))
     return wandb.init(**arguments | {"config": plain}, mode=mode, reinit="create_new", settings=settings)
+
+
+def _share_lock_of_logging(target: logging.Logger) -> None:
+    """Gives handlers that are added to `target` from now on the lock of the module `logging` in place of their own.
+
+    `Handler.close` takes the lock of the handler and then that of the module. `logging.config`, which Hydra calls at
+    the start of each job, takes them the other way round. So a W&B run that ended in its thread while the next job
+    started could stop both for ever.
+    """
+
+    def add(handler: logging.Handler) -> None:
+        handler.lock = logging._lock  # type: ignore[attr-defined]  # there is no public name for it
+        logging.Logger.addHandler(target, handler)
+
+    target.addHandler = add  # type: ignore[method-assign, assignment]
 
 
 def _remove_earlier_attempts(directory: Path, run_id: str) -> None:
