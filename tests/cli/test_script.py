@@ -117,7 +117,7 @@ def test_recommend_is_an_experiment_with_the_fastest_launcher(script, args, laun
 def test_report_refuses_a_folder_without_a_sweep(script):
     done = script("report", "nowhere")
     assert done.returncode == 1
-    assert "nowhere holds no sweep.json" in done.stderr
+    assert "nowhere does not exist: name the folder of a multirun" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,12 @@ from fake_sweep import make_job
 
 from warmup_lab.comparison.arms import Arm
 from warmup_lab.comparison.naming import arm_names
-from warmup_lab.comparison.next_command import lr_grid_command, single_run_command, with_new_seeds_command
+from warmup_lab.comparison.next_command import (
+    longer_command,
+    lr_grid_command,
+    single_run_command,
+    with_new_seeds_command,
+)
 from warmup_lab.comparison.table import Sweep
 
 ARM = Arm("warmuplinear-w6 (5 %) lr=0.001", (), "warmuplinear", 6, 120, 1e-3, ("",), "linear")
@@ -88,3 +93,18 @@ def test_a_length_of_null_is_none():
 
 def sweep_name(job):
     return arm_names([vars(job)])[job.arm_id]
+
+
+@pytest.mark.parametrize(
+    ("warmup", "longer"),
+    [
+        ("warmup_steps=0,40", "warmup_steps=0,48,160"),  # 480 updates in place of 120: 40 becomes 160, and 10 % is 48
+        ("warmup_steps=12", "warmup_steps=48"),
+        ("warmup_ratio=0,0.3", "warmup_ratio=0,0.3"),
+        ("warmup_steps=auto", "warmup_steps=auto"),
+    ],
+)
+def test_numbers_of_warmup_updates_grow_with_the_runs(warmup, longer):
+    """The command that a page named for longer runs kept 10 of 40 updates, and again could not judge 10 %."""
+    sweep = sweep_of(f"python train.py -m {warmup} max_steps=120")
+    assert shlex.split(longer_command(sweep, 480))[3:] == [longer, "max_steps=480", "study=mine_longer"]

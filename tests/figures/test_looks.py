@@ -37,11 +37,11 @@ def test_title_counts_all_decided_tests():
 
 
 def test_the_caption_names_only_what_is_drawn():
-    words = ["Dashed line", "Filled marker", "Hollow marker", "Smaller p-values"]
+    words = ["Grey dashed line", "Filled marker", "Hollow marker", "Smaller p-values"]
     ((cell,),) = looks_figure(LOOKS).rows
     assert all(note.startswith(word) for note, word in zip(cell.notes, words, strict=True))
     ((cell,),) = looks_figure(LOOKS | {"path": [PAIR | {"name": f"t{n}"} for n in range(8)]}).rows
-    assert [note.partition(":")[0] for note in cell.notes[:2]] == ["Dashed line", "Hollow marker"]
+    assert [note.partition(":")[0] for note in cell.notes[:2]] == ["Grey dashed line", "Hollow marker"]
     assert cell.notes[2:] == ("The 5 tests with the smallest p-values are drawn.",)
 
 

@@ -112,7 +112,7 @@ def test_many_lines_have_few_points_each():
 def test_figure_has_a_panel_per_family(layout):
     figure = traces_figure(RUNS, TRACES, layout)
     assert [[(cell.title, cell.subtitle) for cell in panel] for panel in figure.rows] == [
-        [("Lowest at the end with no warmup: 1", "Training loss · warmuplinear"), ("Learning rate", "")]
+        [("Lowest in the last 10 % with no warmup: 1", "Training loss · warmuplinear"), ("Learning rate", "")]
     ]
     assert figure.stacked
     assert figure.lines == layout.warmup_lines
@@ -126,14 +126,15 @@ def title_of(*arms, ends):
 
 def test_a_tie_has_no_winner():
     third = make_arm(4, name="hot", total_steps=4)
-    assert title_of(COLD, WARM, ends={"cold": 0.6931, "warm": 0.6929}) == "Loss at the end with each warmup: 0.693"
+    title = title_of(COLD, WARM, ends={"cold": 0.6931, "warm": 0.6929})
+    assert title == "Loss in the last 10 % with each warmup: 0.693"
     title = title_of(COLD, WARM, third, ends={"cold": 0.3, "warm": 0.3, "hot": 0.4})
-    assert title == "Lowest at the end with no warmup or 2 updates of warmup (50 %): 0.3"
+    assert title == "Lowest in the last 10 % with no warmup or 2 updates of warmup (50 %): 0.3"
 
 
 def test_no_arm_is_lowest_where_every_run_failed():
     arms = [arm | {"failed": failures(6, 6)} for arm in (COLD, WARM)]
-    assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest loss at the end: 0.69"
+    assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest loss in the last 10 %: 0.69"
 
 
 def test_families_beyond_the_twelfth_are_named_as_left_out():

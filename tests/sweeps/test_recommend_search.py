@@ -130,6 +130,8 @@ def test_a_look_that_does_not_fit_ends_the_sweep_and_a_larger_budget_continues_i
     assert "undecided at 6 seeds; the next look does not fit" in capsys.readouterr().err
     stored = sweep.stored()
     assert stored["needed_for"] == "more seeds"
+    used = sum(stage["wall_seconds"] for stage in stored["stages"])
+    assert stored["kept_seconds"] == pytest.approx(used)  # all runs count: only the rest of the budget is new time
     more = FakeRecommend(tmp_path / "study", partial(outcome, penalty=0.0), budget_minutes=stored["needed_minutes"])
     more.run()
     assert more.stages == [12]

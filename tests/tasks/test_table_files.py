@@ -117,7 +117,7 @@ WRONG = [  # train file, its content, validation file, its content, options, par
     ("a.jsonl", '{"text": ["one"], "label": 1}\n', None, None, {}, ["'text'", "list"]),
     ("a.parquet", "PAR1", None, None, {}, ["a.parquet", "Parquet"]),
     ("a.tsv", TWO, None, None, {"label_column": "lable"}, ["'lable'", "did you mean 'label'", "Known: label, text"]),
-    ("a.tsv", TWO, None, None, {"text_columns": ["Text"]}, ["'Text'", "did you mean 'text'", "task.text_columns"]),
+    ("a.tsv", TWO, None, None, {"text_columns": ["Text"]}, ["type 'task.text_columns=[NAME]'; did you mean 'text'"]),
     ("a.tsv", TWO, None, None, {"text_columns": []}, ["one or two columns"]),
     ("a.tsv", TWO, None, None, {"text_columns": ["text", "label"]}, ["one or two columns", "'label'"]),
     ("a.csv", "a,b,c,label\n1,2,3,x\n", None, None, {}, ["'a', 'b', 'c'", "task.text_columns=["]),

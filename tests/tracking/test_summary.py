@@ -195,8 +195,8 @@ def test_a_mute_server_costs_a_sweep_its_time_once_and_nothing_is_lost(
     path = f"{tmp_path}/wandb"
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("W&B: ")]
     assert said == [
-        f"W&B: 4 runs are offline: no answer within 4 seconds. To view them: wandb leet {path}; to upload them: "
-        f"wandb sync {path}"
+        "W&B: 4 runs (one is the summary) are offline: no answer within 4 seconds. To view them: "
+        f"wandb leet {path}; to upload them: wandb sync {path}"
     ]
     assert list(tmp_path.glob(".tracking-*")) == []
 

@@ -100,7 +100,8 @@ def reference_of(arms: Sequence[Arm], index: int, name: str | None = None) -> in
     near = [arm for arm in near if not warmup_title(arm.warmup)] or near
     if not near:
         tried = ", ".join(str(steps) for steps in sorted({arm.warmup_steps for arm in group}))
-        return f"about 10 % ({tenth} updates) was not tried with otherwise equal settings; tried: {tried}"
+        about = f"about 10 % ({tenth} update{'s' * (tenth > 1)})"
+        return f"{about} was not tried with otherwise equal settings; tried: {tried}"
     nearest = min((abs(arm.warmup_steps - tenth), arm.warmup_steps) for arm in near)[1]
     chosen = [arm.name for arm in near if arm.warmup_steps == nearest]
     if len(chosen) > 1:

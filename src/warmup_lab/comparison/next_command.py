@@ -28,10 +28,22 @@ def lr_grid_command(sweep: Sweep, arm: Arm, lrs: Sequence[float]) -> str:
 
 
 def longer_command(sweep: Sweep, updates: int) -> str:
-    """The whole sweep with another number of updates."""
+    """The whole sweep with another number of updates. Numbers of warmup updates grow alike, and 10 % is among them."""
     words = shlex.split(sweep.command)[len(_program(sweep)) :]
     kept = [word for word in words if word.partition("=")[0] not in ("max_steps", *_folder(sweep, "longer"))]
+    total_steps = max(job["strategy"]["total_steps"] for job in sweep.jobs)
+    kept = [_longer_warmups(word, updates, total_steps) for word in kept]
     return shlex.join([*_program(sweep), *kept, f"max_steps={updates}", *_texts(_folder(sweep, "longer"))])
+
+
+def _longer_warmups(word: str, updates: int, total_steps: int) -> str:
+    """The override `warmup_steps=...` for runs of `updates` in place of `total_steps`; any other word as it is."""
+    key, _, values = word.partition("=")
+    if key != "warmup_steps" or not all(text.isdecimal() for text in values.split(",")):
+        return word
+    lengths = {round(int(text) * updates / total_steps) for text in values.split(",")}
+    lengths |= {-(-updates // 10)} if len(lengths) > 1 else set()
+    return f"{key}={','.join(map(str, sorted(lengths)))}"
 
 
 def with_new_seeds_command(sweep: Sweep, arm: Arm, num_seeds: int) -> str:

@@ -75,7 +75,8 @@ def read_sweep(directory: Path) -> Sweep:
     """
     path = directory / "sweep.json"
     if not path.exists():
-        raise ConfigError(f"{directory} holds no sweep.json: name the folder of a multirun, such as runs/ten_percent")
+        what = "holds no sweep.json" if directory.is_dir() else "does not exist"
+        raise ConfigError(f"{directory} {what}: name the folder of a multirun, such as runs/ten_percent")
     listing = json.loads(path.read_text(encoding="utf-8"))
     jobs = listing["jobs"]
     arms, asked, settings = arm_names(jobs), asked_warmups(jobs), varied_settings(jobs)

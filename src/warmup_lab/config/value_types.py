@@ -85,7 +85,7 @@ def _instead(key: str, value: Any, kinds: list[str]) -> str | None:
     fraction = share or (text if isinstance(value, float) and 0 < value < 1 else None)
     if key == "warmup_steps" and fraction:
         return f"warmup_ratio={fraction}"
-    if share and "float" in kinds and _VALUES.get(key, _A_SHARE)[0] in _SHARES:
+    if share and "float" in kinds and (_VALUES.get(key, _A_SHARE)[0] in _SHARES or key == "compare.margin"):
         return f"{key}={share}"
     if "int" in kinds and isinstance(value, float) and value.is_integer():
         return f"{key}={int(value)}"

@@ -70,7 +70,7 @@ def _notes(table: list[Row], looks: Row) -> tuple[str, ...]:
     num_left_out = len(looks["path"]) - len({row["line"] for row in table})
     decided = "Filled marker: decided after the adjustment for all tests, which needs a smaller p-value."
     return notes_of(
-        (True, "Dashed line: the p-value that a single test must reach, for an error of 5 % over all looks together."),
+        (True, "Grey dashed line: the p-value that a single test must reach, for an error of 5 % over all looks."),
         (any(row["decided"] for row in table), decided),
         (not all(row["decided"] for row in table), "Hollow marker: undecided."),
         (any(row["p"] < LOWEST_P for row in table), f"Smaller p-values are drawn at {LOWEST_P:g}."),

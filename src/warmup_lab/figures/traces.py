@@ -96,7 +96,7 @@ def rate_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_point
 
 
 def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> str:
-    """`Lowest at the end with 36 updates of warmup (30 %): 0.21`: median over seeds and the last 10 % of updates.
+    """`Lowest in the last 10 % with 36 updates of warmup (30 %): 0.21`: median over seeds and the last 10 % of updates.
 
     Losses that are equal as they are written are a tie. Where every run failed, the lowest is chance and has no name.
     """
@@ -110,12 +110,12 @@ def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> s
         return "No run was trained to the end"
     lowest = f"{min(ends.values()):.3g}"
     if all(arm["failed"]["count"] == arm["failed"]["total"] for arm in arms):
-        return f"No run learned; lowest loss at the end: {lowest}"
+        return f"No run learned; lowest loss in the last 10 %: {lowest}"
     best = [steps for steps, loss in ends.items() if f"{loss:.3g}" == lowest]
     if len(best) == len(ends):
-        return f"Loss at the end{' with each warmup' * (len(ends) > 1)}: {lowest}"
+        return f"Loss in the last 10 %{' with each warmup' * (len(ends) > 1)}: {lowest}"
     names = [layout.warmup_line(steps) if steps else "no warmup" for steps in best]
-    return f"Lowest at the end with {' or '.join(names)}: {lowest}"
+    return f"Lowest in the last 10 % with {' or '.join(names)}: {lowest}"
 
 
 def thinned(values: np.ndarray, num_points: int) -> np.ndarray:

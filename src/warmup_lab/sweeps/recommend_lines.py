@@ -23,7 +23,7 @@ def opening_line(config: RunConfig, directory: Path) -> str:
     budget = config.compare.budget_minutes
     time = "without a time limit" if budget is None else f"in {budget:g} min (compare.budget_minutes)"
     return (
-        f"looking for an lr and a warmup for {config.task.title} with {config.model.title}, {time}; "
+        f"looking for an lr and a warmup for task {config.task.title} and model {config.model.title}, {time}; "
         f"results are in {shown_path(directory)}"
     )
 

@@ -195,7 +195,7 @@ class RecommendSearch:
             say(needed_line(self._plan, "nothing more fits"))
             return None
         if not fits_recommendation(timing, self._looks[0]):
-            say(f"compare.budget_minutes={self._plan.budget_minutes:g} is too little for a whole answer")
+            say(f"compare.budget_minutes={self._plan.budget_minutes:g} may be too little for a whole answer")
         say(ramp_line(size, self._cells.ramp_lrs, timing))
         seconds = timing.seconds(size.num_seeds, size.updates)
         end = self._cells.ramp_lrs[1]
@@ -243,7 +243,8 @@ class RecommendSearch:
         num_runs = 2 * (self._looks[look] - first)
         if not timing.fits(num_runs):
             minutes = minutes_for_runs(timing, num_runs)
-            self._plan = replace(self._plan, needed_minutes=minutes, needed_for="more seeds")
+            used = self._plan.wall_seconds
+            self._plan = replace(self._plan, needed_minutes=minutes, needed_for="more seeds", kept_seconds=used)
             say(f"undecided at {first} seeds; the next look does not fit compare.budget_minutes")
             return None
         return self._confirmation(self._plan.of_kind("confirm")[0].lrs[0], look, timing, f"undecided at {first} seeds")
@@ -264,7 +265,10 @@ class RecommendSearch:
         needed = Needed(timing, seconds, self._looks[0], ramp="ramp" not in kinds, grid="grid" not in kinds)
         more = int(self._plan.budget_minutes or 0) + 1  # the present budget was not enough, whatever the times say
         minutes = max(needed.minutes, more)
-        self._plan = replace(self._plan, needed_minutes=minutes, needed_for="recommendation", needed_parts=needed.parts)
+        self._plan = replace(
+            self._plan, needed_minutes=minutes, needed_for="recommendation", needed_parts=needed.parts,
+            kept_seconds=seconds,
+        )  # fmt: skip
 
     def _seeds(self, count: int) -> tuple[int, ...]:
         return tuple(range(self._base.first_seed, self._base.first_seed + count))

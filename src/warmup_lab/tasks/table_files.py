@@ -11,6 +11,7 @@ Every fault of a file raises a `ConfigError` with the file, the line and the fix
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 import math
@@ -39,7 +40,12 @@ def read_table(path: Path) -> Table:
     Raises:
         ConfigError: the file is missing, empty or malformed.
     """
-    require(path.exists(), f"{path}: there is no such file (looked in {path.absolute().parent})")
+    if not path.exists():
+        folder = path.absolute().parent
+        names = [file.name for file in folder.glob("*") if file.suffix.lower() in READERS]
+        close = difflib.get_close_matches(path.name, names, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(f"{path}: there is no such file (looked in {folder}){meant}")
     require(not path.is_dir(), f"{path} is a folder: give the path of a file in it")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -212,7 +218,8 @@ def _is_index(name: str) -> bool:
 
 def _check_column(table: Table, name: str, key: str, where: str) -> None:
     if name not in table:
-        raise ConfigError(f"{where} has no column {name!r}: type task.{key}=NAME{suggestion(name, table)}")
+        typed = "'task.text_columns=[NAME]'" if key == "text_columns" else f"task.{key}=NAME"
+        raise ConfigError(f"{where} has no column {name!r}: type {typed}{suggestion(name, table)}")
 
 
 def text_columns(table: Table, requested: list[str] | None, label_column: str, where: str) -> list[str]:

@@ -16,7 +16,7 @@ from warmup_lab.metrics import title_and_unit
 from warmup_lab.tracking.command import command_of
 from warmup_lab.tracking.settings import parent_folder
 from warmup_lab.tracking.tracker import start_wandb
-from warmup_lab.tracking.wandb_run import FINISH_SECONDS, INIT_SECONDS, TrackedRun, num_offline, offline_hint
+from warmup_lab.tracking.wandb_run import FINISH_SECONDS, INIT_SECONDS, TrackedRun, offline_hint, offline_ids
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 WarmupSeries = Mapping[str, Mapping[str, Sequence[tuple[int, float | None]]]]
 """Metric -> line -> points (number of warmup updates, value)."""
 
+_SUMMARY = "summary"
+"""Where the id of the summary run begins."""
 AXIS = "warmup_steps"
 
 
@@ -55,7 +57,7 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
     how many runs are left for `wandb sync`.
     """
     run = TrackedRun(
-        "summary",
+        _SUMMARY,
         summary_run.name,
         summary_run.directory,
         summary_run.config,
@@ -78,8 +80,9 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
 
 
 def _say_what_is_left(directory: Path, reason: str) -> None:
-    if number := num_offline(directory):
-        runs, what = (f"{number} runs are", "them") if number > 1 else ("1 run is", "it")
+    if names := offline_ids(directory):
+        summary = " (one is the summary)" * any(name.startswith(_SUMMARY) for name in names)
+        runs, what = (f"{len(names)} runs{summary} are", "them") if len(names) > 1 else ("1 run is", "it")
         why = f": {reason}" if reason else ""
         print(f"W&B: {runs} offline{why}. {offline_hint(directory, what)}", file=sys.stderr, flush=True)
 

@@ -142,7 +142,7 @@ def offline_hint(directory: str | Path, what: str = "it") -> str:
     return f"To view {what}: wandb leet {path}; to upload {what}: wandb sync {path}"
 
 
-def num_offline(directory: Path) -> int:
-    """Number of runs in `<directory>/wandb` that `wandb sync` would upload."""
+def offline_ids(directory: Path) -> list[str]:
+    """The W&B ids of the runs in `<directory>/wandb` that `wandb sync` would upload."""
     files = directory.glob("wandb/offline-run-*/*.wandb")
-    return sum(not file.with_suffix(".wandb.synced").exists() for file in files)
+    return [file.stem.removeprefix("run-") for file in files if not file.with_suffix(".wandb.synced").exists()]

@@ -53,7 +53,9 @@ def test_runs_are_shortened_if_they_are_no_whole_run():
     assert PLAN.is_shortened
     assert not replace(PLAN, full_updates=120).is_shortened
     assert not replace(PLAN, stages=(TIMING,)).is_shortened
-    assert PLAN.without_need() == replace(PLAN, needed_minutes=None, needed_for=None, needed_parts=None)
+    assert PLAN.without_need() == replace(
+        PLAN, needed_minutes=None, needed_for=None, needed_parts=None, kept_seconds=None
+    )
 
 
 def test_a_plan_of_an_older_version_is_read(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 from warmup_lab.comparison import Rate, Sweep
 from warmup_lab.comparison.recommend.findings import Findings
 from warmup_lab.comparison.recommend.sentences import answer_sentence, unsure_sentences
+from warmup_lab.comparison.recommend.stage_sentences import duration
 from warmup_lab.comparison.recommend.use import Use, used, warmup_percent
 from warmup_lab.metrics import title_and_unit
 
@@ -86,10 +87,8 @@ def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | Non
         return command, f"The same with {found.advised_updates} instead of {found.total_updates} updates."
     if found.plan.needed_minutes is not None:
         command = _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
-        return (
-            command,
-            f"The same with a larger budget: it continues, and takes {found.plan.needed_minutes} min in all.",
-        )
+        seconds = 60 * found.plan.needed_minutes - (found.plan.kept_seconds or 0.0)
+        return command, f"The same with a larger budget: it continues, and takes about {duration(seconds)} more."
     if use is None:
         return None, ""
     return train_command(found, sweep, use), "Trains one model with this lr and warmup, and keeps it."

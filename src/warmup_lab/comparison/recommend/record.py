@@ -55,6 +55,8 @@ class StoredPlan(JsonRecord):
     """What that budget allows."""
     needed_parts: str | None = None
     """What that budget is made of, in words."""
+    kept_seconds: float | None = None
+    """The part of it that the present runs have used already."""
 
     def of_kind(self, *kinds: StageKind) -> list[Stage]:
         """The stages of these kinds."""
@@ -97,7 +99,7 @@ class StoredPlan(JsonRecord):
 
     def without_need(self) -> StoredPlan:
         """The plan once the budget is enough."""
-        return replace(self, needed_minutes=None, needed_for=None, needed_parts=None)
+        return replace(self, needed_minutes=None, needed_for=None, needed_parts=None, kept_seconds=None)
 
     def write(self, directory: Path) -> bool:
         """Writes the plan beside the sweep, and returns whether the plan of another command was there.

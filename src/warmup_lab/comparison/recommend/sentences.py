@@ -73,7 +73,8 @@ def answer_sentence(found: Findings, use: Use | None) -> str:
     p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
     margin = f", equivalent within {found.question.margin:g} by test" if confirmation.effect == "same" else ""
     text = _contrast(confirmation, title)
-    return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p})."
+    other = f" At the seeds that chose the lr, it was better {found.choice.start} warmup."
+    return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p}).{other * (found.choice.start != use.start)}"
 
 
 def _no_answer(found: Findings) -> str:
@@ -224,9 +225,11 @@ def _open_choice(found: Findings, choice: Choice) -> list[str]:
 
 
 def _with_means(found: Findings, choice: Choice, lrs: tuple[float, ...]) -> str:
-    """`0.001 (0.31 against 0.3)`: the means at these rates and at the chosen one."""
+    """`0.001 (with warmup, mean 0.31 against 0.3)`: the means at these rates and at the chosen one."""
     means = {row.lr: row.mean for row in found.grid if row.start == choice.start}
-    return ", ".join(f"{lr:.3g} (mean {means[lr]:.3g} against {means[choice.lr]:.3g})" for lr in lrs)
+    return ", ".join(
+        f"{lr:.3g} ({choice.start} warmup, mean {means[lr]:.3g} against {means[choice.lr]:.3g})" for lr in lrs
+    )
 
 
 def _failure_sentences(found: Findings, use: Use) -> list[str]:
