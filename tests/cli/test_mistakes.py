@@ -126,6 +126,7 @@ def test_overrides_pass(words):
         ("SEED=1", "SEED=1: type seed=1"),
         ("Optimizer.LR=1e-3", "Optimizer.LR=1e-3: type optimizer.lr=1e-3"),
         ("seed==1", "seed==1: type seed=1"),
+        ("lr==1e-3", "unknown key lr; type optimizer.lr=1e-3"),
         ("warmup_ratio={0,0.1}", "warmup_ratio={0,0.1}: type -m warmup_ratio=0,0.1"),
         ("lr=0.1%", "unknown key lr; type optimizer.lr=0.001"),
         ("budget=10", "unknown key budget; type compare.budget_minutes=10"),

@@ -100,6 +100,7 @@ def sweep_name(job):
     [
         ("warmup_steps=0,40", "warmup_steps=0,48,160"),  # 480 updates in place of 120: 40 becomes 160, and 10 % is 48
         ("warmup_steps=12", "warmup_steps=48"),
+        ("warmup_steps=6", "warmup_steps=24"),
         ("warmup_ratio=0,0.3", "warmup_ratio=0,0.3"),
         ("warmup_steps=auto", "warmup_steps=auto"),
     ],
@@ -108,3 +109,11 @@ def test_numbers_of_warmup_updates_grow_with_the_runs(warmup, longer):
     """The command that a page named for longer runs kept 10 of 40 updates, and again could not judge 10 %."""
     sweep = sweep_of(f"python train.py -m {warmup} max_steps=120")
     assert shlex.split(longer_command(sweep, 480))[3:] == [longer, "max_steps=480", "study=mine_longer"]
+
+
+def test_ten_percent_that_was_rounded_up_stays_ten_percent():
+    """10 % of 341 updates is 35, and of 1364 it is 137, not 35 * 4 = 140."""
+    jobs = [vars(make_job("warmuplinear", 0.1, 1e-3, seed, 341)) for seed in range(4)]
+    command = "python train.py -m warmup_steps=0,35 max_steps=341"
+    sweep = Sweep(Path("runs/mine"), jobs, {}, command, pd.DataFrame(), {}, {})
+    assert "warmup_steps=0,137" in shlex.split(longer_command(sweep, 1364))

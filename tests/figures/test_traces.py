@@ -29,6 +29,7 @@ RUNS = pd.DataFrame(
     ],
     columns=["run_id", "arm", "seed", "status"],
 )
+FINAL = "Final loss: the median over seeds and the last 10 % of updates."
 FALLING = np.array([4.0, 3.0, 2.0, 1.0])
 TRACES = {
     "a": {"loss": np.array([3.0, 5.0, 2.0, 1.0]), "lr": FALLING},
@@ -112,7 +113,7 @@ def test_many_lines_have_few_points_each():
 def test_figure_has_a_panel_per_family(layout):
     figure = traces_figure(RUNS, TRACES, layout)
     assert [[(cell.title, cell.subtitle) for cell in panel] for panel in figure.rows] == [
-        [("Lowest in the last 10 % with no warmup: 1", "Training loss · warmuplinear"), ("Learning rate", "")]
+        [("Lowest final loss with no warmup: 1", "Training loss · warmuplinear"), ("Learning rate", "")]
     ]
     assert figure.stacked
     assert figure.lines == layout.warmup_lines
@@ -127,14 +128,14 @@ def title_of(*arms, ends):
 def test_a_tie_has_no_winner():
     third = make_arm(4, name="hot", total_steps=4)
     title = title_of(COLD, WARM, ends={"cold": 0.6931, "warm": 0.6929})
-    assert title == "Loss in the last 10 % with each warmup: 0.693"
+    assert title == "Final loss with each warmup: 0.693"
     title = title_of(COLD, WARM, third, ends={"cold": 0.3, "warm": 0.3, "hot": 0.4})
-    assert title == "Lowest in the last 10 % with no warmup or 2 updates of warmup (50 %): 0.3"
+    assert title == "Lowest final loss with no warmup or 2 updates of warmup (50 %): 0.3"
 
 
 def test_no_arm_is_lowest_where_every_run_failed():
     arms = [arm | {"failed": failures(6, 6)} for arm in (COLD, WARM)]
-    assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest loss in the last 10 %: 0.69"
+    assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest final loss: 0.69"
 
 
 def test_families_beyond_the_twelfth_are_named_as_left_out():
@@ -149,12 +150,12 @@ def test_single_runs_have_no_median_in_the_caption():
     """Nothing here is thinned, above the frame or cut short."""
     losses = {run: TRACES[run] | {"loss": FALLING} for run in "ac"}
     runs = RUNS[RUNS["run_id"].isin(["a", "c"])]
-    assert traces_figure(runs, losses, make_layout([COLD, WARM])).caption == "A line is a single run."
+    assert traces_figure(runs, losses, make_layout([COLD, WARM])).caption == f"{FINAL} A line is a single run."
 
 
 def test_the_caption_says_which_lines_end_early(layout):
     assert traces_figure(RUNS, TRACES, layout).caption == (
-        "Thin lines: single runs. Thick lines: the median over all seeds at each update. The line of a "
+        f"{FINAL} Thin lines: single runs. Thick lines: the median over all seeds at each update. The line of a "
         "run that diverged ends early."
     )
 

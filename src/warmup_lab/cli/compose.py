@@ -70,7 +70,9 @@ def _run_id(*, _root_: DictConfig) -> str:
     from hydra.types import RunMode
 
     if HydraConfig.get().mode == RunMode.RUN:
-        resolve(_root_, multirun=True)  # a wrong value is named first: the command that the next line names has it too
+        own: Any = OmegaConf.to_container(_root_, resolve=False)
+        if "'???'" not in str({name: section for name, section in own.items() if name != "hydra"}):
+            resolve(_root_, multirun=False)  # names a wrong value before the missing -m, whose message repeats it
         refuse_sweep_as_one_run(HydraConfig.get())
     return plan_of(_root_).run_id
 

@@ -118,7 +118,7 @@ def _take_mistake(words: list[str]) -> str | None:
     share = share_of_percent(value) if key in ("warmup_ratio", "warmup_steps") else None
     if share is not None:
         return f"{word}: a share is a plain number; type warmup_ratio={share}"
-    instead = advice(key, value)
+    instead = advice(key, value.removeprefix("="))
     return f"unknown key {key}; {instead}" if instead else None
 
 
@@ -128,7 +128,7 @@ def _tidied(key: str, value: str) -> str | None:
     if name.lower() != name and _full_key(name.lower()) == name.lower():
         name = name.lower()
     in_braces = re.fullmatch(r"{([^{}:]+)}", text)
-    if in_braces:
+    if in_braces and _full_key(name) == name:
         return f"-m {name}={in_braces[1].replace(' ', '')}"
     tidied = f"{name}={text}"
     return tidied if tidied != f"{key}={value}" and _full_key(name) == name and text.split() == [text] else None

@@ -28,7 +28,10 @@ def lr_grid_command(sweep: Sweep, arm: Arm, lrs: Sequence[float]) -> str:
 
 
 def longer_command(sweep: Sweep, updates: int) -> str:
-    """The whole sweep with another number of updates. Numbers of warmup updates grow alike, and 10 % is among them."""
+    """The whole sweep with another number of updates.
+
+    Where the command lists several `warmup_steps`, they grow alike, and 10 % is among them.
+    """
     words = shlex.split(sweep.command)[len(_program(sweep)) :]
     kept = [word for word in words if word.partition("=")[0] not in ("max_steps", *_folder(sweep, "longer"))]
     total_steps = max(job["strategy"]["total_steps"] for job in sweep.jobs)
@@ -41,8 +44,9 @@ def _longer_warmups(word: str, updates: int, total_steps: int) -> str:
     key, _, values = word.partition("=")
     if key != "warmup_steps" or not all(text.isdecimal() for text in values.split(",")):
         return word
-    lengths = {round(int(text) * updates / total_steps) for text in values.split(",")}
-    lengths |= {-(-updates // 10)} if len(lengths) > 1 else set()
+    given, tenth = {int(text) for text in values.split(",")}, -(-total_steps // 10)
+    lengths = {round(steps * updates / total_steps) for steps in given - {tenth}}
+    lengths |= {-(-updates // 10)} if len(given) > 1 or tenth in given else set()
     return f"{key}={','.join(map(str, sorted(lengths)))}"
 
 

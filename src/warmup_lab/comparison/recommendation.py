@@ -264,8 +264,7 @@ def _basis(open_: _Open, *, swept: bool, varied: tuple[bool, bool]) -> str:
     if preliminary_sentences(open_.found):
         return f"the best observed so far of {tried} combinations"
     if not open_.basis:
-        rest = "other" if tried == 2 else "others"
-        return f"the best observed of {tried} combinations, not tested against the {rest}"
+        return f"the best observed of {tried} combinations, not tested against the other{'s' * (tried > 2)}"
     others = ["learning rate"] * swept + ["schedule"] * varied[0] + ["setting"] * varied[1]
     if not others:
         return open_.basis

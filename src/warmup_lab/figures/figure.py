@@ -153,7 +153,7 @@ def save_chart(chart: AnyChart, path: Path) -> None:
 
 def _without_file_keys(chart: AnyChart) -> Row:
     """The chart as JSON without the keys of a whole file."""
-    spec: Row = chart.to_dict(validate=False)  # the check takes a fifth of a small report; the tests make it
+    spec: Row = chart.to_dict(validate=False)  # the check takes a sixth of a small report; the tests make it
     return {key: value for key, value in spec.items() if key not in ("config", "$schema")}
 
 

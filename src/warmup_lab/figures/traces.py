@@ -96,7 +96,7 @@ def rate_table(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout, num_point
 
 
 def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> str:
-    """`Lowest in the last 10 % with 36 updates of warmup (30 %): 0.21`: median over seeds and the last 10 % of updates.
+    """`Lowest final loss with 36 updates of warmup (30 %): 0.21`: median over seeds and the last 10 % of updates.
 
     Losses that are equal as they are written are a tie. Where every run failed, the lowest is chance and has no name.
     """
@@ -110,12 +110,13 @@ def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> s
         return "No run was trained to the end"
     lowest = f"{min(ends.values()):.3g}"
     if all(arm["failed"]["count"] == arm["failed"]["total"] for arm in arms):
-        return f"No run learned; lowest loss in the last 10 %: {lowest}"
+        return f"No run learned; lowest final loss: {lowest}"
     best = [steps for steps, loss in ends.items() if f"{loss:.3g}" == lowest]
     if len(best) == len(ends):
-        return f"Loss in the last 10 %{' with each warmup' * (len(ends) > 1)}: {lowest}"
+        return f"Final loss{' with each warmup' * (len(ends) > 1)}: {lowest}"
     names = [layout.warmup_line(steps) if steps else "no warmup" for steps in best]
-    return f"Lowest in the last 10 % with {' or '.join(names)}: {lowest}"
+    more = f" and {len(names) - 2} more" * (len(names) > 2)
+    return f"Lowest final loss with {' or '.join(names[:2])}{more}: {lowest}"
 
 
 def thinned(values: np.ndarray, num_points: int) -> np.ndarray:
@@ -185,6 +186,7 @@ def _notes(table: list[Row], arms: Sequence[Row], by_arm: ArmTraces, num_points:
     )
     highest = _loss_range(table)[1]
     return notes_of(
+        (True, "Final loss: the median over seeds and the last 10 % of updates."),
         (most == 1, "A line is a single run."),
         (most > 1, f"{thin}. Thick lines: the median over all seeds at each update."),
         (any(length > num_points for length, _ in lengths), points),

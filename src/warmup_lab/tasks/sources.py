@@ -113,7 +113,7 @@ def _require_classes(train: Labelled, label_column: str, others: Sequence[str]) 
     """Refuses a column of texts or measurements as labels: it has nearly as many values as there are examples."""
     num_labels, num_examples = len(set(train.labels)), len(train.labels)
     require(
-        num_examples < _FEWEST_TO_JUDGE or num_labels <= num_examples / 2,
+        num_examples < _FEWEST_TO_JUDGE or num_labels <= 0.9 * num_examples,
         f"{train.where}: column {label_column!r} has {num_labels} different values in {num_examples} examples, so it "
         f"does not hold classes: type task.label_column=NAME. Other columns: {_listed(others)}",
     )

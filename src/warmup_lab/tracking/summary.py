@@ -81,7 +81,8 @@ def log_summary_run(config: TrackingConfig, summary_run: SummaryRun) -> None:
 
 def _say_what_is_left(directory: Path, reason: str) -> None:
     if names := offline_ids(directory):
-        summary = " (one is the summary)" * any(name.startswith(_SUMMARY) for name in names)
+        num_summaries = sum(name.startswith(_SUMMARY) for name in names)
+        summary = {0: "", 1: " (one is the summary)"}.get(num_summaries, f" ({num_summaries} are summaries)")
         runs, what = (f"{len(names)} runs{summary} are", "them") if len(names) > 1 else ("1 run is", "it")
         why = f": {reason}" if reason else ""
         print(f"W&B: {runs} offline{why}. {offline_hint(directory, what)}", file=sys.stderr, flush=True)

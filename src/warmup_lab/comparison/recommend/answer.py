@@ -87,8 +87,9 @@ def next_step(found: Findings, sweep: Sweep, use: Use | None) -> tuple[str | Non
         return command, f"The same with {found.advised_updates} instead of {found.total_updates} updates."
     if found.plan.needed_minutes is not None:
         command = _with(sweep.command, f"{_BUDGET}={found.plan.needed_minutes}", without=(_BUDGET,))
-        seconds = 60 * found.plan.needed_minutes - (found.plan.kept_seconds or 0.0)
-        return command, f"The same with a larger budget: it continues, and takes about {duration(seconds)} more."
+        minutes, kept = found.plan.needed_minutes, found.plan.kept_seconds
+        time = f"{minutes} min in all" if kept is None else f"up to {duration(60 * minutes - kept)} more"
+        return command, f"The same with a larger budget: it continues, and takes {time}."
     if use is None:
         return None, ""
     return train_command(found, sweep, use), "Trains one model with this lr and warmup, and keeps it."

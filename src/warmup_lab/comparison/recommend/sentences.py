@@ -73,7 +73,7 @@ def answer_sentence(found: Findings, use: Use | None) -> str:
     p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
     margin = f", equivalent within {found.question.margin:g} by test" if confirmation.effect == "same" else ""
     text = _contrast(confirmation, title)
-    other = f" At the seeds that chose the lr, it was better {found.choice.start} warmup."
+    other = f" The seeds that chose the lr favoured a start {found.choice.start} warmup."
     return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p}).{other * (found.choice.start != use.start)}"
 
 
