@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-NUM_SWEEPS = 60
+NUM_SWEEPS = 100
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_equal_arms_are_rarely_called_different(count, truth, seeds):
 
 
 def test_looks_do_not_add_false_claims(count):
-    assert count("nothing, normal losses", 24, "any false claim at any look") <= highest(0.05)
+    assert count("nothing, normal losses", 24, "any false claim at any look", 60) <= highest(0.05, 60)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_looks_do_not_add_false_claims(count):
     ],
 )
 def test_effects_are_found(count, truth, seeds, power):
-    assert count(truth, seeds, "found") >= lowest(power)
+    assert count(truth, seeds, "found", 60) >= lowest(power, 60)
 
 
 @pytest.mark.parametrize(("truth", "share"), [("40 % fail against 0", 0.01), ("20 % fail against 0", 0.08)])
@@ -86,12 +86,12 @@ def test_arms_that_fail_more_often_are_rarely_called_equivalent(count, truth, sh
 
 def test_choosing_the_lr_on_the_same_sweep_raises_no_false_alarm(count):
     truth = "8 warmups, each at its own best of 3 lrs, the middle lr best by 0.7 SD"
-    assert count(truth, 8, "any called better or worse") <= highest(0.05)
+    assert count(truth, 8, "any called better or worse", 60) <= highest(0.05, 60)
 
 
 def test_a_difference_of_two_standard_deviations_is_found_at_the_own_best_lr(count):
     truth = "8 warmups, each at its own best of 3 lrs (by 2 SD); no warmup worse by 2 SD"
-    assert count(truth, 8, "found") >= lowest(0.88)
+    assert count(truth, 8, "found", 60) >= lowest(0.88, 60)
 
 
 def test_every_bound_that_is_broken_is_named(rows):

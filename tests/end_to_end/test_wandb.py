@@ -69,13 +69,14 @@ def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Pat
     sweep["parameters"] |= {key: {"value": value} for key, value in TINY.items()}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     wandb = [sys.executable, "-m", "wandb"]
-    with StandIn(num_cells=1) as server:
+    with StandIn(num_cells=2) as server:
         output = output_of([*wandb, "sweep", "sweep.yaml"], tmp_path, seconds=60, **server.environment)
         assert f"wandb agent someone/warmup-lab/{SWEEP}" in output
         agent = [*wandb, "agent", f"someone/warmup-lab/{SWEEP}"]
         output = output_of(agent, tmp_path, seconds=150, **server.environment)
 
-    assert list(server.runs) == list(server.assigned) == ["agent-0"], output
+    assert list(server.runs) == list(server.assigned) == ["agent-0", "agent-1"], output
+    assert [cell["warmup_ratio"] for cell in server.assigned.values()] == [0, 0.02]
     for run_id, run in server.runs.items():
         assert [row["_step"] for row in run.history] == [0, 1]
         assert run.summary["eval/loss"] > 0

@@ -128,7 +128,7 @@ def title_of(*arms, ends):
 def test_a_tie_has_no_winner():
     third = make_arm(4, name="hot", total_steps=4)
     title = title_of(COLD, WARM, ends={"cold": 0.6931, "warm": 0.6929})
-    assert title == "Final loss with each warmup: 0.693"
+    assert title == "The same final loss with each warmup: 0.693"
     title = title_of(COLD, WARM, third, ends={"cold": 0.3, "warm": 0.3, "hot": 0.4})
     assert title == "Lowest final loss with no warmup or 2 updates of warmup (50 %): 0.3"
 
@@ -136,6 +136,11 @@ def test_a_tie_has_no_winner():
 def test_no_arm_is_lowest_where_every_run_failed():
     arms = [arm | {"failed": failures(6, 6)} for arm in (COLD, WARM)]
     assert title_of(*arms, ends={"cold": 0.69, "warm": 0.72}) == "No run learned; lowest final loss: 0.69"
+
+
+def test_arms_of_which_no_run_counts_yet_have_not_failed():
+    arms = [arm | {"failed": failures(0, 0)} for arm in (COLD, WARM)]
+    assert title_of(*arms, ends={"cold": 0.3, "warm": 0.4}) == "Lowest final loss with no warmup: 0.3"
 
 
 def test_families_beyond_the_twelfth_are_named_as_left_out():

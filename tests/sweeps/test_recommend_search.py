@@ -267,6 +267,16 @@ def test_where_all_runs_fail_rates_are_added_in_the_direction_that_gets_better(l
     assert 2 <= len(grids) <= 5
 
 
+def test_no_larger_budget_is_named_where_longer_runs_failed_too(tmp_path):
+    """The need that the shortened grid noted stayed, and the command for it trained nothing."""
+    sweep = FakeRecommend(tmp_path / "study", all_fail, budget_minutes=5)
+    sweep.update_seconds = lambda strategy: 1.0 if strategy["scheduler"] == "exponentialramp" else 0.1
+    sweep.run()
+    stored = sweep.stored()
+    assert [(stage["kind"], stage["updates"]) for stage in stored["stages"][2:]] == [("grid", 60), ("grid", TOTAL)]
+    assert stored["needed_minutes"] is None
+
+
 def test_a_break_that_lies_too_low_still_ends_in_an_answer(tmp_path):
     """As on 300 easy rows: rates below 0.0008 learn nothing in few updates, and each larger one comes closer."""
 

@@ -70,9 +70,7 @@ def _run_id(*, _root_: DictConfig) -> str:
     from hydra.types import RunMode
 
     if HydraConfig.get().mode == RunMode.RUN:
-        own: Any = OmegaConf.to_container(_root_, resolve=False)
-        if "'???'" not in str({name: section for name, section in own.items() if name != "hydra"}):
-            resolve(_root_, multirun=False)  # names a wrong value before the missing -m, whose message repeats it
+        resolve(_root_)  # names a wrong value before the missing -m, whose message repeats the value
         refuse_sweep_as_one_run(HydraConfig.get())
     return plan_of(_root_).run_id
 

@@ -23,6 +23,7 @@ _MIN_POINTS = 40
 _TOTAL_POINTS = 60_000
 """Points of all lines together, as far as `_MIN_POINTS` allows. This keeps the page small."""
 _HIGHEST_LOSS = 1e6
+_FINAL_LOSS = "Final loss: the median over seeds and the last 10 % of updates."
 
 ArmTraces = dict[str, dict[int, Trace]]
 """Arm -> seed -> trace."""
@@ -109,11 +110,11 @@ def seen_final_loss(arms: Sequence[Row], by_arm: ArmTraces, layout: Layout) -> s
     if not ends:
         return "No run was trained to the end"
     lowest = f"{min(ends.values()):.3g}"
-    if all(arm["failed"]["count"] == arm["failed"]["total"] for arm in arms):
+    if all(arm["failed"]["count"] == arm["failed"]["total"] > 0 for arm in arms):
         return f"No run learned; lowest final loss: {lowest}"
     best = [steps for steps, loss in ends.items() if f"{loss:.3g}" == lowest]
     if len(best) == len(ends):
-        return f"Final loss{' with each warmup' * (len(ends) > 1)}: {lowest}"
+        return f"{'The same final loss with each warmup' if len(ends) > 1 else 'Final loss'}: {lowest}"
     names = [layout.warmup_line(steps) if steps else "no warmup" for steps in best]
     more = f" and {len(names) - 2} more" * (len(names) > 2)
     return f"Lowest final loss with {' or '.join(names[:2])}{more}: {lowest}"
@@ -186,7 +187,7 @@ def _notes(table: list[Row], arms: Sequence[Row], by_arm: ArmTraces, num_points:
     )
     highest = _loss_range(table)[1]
     return notes_of(
-        (True, "Final loss: the median over seeds and the last 10 % of updates."),
+        (any(length == total for length, total in lengths), _FINAL_LOSS),
         (most == 1, "A line is a single run."),
         (most > 1, f"{thin}. Thick lines: the median over all seeds at each update."),
         (any(length > num_points for length, _ in lengths), points),

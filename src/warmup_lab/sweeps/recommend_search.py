@@ -223,6 +223,8 @@ class RecommendSearch:
         choice, num_runs = found.choice, 2 * self._looks[0]
         assert choice is not None
         if choice.all_failed:
+            if choice.edge is None and not found.plan.is_shortened:  # neither longer runs nor other rates would help
+                self._plan = self._plan.without_need()
             return None
         if not timing.fits(num_runs):
             is_new = self._plan.needed_minutes is None
