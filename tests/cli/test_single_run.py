@@ -1,12 +1,21 @@
 """A sweep without `-m` is refused before anything is written, unless the command says which run it wants."""
 
+import shlex
+from pathlib import Path
+
+import pandas as pd
 import pytest
+from fake_sweep import make_job
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from program import ROOT
 
 from warmup_lab.cli.compose import register_experiments
 from warmup_lab.cli.single_run import refuse_sweep_as_one_run
+from warmup_lab.comparison.arms import Arm
+from warmup_lab.comparison.naming import arm_names
+from warmup_lab.comparison.next_command import single_run_command
+from warmup_lab.comparison.table import Sweep
 from warmup_lab.config.errors import ConfigError
 
 
@@ -71,3 +80,23 @@ def test_a_wrong_value_is_named_before_m_is(train_py_here):
     """The command to paste has the same words, so it would have been refused in turn."""
     done = train_py_here("experiment=recommend", "compare.budget_minutes=3m")
     assert done.stderr == "error: compare.budget_minutes=3m: must be a number or null; type compare.budget_minutes=3\n"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "own"),
+    [
+        ("compare", {"scheduler": "warmuplinear", "warmup_ratio": "0.3"}),
+        ("lr_jitter", {"scheduler": "warmupconstant", "optimizer.lr": "0.002"}),
+    ],
+)
+def test_the_command_that_a_report_prints_to_train_one_model_is_accepted(experiment, own):
+    """Those of `make compare` and of lr_jitter lacked the seed, and were refused when they were pasted."""
+    overrides = [f"experiment={experiment}", *(f"{key}={value}" for key, value in own.items())]
+    jobs = [vars(make_job("warmuplinear", 0.1, 1e-3, seed, 120)) for seed in (3, 4)]
+    jobs = [job | {"overrides": [*overrides, f"seed={job['strategy']['seed']}"]} for job in jobs]
+    command = f"python train.py -m experiment={experiment}"
+    sweep = Sweep(Path("runs/study"), jobs, {}, command, pd.DataFrame(), {}, {})
+    (name,) = set(arm_names(jobs).values())
+    words = shlex.split(single_run_command(sweep, Arm(name, (), "warmuplinear", 12, 120, 1e-3, ("",), "linear")))
+    assert "seed=3" in words
+    refuse(*words[2:])

@@ -60,7 +60,8 @@ def test_seeds_as_a_range_or_a_list(seeds, text):
 
 def test_single_run_keeps_the_model():
     assert shlex.split(single_run_command(SWEEP, ARM)) == [
-        "python", "train.py", "scheduler=warmuplinear", "optimizer.lr=0.001", "warmup_ratio=0.05", "save_model=true",
+        "python", "train.py", "scheduler=warmuplinear", "optimizer.lr=0.001", "warmup_ratio=0.05", "seed=0",
+        "save_model=true",
     ]  # fmt: skip
 
 

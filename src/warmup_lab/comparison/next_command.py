@@ -58,8 +58,9 @@ def with_new_seeds_command(sweep: Sweep, arm: Arm, num_seeds: int) -> str:
 
 
 def single_run_command(sweep: Sweep, arm: Arm) -> str:
-    """One training of the arm that keeps its model."""
-    overrides = _overrides(sweep, arm) | {"save_model": "true"}
+    """One training of the arm, at the first seed of the sweep, that keeps its model."""
+    first = min(int(job["strategy"]["seed"]) for job in sweep.jobs)
+    overrides = _overrides(sweep, arm) | {"seed": str(first), "save_model": "true"}
     return shlex.join([*_program(sweep), *_texts(overrides)])
 
 
