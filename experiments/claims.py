@@ -30,7 +30,7 @@ class Claim:
 def claims_table(experiments: Path, study: str | None = None) -> str:
     """The table of all claims whose results are there; of one study alone if it is named."""
     rows = [
-        "| claim | tested on | runs | estimate [95 %] | verdict at this scale | command | cost |",
+        "| claim | tested on | runs | estimate [95 %] | verdict at this scale | command | took |",
         "|---|---|---|---|---|---|---|",
     ]
     for claim, findings in _judged(experiments):
@@ -39,14 +39,17 @@ def claims_table(experiments: Path, study: str | None = None) -> str:
             for found in findings:
                 rows.append(
                     f"| {claim.says} ({claim.source}) | [{found.tested}]({page}) | {found.num_runs} | {found.estimate} "
-                    f"| **{found.verdict}** | {_command(experiments / claim.study)} | {claim.cost} |"
+                    f"| **{found.verdict}** | {_command(claim, experiments / claim.study)} | {claim.cost} |"
                 )
     return "\n".join(rows) + "\n"
 
 
-def _command(study: Path) -> str:
-    """What trains the runs, or where the page says how they were read."""
-    return f"`experiment={study.name}`" if (study / "experiment.yaml").exists() else "on the page"
+def _command(claim: Claim, study: Path) -> str:
+    """What trains the runs of the first table, or where the page says how they were read."""
+    if not (study / "experiment.yaml").exists():
+        return "on the page"
+    more = len(claim.tables) - 1
+    return f"`experiment={claim.study}`" + (f", {more} more on the page" if more else "")
 
 
 def verdicts_table(experiments: Path) -> str:
@@ -67,7 +70,7 @@ def _judged(experiments: Path) -> Iterator[tuple[Claim, list[Finding]]]:
             yield claim, claim.judge([pd.read_csv(path) for path in paths])
 
 
-_H100 = "6 min, one H100 shared with other studies"
+_H100 = "6 min for 7 studies together, one H100"
 CLAIMS = (
     Claim(
         "best_length_pretrained",

@@ -34,13 +34,31 @@ def test_seeds_that_agree_have_an_interval_of_one_grid_step_to_each_side():
 
 
 def test_the_ratio_is_paired_by_seed_and_its_interval_is_that_of_a_t_test():
-    """Log2 ratios 1, 1, 2, 1, 1, 2: mean 4/3, SD 0.5164, t(5) = 2.5706."""
+    """Log2 ratios 1, 1, 2, 1, 1, 2: mean 4/3, SD 0.5164, t(5) = 2.5706.
+
+    The seeds of the second line differ at one learning rate, at which 4 of 6 learn: 4/6 - 1/2 of a step more.
+    """
     first, second = up_to(2, 3, 4, 3, 2, 4), up_to(1, 2, 2, 2, 1, 2)
     found = lr50_ratio(first, second, LRS)
     assert found.ratio == pytest.approx(2 ** (4 / 3))
-    half = 2.570582 * 0.5163978 / math.sqrt(6)
+    half = 2.570582 * 0.5163978 / math.sqrt(6) + 1 / 6
     assert found.interval == pytest.approx((2 ** (4 / 3 - half), 2 ** (4 / 3 + half)), rel=1e-5)
     assert found.p_value == pytest.approx(stats.ttest_1samp([1, 1, 2, 1, 1, 2], 0).pvalue)
+
+
+def test_a_coarse_grid_widens_the_interval_as_long_as_the_seeds_turn_at_one_rate():
+    """11 of 12 seeds of the first line stop learning at 2e-3, one at 4e-3; all of the second at 8e-3.
+
+    True thresholds just below 4e-3 and just above it would give the same runs, so no ratio up to 1 is excluded but by
+    the test of equality, under which both lines are on the grid alike.
+    """
+    found = lr50_ratio(up_to(*[1] * 11, 2), up_to(*[3] * 12), LRS)
+    low, high = stats.t.interval(0.95, 11, loc=-23 / 12, scale=stats.sem([-2] * 11 + [-1]))
+    assert high + 1 / 2 + 5 / 12 < 0
+    assert found.interval == pytest.approx((2 ** (low - 1 / 2 - 5 / 12), 2 ** (high + 1 / 2 + 5 / 12)))
+    near = lr50_ratio(up_to(*[2] * 11, 3), up_to(*[3] * 12), LRS)
+    assert near.p_value < 0.05
+    assert near.interval[1] == 1
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,8 @@ def test_seeds_added_to_an_undecided_design_are_judged_alone(tmp_path):
     assert (again["added_seeds"]["judged"], again["added_seeds"]["others"]) == (list(range(6, 12)), list(range(6)))
     assert texts(first) == [
         "Seeds were added without planned looks, so the verdicts are of seeds 6 to 11 alone, as seeds 0 to 5 had been "
-        "judged before. All 12 seeds together are exploratory."
+        "judged before. Each batch is judged at 5 %, so without any effect one of 2 batches claims one in 10 % of "
+        "sweeps. All 12 seeds together are exploratory."
     ]
     assert first["counts"]["seeds"] == 6
     pooled = {row["name"]: row["metric"] for row in first["pooled"]}["warmuplinear-w0 (0 %)"]
@@ -156,8 +157,29 @@ def test_seeds_that_decided_keep_their_verdicts(tmp_path):
     before = report(tmp_path)
     start(tmp_path, jobs_of(range(12)), "seed=range(12)", outcome=usual)
     after = report(tmp_path)
-    assert after["added_seeds"] == {"judged": list(range(6)), "others": list(range(6, 12)), "decided": True}
+    assert after["added_seeds"] == {
+        "judged": list(range(6)), "others": list(range(6, 12)), "decided": True, "earlier": [],
+    }  # fmt: skip
     assert [arm["verdict"] for arm in after["arms"]] == [arm["verdict"] for arm in before["arms"]]
+
+
+def test_batches_that_decided_nothing_are_named(tmp_path):
+    """1 - 0.95 ** 3 is 14 %."""
+    start(tmp_path, jobs_of(range(6)), "seed=range(6)")
+    report(tmp_path)
+    start(tmp_path, jobs_of(range(12)), "seed=range(12)")
+    report(tmp_path)
+    start(
+        tmp_path,
+        jobs_of(range(18)),
+        "seed=range(18)",
+        outcome=lambda one: usual(one) if one["seed"] > 11 else undecided(one),
+    )
+    first, again = report(tmp_path), report(tmp_path)
+    assert again["added_seeds"] | {"decided": False} == first["added_seeds"]
+    chance = "Each batch is judged at 5 %, so without any effect one of 3 batches claims one in 14 % of sweeps."
+    assert f"as seeds 0 to 11 had been judged before. {chance}" in texts(first)[0]
+    assert f"which decided. Before, seeds 0 to 5 and seeds 6 to 11 decided nothing. {chance}" in texts(again)[0]
 
 
 def test_seeds_that_were_too_few_for_a_test_are_judged_with_the_others(tmp_path):

@@ -215,6 +215,22 @@ def test_warmup_of_a_decided_trend_is_decided(tmp_path):
     )
 
 
+def test_a_trend_shows_an_effect_but_not_which_of_two_lengths_is_best(tmp_path):
+    """10 and 50 % differ in sign from seed to seed, and no margin is stated."""
+
+    def loss(strategy):
+        turn = 0.01 * (-1) ** strategy["seed"] * (strategy["warmup_ratio"] == 0.5)
+        return 0.3 + 0.2 * (strategy["warmup_ratio"] == 0) + turn
+
+    lengths = {"lrs": (1e-3,), "ratios": (0.0, 0.1, 0.5), "seeds": 8}
+    found = recommended(sweep_with(tmp_path, loss, **lengths, compare={"margin": None}))
+    assert (found["decided"], found["warmup_decided"], found["effect_shown"]) == (False, False, True)
+    assert found["basis"] == (
+        "A trend over the length of the warmup is shown; the exact length is only the best observed, not tested."
+    )
+    assert "'seed=range(8,20)'" in found["next_command"]
+
+
 def test_ramps_recommend_the_rate_of_their_section(tmp_path):
     """Ramps whose every update overshoots from update 125 on; then runs at constant rates from it downwards."""
 

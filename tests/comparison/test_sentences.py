@@ -142,8 +142,17 @@ def test_arms_that_all_fail_say_nothing():
             "No difference in eval_loss is shown between 10 % warmup and any of the 2 others (",
         ),
         (["both_fail", "worse"], "Nothing else is shown to be better than 10 % warmup in eval_loss ("),
-        (["fails_more", "worse"], "10 % warmup is better than the 2 others in eval_loss ("),
-        (["fails_less", "worse"], "10 % warmup is not the best choice: arm0 is better in eval_loss ("),
+        (["worse", "worse"], "10 % warmup is better than the 2 others in eval_loss."),
+        (
+            ["fails_more", "worse"],
+            "10 % warmup fails to learn less often than the 2 others or is better in eval_loss (",
+        ),
+        (["better", "worse"], "10 % warmup is not the best choice: arm0 is better in eval_loss ("),
+        (["fails_less", "worse"], "10 % warmup is not the best choice: arm0 fails to learn less often ("),
+        (
+            ["better", "fails_less"],
+            "10 % warmup is not the best choice: arm0, arm1 are better in eval_loss or fail to learn less often (",
+        ),
     ],
 )
 def test_arms_that_both_fail_decide_nothing(values, claim):

@@ -101,6 +101,8 @@ def test_the_report_compares_imported_runs_and_names_no_command_that_trains_them
     assert [line["usable"]["lr50"] for line in found["lr_lines"]] == pytest.approx([2e-3 * 2**0.5, 4e-3 * 2**0.5])
     assert found["lr_lines"][0]["ratio"]["ratio"] == pytest.approx(0.5)
     assert found["primary"]["margin"] == 0.05
+    assert found["stated_in_advance"] is None, "the margin was given after all runs had ended"
+    assert "The question: final evaluation loss (smaller is better), a margin of 0.05." in found["summary"][0]
     assert found["recommendation"]["next_command"] is None
     page = render_page(found, [], "mine").partition("Commands to reproduce")[2].partition("<footer>")[0]
     assert "warmup_lab.report mine" in page

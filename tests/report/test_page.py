@@ -191,6 +191,9 @@ def test_card_does_not_repeat_the_headline():
                       "next_note": "About 12 new seeds."},
                      ["Decided by test: all others are worse.", "Warmup decided by test<", "eps=1e-8",
                       "About 12 new seeds."], ["Use lr 0.001."], id="warmup decided"),
+        pytest.param({"basis": "A trend is shown.", "effect_shown": True},
+                     ["A trend is shown.", "Effect of the warmup shown, not its best length<"], ["not decided"],
+                     id="effect shown"),
     ],
 )  # fmt: skip
 def test_card_is_drawn_from_the_section_alone(changes, shown, hidden):

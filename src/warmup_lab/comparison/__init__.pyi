@@ -3,12 +3,14 @@ from .arms import ArmSummary as ArmSummary
 from .build import build_comparison as build_comparison
 from .failure_advice import remedy as remedy
 from .headline import best_mean as best_mean
+from .headline import contradicts_means as contradicts_means
 from .headline import fewest_failures as fewest_failures
 from .looks import LookDecision as LookDecision
 from .looks import decide_look as decide_look
 from .lr_range import MAX_FAILED_AT_LOWEST as MAX_FAILED_AT_LOWEST
 from .lr_range import MIN_FAILED_AT_HIGHEST as MIN_FAILED_AT_HIGHEST
 from .lr_range import UsableLr as UsableLr
+from .lr_range import grid_error as grid_error
 from .lr_range import log_lr50 as log_lr50
 from .lr_range import lr50_ratio as lr50_ratio
 from .lr_range import usable_lr as usable_lr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,18 +11,25 @@ from scipy import stats
 
 from warmup_lab.comparison.failure_advice import remedy
 from warmup_lab.comparison.numbers import (
+    capitalised,
     failure_counts,
     interval_text,
     p_text,
-    percent_text,
     shown_levels,
     use_text,
     with_text,
 )
-from warmup_lab.comparison.pairs_headline import Words, all_but_length_is_equal, length_text, pairs_headline
+from warmup_lab.comparison.pairs_headline import (
+    Words,
+    all_but_length_is_equal,
+    length_text,
+    pairs_headline,
+    verdict_text,
+    words_of,
+)
 from warmup_lab.comparison.sentences import count
-from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, equal_rates_p
-from warmup_lab.comparison.verdicts import Comparison, Level, LrLine, WarmupTrend, line_of
+from warmup_lab.comparison.statistics import ALPHA, MIN_PAIRS, Interval, equal_rates_p
+from warmup_lab.comparison.verdicts import FAVOURABLE, UNFAVOURABLE, Comparison, Level, LrLine, WarmupTrend, line_of
 
 CLOSE_LR50 = 0.9
 """A length of the warmup whose lr50 is at least this fraction of the largest is as good as the longest."""
@@ -58,7 +66,9 @@ def _decided(trend: WarmupTrend | None) -> WarmupTrend | None:
 def _failures_headline(found: Comparison, trend: WarmupTrend) -> str:
     near = fewest_failures(found.levels, found.failure_margin)
     use, metric = near[0], ""
-    if _decided(found.trend("metric")) is not None and all(level.mean is not None for level in near):
+    of_metric = _decided(found.trend("metric"))
+    agrees = of_metric is not None and not contradicts_means(of_metric, found)
+    if agrees and all(level.mean is not None for level in near):
         use = best_mean(near, found)
         metric = f" {found.metric} is {_means(shown_levels(found.levels, use))}."
     advice, help_ = use_text(use), remedy(found.arms)
@@ -66,6 +76,7 @@ def _failures_headline(found: Comparison, trend: WarmupTrend) -> str:
         advice = f"{help_.text}: most runs fail with any warmup tried, and {help_.why}"
     return (
         f"{advice}. {failure_counts(shown_levels(found.levels, use))} (trend p = {p_text(trend.p_adjusted)}).{metric}"
+        f"{_but(found, use)}"
     )
 
 
@@ -88,12 +99,46 @@ def _lr50_headline(found: Comparison, trend: WarmupTrend) -> str:
     top = max(known, key=lambda level: level.lr50 or 0.0)
     use = next(level for level in known if (level.lr50 or 0.0) >= CLOSE_LR50 * (top.lr50 or 0.0))
     shown = shown_levels(known, use)
-    parts = ", ".join(f"at {'lr ' * (level is shown[0])}{level.lr50:.2g} {with_text(level)}" for level in shown)
-    effect = "raises" if trend.z > 0 else "lowers"
-    return (
-        f"{use_text(use)}: a longer warmup {effect} the usable learning rate. Half of the runs fail {parts} "
-        f"(trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found)}"
-    )
+    parts = ", ".join(f"{_at_lr(level, is_first=level is shown[0])} {with_text(level)}" for level in shown)
+    effect = f"longer warmup {'raises' if trend.z > 0 else 'lowers'} the usable learning rate"
+    against = _against(found, use)
+    lead = f"A {effect}" if against else f"{use_text(use)}: a {effect}"
+    also = f" {capitalised(against)}." if against else ""
+    return f"{lead}. Half of the runs fail {parts} (trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found)}{also}"
+
+
+def _at_lr(level: Level, *, is_first: bool) -> str:
+    """`at lr 0.0014`, `at 0.0028`, or `above 0.004` where too few runs failed at the largest lr tried."""
+    assert level.lr50 is not None
+    assert level.lr_range is not None
+    word, lr = _within(level.lr50, level.lr_range)
+    return f"{word} {'lr ' * is_first}{lr:.2g}"
+
+
+def _within(lr50: float, lrs: Interval) -> tuple[str, float]:
+    """`at` and lr50, or where it lies beyond the rates that were tried, `above` or `below` the nearest of them."""
+    low, high = lrs
+    if low <= lr50 <= high:
+        return "at", lr50
+    return ("above", high) if lr50 > high else ("below", low)
+
+
+def _but(found: Comparison, use: Level) -> str:
+    """What is against this length, after the advice to use it."""
+    against = _against(found, use)
+    return f" But {against}." if against else ""
+
+
+def _against(found: Comparison, use: Level) -> str:
+    """The first verdict that is against this length, as at one of several learning rates; '' if there is none."""
+    for verdict in found.verdicts:
+        own = math.isclose(found.arm(verdict.arm).warmup_percent, use.warmup_percent)
+        other = verdict.reference is not None and math.isclose(
+            found.arm(verdict.reference).warmup_percent, use.warmup_percent
+        )
+        if (own and verdict.value in UNFAVOURABLE) or (other and verdict.value in FAVOURABLE):
+            return verdict_text(verdict, found, words_of(found))
+    return ""
 
 
 def _largest_ratio(found: Comparison) -> str:
@@ -130,9 +175,12 @@ def _setting_headline(lines: Sequence[LrLine]) -> str:
     larger, smaller = line, line_of(lines, line.reference)
     if line.ratio.ratio < 1:
         larger, smaller = replace(smaller, ratio=line.ratio.inverse, p_adjusted=line.p_adjusted), larger
+    where, lr = _within(larger.usable.lr50, (larger.lrs[0], larger.lrs[-1]))
+    other, other_lr = _within(smaller.usable.lr50, (smaller.lrs[0], smaller.lrs[-1]))
+    against = f"{other_lr:.2g}" if other == "at" else f"{other} {other_lr:.2g}"
     text = (
         f"The usable learning rate of {larger.name} is {_factor(larger)} that of {smaller.name}: half of the runs fail "
-        f"at lr {larger.usable.lr50:.2g} against {smaller.usable.lr50:.2g} (ratio {_ratio_text(larger)})."
+        f"{where} lr {lr:.2g} against {against} (ratio {_ratio_text(larger)})."
     )
     if line.p_adjusted is None:
         text += f" An estimate: {count(line.ratio.num_seeds, 'seed')}, and a test needs {MIN_PAIRS}."
@@ -171,15 +219,33 @@ def _ratio(line: LrLine) -> str:
 def _metric_headline(found: Comparison, trend: WarmupTrend) -> str:
     better = (trend.z < 0) == found.smaller_is_better
     known = [level for level in found.levels if level.mean is not None]
+    p = p_text(trend.p_adjusted)
     if not known:
-        use = (found.levels[-1] if better else found.levels[0]).warmup_percent
+        return f"A longer warmup {'improves' if better else 'worsens'} {found.metric} (trend p = {p})."
+    if contradicts_means(trend, found):
+        best = _lowest(known, found)
+        means, moves = _means(shown_levels(known, best)), "rises" if trend.z > 0 else "falls"
         return (
-            f"A longer warmup {'improves' if better else 'worsens'} {found.metric}: of the lengths tried, "
-            f"{percent_text(use)} is best (trend p = {p_text(trend.p_adjusted)})."
+            f"Undecided: at most seeds {found.metric} {moves} with a longer warmup (trend p = {p}), but its mean is "
+            f"best {with_text(best)}: {means}."
         )
     use_level = best_mean(known, found)
-    means, p = _means(shown_levels(known, use_level)), p_text(trend.p_adjusted)
-    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p}).{_small(found, known)}"
+    means, more = _means(shown_levels(known, use_level)), f"{_small(found, known)}{_but(found, use_level)}"
+    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p}).{more}"
+
+
+def contradicts_means(trend: WarmupTrend, found: Comparison) -> bool:
+    """Whether the best mean is at the end that the trend of the metric, which counts ranks, calls the worst."""
+    known = [level for level in found.levels if level.mean is not None]
+    if len(known) < 2:
+        return False
+    worst = known[0] if (trend.z < 0) == found.smaller_is_better else known[-1]
+    return _lowest(known, found) is worst
+
+
+def _lowest(levels: Sequence[Level], found: Comparison) -> Level:
+    sign = 1 if found.smaller_is_better else -1
+    return min(levels, key=lambda level: sign * (level.mean or 0.0))
 
 
 def _small(found: Comparison, levels: Sequence[Level]) -> str:

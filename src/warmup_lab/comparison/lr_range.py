@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from warmup_lab.comparison.statistics import Floats, Interval, mean_interval, paired_test
+from warmup_lab.comparison.statistics import ALPHA, Floats, Interval, mean_interval, paired_test
 from warmup_lab.system import JsonRecord
 
 MAX_FAILED_AT_LOWEST, MIN_FAILED_AT_HIGHEST = 0.1, 0.9
@@ -28,7 +28,7 @@ class UsableLr(JsonRecord):
     lr50: float
     """Geometric mean over the seeds."""
     interval: Interval | None
-    """95 % t-interval on the log scale; if all seeds agree, one grid step to each side."""
+    """95 % t-interval on the log scale, wider by `grid_error`; if all seeds agree, one grid step to each side."""
     num_seeds: int
     reaches_low: bool
     """At most 10 % of the runs fail at the smallest learning rate. If not, lr50 may be smaller than it seems."""
@@ -44,6 +44,8 @@ class Lr50Ratio(JsonRecord):
 
     ratio: float
     interval: Interval | None
+    """95 % t-interval on the log scale, wider by the `grid_error` of both lines. It ends at 1 if `p_value` excludes 1:
+    if both lines were alike, the grid would change them alike."""
     p_value: float | None
     """Two-sided, of a ratio of 1; None with fewer seeds than `MIN_PAIRS`, or if no run of either line failed."""
     num_seeds: int
@@ -80,7 +82,7 @@ def usable_lr(learned: NDArray[np.bool_], lrs: Sequence[float]) -> UsableLr:
     failed = 1 - learned.mean(axis=1)
     return UsableLr(
         lr50=math.exp(float(logs.mean())),
-        interval=_interval(logs, lrs),
+        interval=_interval(logs, lrs, grid_error(learned, lrs)),
         num_seeds=len(logs),
         reaches_low=bool(failed[0] <= MAX_FAILED_AT_LOWEST),
         reaches_high=bool(failed[-1] >= MIN_FAILED_AT_HIGHEST),
@@ -94,21 +96,44 @@ def lr50_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_], lrs: Sequenc
     test = paired_test(*logs)
     assert test.difference is not None
     can_reject = not (first.all() and second.all()) and (first.any() or second.any())
+    p_value = test.p_value if can_reject else None
+    interval = _interval(logs[0] - logs[1], lrs, grid_error(first, lrs) + grid_error(second, lrs))
+    if interval is not None and p_value is not None and p_value < ALPHA:
+        interval = (max(1.0, interval[0]), interval[1]) if test.difference > 0 else (interval[0], min(1.0, interval[1]))
     return Lr50Ratio(
         ratio=math.exp(test.difference),
-        interval=_interval(logs[0] - logs[1], lrs),
-        p_value=test.p_value if can_reject else None,
+        interval=interval,
+        p_value=p_value,
         num_seeds=test.num_pairs,
         bound=_bound(usable_lr(first, lrs), usable_lr(second, lrs)),
     )
 
 
-def _interval(logs: Floats, lrs: Sequence[float]) -> Interval | None:
+def grid_error(learned: NDArray[np.bool_], lrs: Sequence[float]) -> float:
+    """How far the mean of `log_lr50` may be off because the grid is coarse: 0 to half a step, on the log scale.
+
+    Where seeds differ at two or more learning rates, they average over the grid. Where they differ at one alone, at
+    which a share s learns, all of them may turn just there, and the mean lies (s - 1/2) steps beside it. Where they
+    differ at none, all may turn anywhere within a step.
+
+    Args:
+        learned: `(lrs, seeds)`, whether the run learned.
+        lrs: at least two learning rates, rising.
+    """
+    shares = learned.mean(axis=1)
+    between = shares[(shares > 0) & (shares < 1)]
+    if between.size > 1:
+        return 0.0
+    step = float(np.diff(np.log(lrs)).max())
+    return step * (abs(0.5 - float(between[0])) if between.size else 0.5)
+
+
+def _interval(logs: Floats, lrs: Sequence[float], error: float) -> Interval | None:
     if logs.size and np.ptp(logs) <= 1e-12 * max(1.0, float(np.abs(logs).max())):
         step, middle = float(np.diff(np.log(lrs)).max()), float(logs.mean())
         return math.exp(middle - step), math.exp(middle + step)
     found = mean_interval(logs)
-    return None if found is None else (math.exp(found[0]), math.exp(found[1]))
+    return None if found is None else (math.exp(found[0] - error), math.exp(found[1] + error))
 
 
 def _bound(first: UsableLr, second: UsableLr) -> str | None:

@@ -23,12 +23,16 @@ class MoreSeeds:
     """The difference that these seeds show with 80 % power, in the unit of the metric; None if its spread is unknown,
     as for metrics that are compared by ranks."""
     metric: str
+    continues: bool = False
+    """Whether the sweep itself goes on to `num_seeds`, at its next planned looks."""
 
     def sentence(self, where: str = "") -> str:
         """`About 20 new seeds would show a difference of 0.02 in eval_loss (80 % power).`; '' if that is unknown.
 
         `where` is such as `at lr 0.001`.
         """
+        if self.continues:
+            return f"The same command goes on, to {self.num_seeds} seeds at most."
         if self.effect is None:
             return ""
         seeds = f"About {self.num_seeds} new seeds{f' {where}' if where else ''}"
@@ -46,12 +50,14 @@ def more_seeds(found: Comparison, names: Collection[str] | None = None) -> MoreS
     """
     tested = [verdict for verdict in found.verdicts if verdict.value in PHRASES and verdict.test]
     tested = [verdict for verdict in tested if names is None or verdict.arm in names]
+    if looks_are_left(found):
+        return MoreSeeds(found.looks[-1], None, found.metric, continues=True)
     open_ = [verdict for verdict in tested if verdict.value in UNDECIDED] or tested
     spread = max((verdict.test.spread or 0.0 for verdict in open_ if verdict.test), default=0.0)
     is_rank = any(verdict.test.rank_difference is not None for verdict in tested if verdict.test)
     if is_rank or not spread:
         return MoreSeeds(found.looks[-1] if len(found.looks) > 1 else _USUAL, None, found.metric)
-    level = ALPHA / len(tested)
+    level = ALPHA / len(tested) / (2 if found.trends else 1)  # trends and pairs have half of the error each
     num_seeds, effect = _USUAL, None
     if len(found.looks) > 1:
         num_seeds = found.looks[-1]
@@ -60,6 +66,12 @@ def more_seeds(found: Comparison, names: Collection[str] | None = None) -> MoreS
         num_seeds = max(MIN_PAIRS, min(needed, _MOST))
         effect = found.margin if needed <= _MOST else None
     return MoreSeeds(num_seeds, effect or _two_digits(effect_shown_by(num_seeds, spread, level=level)), found.metric)
+
+
+def looks_are_left(found: Comparison) -> bool:
+    """Whether a planned look that was not reached would decide what is open."""
+    is_open = any(verdict.value == "inconclusive" for verdict in found.verdicts)
+    return bool(found.looks) and found.look < found.looks[-1] and is_open
 
 
 def _two_digits(value: float) -> float:

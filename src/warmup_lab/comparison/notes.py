@@ -12,6 +12,7 @@ import pandas as pd
 from warmup_lab.comparison.coverage import Coverage
 from warmup_lab.comparison.seed_batches import AddedSeeds
 from warmup_lab.comparison.sentences import count
+from warmup_lab.comparison.statistics import ALPHA
 from warmup_lab.comparison.sweep_log import FILE_NAME, Statement, SweepLog, stated_keys
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.runs import is_finished
@@ -33,9 +34,9 @@ def statements_of(sweep: Sweep, log: SweepLog) -> list[Statement]:
     return starts
 
 
-def stated_in_advance(statements: Sequence[Statement]) -> bool:
-    """Whether no result had finished when any part of the question was stated. True if nothing is known."""
-    return not any(one.finished for one in statements)
+def stated_in_advance(statements: Sequence[Statement]) -> bool | None:
+    """Whether no result had finished when any part of the question was stated. None if no log says when."""
+    return not any(one.finished for one in statements) if statements else None
 
 
 def report_notes(sweep: Sweep, log: SweepLog, covered: Coverage, added: AddedSeeds | None) -> list[Note]:
@@ -121,8 +122,21 @@ def _added(added: AddedSeeds) -> Note:
     judged, others = _seeds(added.judged), _seeds(added.others)
     pooled = f"All {count(len(added.judged + added.others), 'seed')} together are exploratory."
     why = "which decided" if added.decided else f"as {others} had been judged before"
-    text = f"Seeds were added without planned looks, so the verdicts are of {judged} alone, {why}. {pooled}"
-    return {"text": text, "command": None}
+    text = f"Seeds were added without planned looks, so the verdicts are of {judged} alone, {why}.{_earlier(added)}"
+    return {"text": f"{text} {pooled}", "command": None}
+
+
+def _earlier(added: AddedSeeds) -> str:
+    """The batches of seeds that were judged before these, and how often one of so many decides by chance."""
+    if not added.earlier:
+        return ""
+    batches, num = " and ".join(_seeds(batch) for batch in added.earlier), len(added.earlier) + 1
+    before = f" Before, {batches} decided nothing." * added.decided
+    share = 100 * (1 - (1 - ALPHA) ** num)
+    return (
+        f"{before} Each batch is judged at {100 * ALPHA:g} %, so without any effect one of {num} batches claims one in "
+        f"{share:.0f} % of sweeps."
+    )
 
 
 def _seeds(seeds: Sequence[int]) -> str:

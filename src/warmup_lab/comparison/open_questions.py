@@ -76,11 +76,7 @@ def _edges(facts: Mapping[str, Any], table: RunTable) -> list[str]:
 def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
     """Which other learning rates, and which other warmups, are not shown to be worse than the best."""
     arm, num_seeds = table.arms[best], int(np.isfinite(compared[best]).sum())
-    same = [
-        row
-        for row, other in enumerate(table.arms)
-        if row != best and same_but_warmup_and_lr(other) == same_but_warmup_and_lr(arm)
-    ]
+    same = _same_kind(table, best)
     lrs = [row for row in same if table.arms[row].same_but_lr == arm.same_but_lr]
     warmups = [row for row in same if table.arms[row].lr == arm.lr]
     if num_seeds < MIN_FOR_INTERVAL:
@@ -95,6 +91,18 @@ def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
         return []
     interval = "the 95 % interval of each paired difference includes 0"
     return [f"Not shown to be better than {' or '.join(alike)}: at {num_seeds} seeds, {interval}."]
+
+
+def alike_warmups(table: RunTable, compared: Floats, best: int) -> list[int]:
+    """The rows that differ from the best only in the warmup, and that the seeds do not tell apart from it."""
+    own = [row for row in _same_kind(table, best) if table.arms[row].lr == table.arms[best].lr]
+    return _alike(compared, best, own)
+
+
+def _same_kind(table: RunTable, best: int) -> list[int]:
+    """The other rows that differ from the best in the warmup and the learning rate at most."""
+    kind = same_but_warmup_and_lr(table.arms[best])
+    return [row for row, arm in enumerate(table.arms) if row != best and same_but_warmup_and_lr(arm) == kind]
 
 
 def _warmup_text(other: Arm, best: Arm) -> str:

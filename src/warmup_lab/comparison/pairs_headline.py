@@ -115,17 +115,32 @@ def pairs_headline(found: Comparison, words: Words | None = None) -> str:
     better = [verdict for verdict in tested if verdict.value in FAVOURABLE]
     worse = [verdict for verdict in tested if verdict.value in UNFAVOURABLE]
     if better:
-        return f"{subject} is not the best choice: {_numbers(better[0], found, words)}.{_others(better, found, words)}"
+        return _better(better, worse, found, words)
+    is_all = all(verdict.value != "no_reference" for verdict in found.verdicts)
     if worse and len(worse) == len(tested):
-        return f"Use {words.subject}: everything else is worse. {_sentence_case(_numbers(worse[0], found, words))}."
+        others = "everything else" if is_all else "everything else that was compared with it"
+        return f"Use {words.subject}: {others} is worse. {_sentence_case(verdict_text(worse[0], found, words))}."
     if all(verdict.value in AS_GOOD for verdict in tested):
-        return f"{subject} is as good as everything else that was tried: {_within(tested, found)}."
+        others = "that was tried" if is_all else "that was compared with it"
+        return f"{subject} is as good as everything else {others}: {_within(tested, found)}."
     if all(verdict.value == "both_fail" for verdict in tested):
         return _all_fail(found)
     if worse:
-        text = f"Nothing else is shown to be better than {words.subject}: {_numbers(worse[0], found, words)}."
+        text = f"Nothing else is shown to be better than {words.subject}: {verdict_text(worse[0], found, words)}."
         return text + _others(worse, found, words) + _what_is_open(found, tested, words)
     return f"Undecided: {_undecided(found, tested, words)}"
+
+
+def _better(better: Sequence[Verdict], worse: Sequence[Verdict], found: Comparison, words: Words) -> str:
+    """What is better than the reference; with several learning rates also where, and where it is worse."""
+    text, shown = verdict_text(better[0], found, words), _others(better, found, words)
+    arm = found.arm(better[0].arm)
+    opposite = [one for one in worse if found.arm(one.arm).same_but_lr == arm.same_but_lr]
+    if opposite:
+        return f"It depends on the learning rate: {text}, but {verdict_text(opposite[0], found, words)}.{shown}"
+    lrs = several_lrs(found.arm(one.arm).lr for one in found.verdicts if one.value in PHRASES)
+    where = f" at lr {arm.lr:g}" if lrs and arm.lr is not None else ""
+    return f"{_sentence_case(words.subject)} is not the best choice{where}: {text}.{shown}"
 
 
 def _sentence_case(text: str) -> str:
@@ -139,7 +154,7 @@ def _all_fail(found: Comparison) -> str:
     return f"{advice.text}: most runs failed to learn with every combination tried, and {advice.why}."
 
 
-def _numbers(verdict: Verdict, found: Comparison, words: Words) -> str:
+def verdict_text(verdict: Verdict, found: Comparison, words: Words) -> str:
     """`X failed to learn in 5 of 12 runs, Y in 0 of 12` or `X is worse than Y (eval_loss +0.117 [0.043, 0.191])`."""
     arm, reference = (found.arm(name) for name in (verdict.arm, verdict.reference))
     first, second = words.name(arm), words.name(reference)
@@ -184,14 +199,18 @@ def _undecided(found: Comparison, tested: Sequence[Verdict], words: Words) -> st
     if found.looks and not found.look:
         return f"{before_first_look(found.looks[0])}."
     pairs = [verdict.test.num_pairs for verdict in tested if verdict.test is not None]
-    if pairs and min(pairs) < MIN_PAIRS:
-        return f"{count(min(pairs), 'seed')}, and a test needs {MIN_PAIRS}.{_failures_so_far(found)}"
+    if pairs and max(pairs) < MIN_PAIRS:
+        return f"{count(max(pairs), 'seed')}, and a test needs {MIN_PAIRS}.{_failures_so_far(found)}"
     seeds = count(max(pairs, default=0), "seed")
     good = sum(verdict.value in AS_GOOD for verdict in tested)
     text = f"{seeds} do not show {_choice(found, tested, words)}."
     if good:
         verb = "is" if good == 1 else "are"
         text += f" {good} of {len(tested)} {verb} as good as {words.subject} ({found.metric} within {found.margin:g})."
+    few = [one for one in tested if one.test is not None and one.test.num_pairs < MIN_PAIRS]
+    if few and few[0].test is not None:
+        name = _sentence_case(words.name(found.arm(few[0].arm)))
+        text += f" {name} ended at {count(few[0].test.num_pairs, 'seed')} only, and a test needs {MIN_PAIRS}."
     return text + _what_is_open(found, tested, words)
 
 

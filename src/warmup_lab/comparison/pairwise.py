@@ -40,7 +40,7 @@ from warmup_lab.comparison.sentences import (
     untested_sentence,
     verdict_sentence,
 )
-from warmup_lab.comparison.statistics import ALPHA, PairedTest, excess_failures_bound, paired_test, wilson
+from warmup_lab.comparison.statistics import ALPHA, Interval, PairedTest, excess_failures_bound, paired_test, wilson
 from warmup_lab.comparison.verdicts import Comparison, Level, LookPath, LrLine, Question, Verdict, WarmupTrend
 
 
@@ -217,22 +217,25 @@ def _levels(table: RunTable, design: Design, question: Question) -> tuple[Level,
             )
         )
     lr50 = _level_lr50(table, design)
-    return tuple(replace(level, lr50=lr50.get(level.warmup_percent)) for level in levels)
+    known = [lr50.get(level.warmup_percent, (None, None)) for level in levels]
+    return tuple(replace(level, lr50=lr, lr_range=lrs) for level, (lr, lrs) in zip(levels, known, strict=True))
 
 
-def _level_lr50(table: RunTable, design: Design) -> dict[float, float]:
-    """lr50 by length of the warmup in percent; empty without `has_usable_lr`."""
+def _level_lr50(table: RunTable, design: Design) -> dict[float, tuple[float, Interval]]:
+    """By length of the warmup in percent: lr50 and the range of rates behind it; empty without `has_usable_lr`."""
     if not has_usable_lr(table, design):
         return {}
     found = {}
     for numbers in zip(*design.line_strata, strict=True):
         logs = []
-        for line in (design.lines[number] for number in numbers):
+        lines = [design.lines[number] for number in numbers]
+        lrs = min(line.lrs[0] for line in lines), max(line.lrs[-1] for line in lines)
+        for line in lines:
             rows, seeds = list(line.rows), complete_seeds(table, [line])
             logs += log_lr50((table.finished[rows] & ~table.failed[rows])[:, seeds], line.lrs).tolist()
         if logs:
-            arm = design.lines[numbers[0]].arm
-            found[100 * arm.warmup_steps / arm.total_steps] = float(np.exp(np.mean(logs)))
+            arm = lines[0].arm
+            found[100 * arm.warmup_steps / arm.total_steps] = float(np.exp(np.mean(logs))), lrs
     return found
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from warmup_lab.comparison.advised_arms import AdvisedArms, advised_arms
+from warmup_lab.comparison.advised_arms import advised_arms
 from warmup_lab.comparison.arms import Arm
+from warmup_lab.comparison.choice_words import Grounds, chosen_text, varied_in
 from warmup_lab.comparison.failure_advice import Remedy, remedy
-from warmup_lab.comparison.more_seeds import more_seeds
+from warmup_lab.comparison.more_seeds import looks_are_left, more_seeds
 from warmup_lab.comparison.naming import schedule_name, several_lrs
 from warmup_lab.comparison.next_command import (
     longer_command,
@@ -25,17 +25,16 @@ from warmup_lab.comparison.next_command import (
     single_run_command,
     with_new_seeds_command,
 )
-from warmup_lab.comparison.numbers import capitalised, percent_text
+from warmup_lab.comparison.numbers import capitalised
 from warmup_lab.comparison.open_questions import (
     MIN_FOR_INTERVAL,
+    alike_warmups,
     open_questions,
-    percent_of,
     preliminary_sentences,
     same_but_warmup_and_lr,
 )
 from warmup_lab.comparison.outcomes import metric_kind
 from warmup_lab.comparison.run_table import RunTable, read_runs
-from warmup_lab.comparison.sentences import count
 from warmup_lab.comparison.statistics import Floats, mean_interval
 from warmup_lab.comparison.table import Sweep
 from warmup_lab.comparison.verdicts import Comparison
@@ -51,8 +50,9 @@ def recommendation_section(
       as `name`): what to use. lr and warmup are None where nothing tried can be recommended.
     - `arm`, `seeds`, `metric`, `title`, `mean`, `interval` and `failed`: the arm behind it, all its seeds counted.
       The interval is None below 3 seeds.
-    - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was. `sentence` says what was
-      chosen and how, `basis` only how, `unsure` what is open.
+    - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was; `effect_shown`: a test shows
+      that the warmup matters, but other lengths may be as good. `sentence` says what was chosen and how, `basis` only
+      how, `unsure` what is open.
     - `num_candidates`: how many combinations there were to choose from.
     - `next_command`: what to run next, for a shell; `next_note` what it would show, '' if that is said elsewhere.
     - `train_command`: trains one model with what `experiment=recommend` has found so far. None in other sweeps, and
@@ -72,37 +72,31 @@ def recommendation_section(
         rows = _rows_of_jitter(table, jitter["recommendation"])
     if not rows:
         return _nothing(sweep, found, counted, jitter)
-    advised = AdvisedArms(rows) if jitter is not None else advised_arms(found, table.arms, rows)
     sign = 1.0 if smaller_is_better(metric) else -1.0
-    lowest = min(table.summary(row).failed.share for row in advised.rows)
-    best = min(
-        advised.rows,
-        key=lambda row: (
-            _mostly_failed(table, row),
-            table.summary(row).failed.share > lowest + found.failure_margin,  # others may overfit: worse than guessing
-            sign * np.nanmean(compared[row]),
-        ),
-    )
+
+    def best_of(rows: Sequence[int]) -> int:
+        lowest = min(table.summary(row).failed.share for row in rows)
+        return min(
+            rows,
+            key=lambda row: (
+                _mostly_failed(table, row),
+                table.summary(row).failed.share > lowest + found.failure_margin,  # others may overfit: above guessing
+                sign * np.nanmean(compared[row]),
+            ),
+        )
+
     if jitter is not None:
-        return _of_jitter(sweep, table, compared, best, jitter["recommendation"]) | counted
-    return _of_comparison(sweep, table, compared, best, _Open(found, advised.basis, len(rows), metric)) | counted
+        return _of_jitter(sweep, table, compared, best_of(rows), jitter["recommendation"]) | counted
+    advised = advised_arms(found, table.arms, rows, best_of)
+    best = best_of(advised.rows)
+    alike = any(not found.are_equivalent(row, best) for row in alike_warmups(table, compared, best))
+    return _of_comparison(sweep, table, compared, best, Grounds(found, advised, alike, len(rows), metric)) | counted
 
 
 def _mostly_failed(table: RunTable, row: int) -> bool:
     """Whether more than half of the runs failed. Such an arm is no choice, even if others overfit."""
     failed = table.summary(row).failed
     return bool(failed.total) and failed.share > 0.5
-
-
-@dataclass(frozen=True)
-class _Open:
-    """What a sentence needs to say how far a choice is decided."""
-
-    found: Comparison
-    basis: str
-    num_candidates: int
-    metric: str
-    """What chose."""
 
 
 def _facts(table: RunTable, compared: Floats, row: int) -> dict[str, Any]:
@@ -162,16 +156,16 @@ def _nothing(
 # ------------------------------------------------------------------------------------------- comparisons
 
 
-def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, open_: _Open) -> dict[str, Any]:
-    facts, arm, found = _facts(table, compared, best), table.arms[best], open_.found
-    swept, varied = several_lrs(other.lr for other in table.arms), _varied(table.arms)
+def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, grounds: Grounds) -> dict[str, Any]:
+    facts, arm, found = _facts(table, compared, best), table.arms[best], grounds.found
+    swept, varied = several_lrs(other.lr for other in table.arms), varied_in(table.arms)
     preliminary = preliminary_sentences(found)
     if _mostly_failed(table, best):
         return facts | _nothing_usable(sweep, facts, arm, found)
-    decided = bool(open_.basis) and not swept and not any(varied) and not preliminary
-    basis = capitalised(_basis(open_, swept=swept, varied=varied))
+    decided = grounds.decide_warmup and not swept and not any(varied)
+    basis = capitalised(grounds.sentence(swept=swept, varied=varied))
     note, updates = "", _needed_updates(found, facts["failed"]["share"])
-    if preliminary:
+    if preliminary or looks_are_left(found):
         command = sweep.command
     elif updates:
         command = longer_command(sweep, updates)
@@ -180,7 +174,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
         command = lr_grid_command(sweep, arm, [arm.lr * factor for factor in factors])
     elif decided:
         command = single_run_command(sweep, arm)
-    elif open_.num_candidates == 1 and arm.lr:
+    elif grounds.num_candidates == 1 and arm.lr:
         command = lr_grid_command(sweep, arm, [arm.lr / 4, arm.lr, arm.lr * 4])
     else:
         own = {other.name for other in table.arms if (other.lr, other.setting) == (arm.lr, arm.setting)}
@@ -188,17 +182,18 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, o
         command = with_new_seeds_command(sweep, arm, more.num_seeds)
         at = f"at lr {arm.lr:g}" if swept else "with this setting"
         note = more.sentence(at) if swept or varied[1] else ""  # otherwise the headline has it
-    sentence = f"{'Preliminary: ' if preliminary else 'Use '}{_chosen(arm, varied)}. {basis}."
-    if open_.num_candidates == 1 and not preliminary:
-        basis = f"Only {_chosen(arm, varied)} was tried, so there is nothing to compare it with"
+    sentence = f"{'Preliminary: ' if preliminary else 'Use '}{chosen_text(arm, varied)}. {basis}."
+    if grounds.num_candidates == 1 and not preliminary:
+        basis = f"Only {chosen_text(arm, varied)} was tried, so there is nothing to compare it with"
         sentence = f"{basis}."
     return facts | {
         "decided": decided,
-        "warmup_decided": bool(open_.basis) and not preliminary,
-        "num_candidates": open_.num_candidates,
+        "warmup_decided": grounds.decide_warmup,
+        "effect_shown": bool(grounds.advised.basis) and not preliminary and not grounds.decide_warmup,
+        "num_candidates": grounds.num_candidates,
         "sentence": sentence,
         "basis": f"{basis}.",
-        "unsure": [*preliminary, *open_questions(facts | {"metric": open_.metric}, table, compared, best)],
+        "unsure": [*preliminary, *open_questions(facts | {"metric": grounds.metric}, table, compared, best)],
         "next_command": command,
         "next_note": note,
         "train_command": None,
@@ -239,37 +234,6 @@ def _order(advice: Remedy, facts: Mapping[str, Any]) -> str:
     if advice.action == "train_longer" and facts["lr_at_edge"] == "largest" and "learning rate" not in advice.text:
         return f"{advice.text}, or try a larger learning rate than {facts['lr']:g}"
     return advice.text
-
-
-def _varied(arms: Sequence[Arm]) -> tuple[bool, bool]:
-    """Whether the schedule or the shape of the warmup was varied, and whether any other setting was."""
-    schedules = {(same_but_warmup_and_lr(arm)[0], arm.warmup) for arm in arms if arm.warmup_steps}
-    return len(schedules) > 1, len({(arm.total_steps, arm.setting) for arm in arms}) > 1
-
-
-def _chosen(arm: Arm, varied: tuple[bool, bool]) -> str:
-    """`lr 0.001 with 10 % warmup (36 updates)`, with the schedule and the setting if they were varied."""
-    share = percent_text(percent_of(arm))
-    warmup = f"{share} warmup ({count(arm.warmup_steps, 'update')})" if arm.warmup_steps else "no warmup"
-    parts = (schedule_name(arm.scheduler, arm.warmup) * varied[0], arm.setting[-1] * varied[1])
-    lr = "" if arm.lr is None else f"lr {arm.lr:g} with "
-    return f"{lr}{warmup}{''.join(f', {part}' for part in parts if part)}"
-
-
-def _basis(open_: _Open, *, swept: bool, varied: tuple[bool, bool]) -> str:
-    """How far the choice is decided, without a full stop."""
-    tried = open_.num_candidates
-    if tried == 1:
-        return "only this combination has results"
-    if preliminary_sentences(open_.found):
-        return f"the best observed so far of {tried} combinations"
-    if not open_.basis:
-        return f"the best observed of {tried} combinations, not tested against the other{'s' * (tried > 2)}"
-    others = ["learning rate"] * swept + ["schedule"] * varied[0] + ["setting"] * varied[1]
-    if not others:
-        return open_.basis
-    observed = f"the {' and the '.join(others)} {'are' if len(others) > 1 else 'is'} only the best observed, not tested"
-    return f"{open_.basis}; {observed}"
 
 
 # ------------------------------------------------------------------------------------------------ ramps

@@ -35,6 +35,8 @@ class AddedSeeds(JsonRecord):
     """Seeds that are only part of the exploratory figures."""
     decided: bool
     """Whether the verdicts are those of earlier seeds, which decided; otherwise those of the seeds added last."""
+    earlier: tuple[tuple[int, ...], ...] = ()
+    """Batches of seeds that were judged before the verdicts and decided nothing."""
 
 
 def added_seeds(sweep: Sweep, log: SweepLog) -> AddedSeeds | None:
@@ -44,9 +46,10 @@ def added_seeds(sweep: Sweep, log: SweepLog) -> AddedSeeds | None:
     groups, decided = _groups(sweep, log)
     if len(groups) < 2:
         return None
-    chosen = next((group for group, is_decided in zip(groups, decided, strict=True) if is_decided), groups[-1])
-    others = sorted(seed for group in groups if group is not chosen for seed in group)
-    return AddedSeeds(tuple(sorted(chosen)), tuple(others), any(decided))
+    place = decided.index(True) if any(decided) else len(groups) - 1
+    others = sorted(seed for group in groups if group is not groups[place] for seed in group)
+    earlier = tuple(tuple(group) for group in groups[:place])
+    return AddedSeeds(tuple(sorted(groups[place])), tuple(others), any(decided), earlier)
 
 
 def _groups(sweep: Sweep, log: SweepLog) -> tuple[list[list[int]], list[bool]]:

@@ -74,7 +74,7 @@ def smallest_warmup_as_good_as_best(
 ) -> tuple[SmallestWarmup, ...]:
     """For each group of arms that differ only in the length of one warmup: the smallest non-inferior to the best.
 
-    `split` chooses the best (fewest failures, then best mean) on half of the seeds. On the other half it tests the
+    `split` chooses the best (see `_best`) on half of the seeds. On the other half it tests the
     smaller warmups against the best, and the best against all others. It needs 12 seeds. `every_arm` chooses nothing: a
     warmup passes if it is non-inferior to every other one, and so to the best, whichever that is (an intersection-union
     test, Berger 1982). It uses all seeds and needs 6.
@@ -90,7 +90,7 @@ def smallest_warmup_as_good_as_best(
 def _smallest(table: RunTable, rows: list[int], question: Question, method: Method) -> SmallestWarmup:
     """The answer for the arms `rows`, which are ordered by the length of their warmup."""
     choose, test = split_halves(table.seeds) if method == "split" else ([], list(table.seeds))
-    best = table.at(choose).best(rows, question.smaller_is_better) if method == "split" else None
+    best = _best(table.at(choose), rows, question) if method == "split" else None
     blank = SmallestWarmup(
         tuple(table.arms[row].name for row in rows),
         question.metric,
@@ -115,6 +115,20 @@ def _smallest(table: RunTable, rows: list[int], question: Question, method: Meth
     if None in p_holm:
         return _unanswered(blank, f"too few of the {len(test)} seeds to test on ended in both arms: {TOO_FEW_PAIRS}")
     return _unanswered(blank, f"no warmup is shown to be as good as the best, within {blank.margin:g}")
+
+
+def _best(table: RunTable, rows: Sequence[int], question: Question) -> int | None:
+    """The row with the best mean of all runs among those that fail no more often than the others by the failure margin.
+
+    For a metric that is compared by ranks, which has no such mean: the fewest failures, then the best mean.
+    """
+    if metric_kind(question.metric) == "rank":
+        return table.best(rows, question.smaller_is_better)
+    compared = table.compared(question.metric, smaller_is_better=question.smaller_is_better)
+    sign = 1.0 if question.smaller_is_better else -1.0
+    shares = {row: table.summary(row).failed.share for row in rows if np.isfinite(compared[row]).any()}
+    near = [row for row, share in shares.items() if share <= min(shares.values()) + question.failure_margin]
+    return min(near, key=lambda row: sign * float(np.nanmean(compared[row])), default=None)
 
 
 def _why_untestable(chosen_on: RunTable, rows: list[int], best: int | None, blank: SmallestWarmup) -> str | None:

@@ -136,14 +136,22 @@ def headline_sentence(subject: str, verdicts: Sequence[Verdict], metric: str) ->
 
 def _claim(subject: str, verdicts: Sequence[Verdict], values: Sequence[str], metric: str) -> str:
     preferable = [verdict.arm for verdict in verdicts if verdict.value in FAVOURABLE]
+    by_failures = {value for value in values if value in ("fails_less", "fails_more")}
     whole = f"{subject[:1].upper()}{subject[1:]}"
     others = "the other one" if len(values) == 1 else f"the {len(values)} others"
     if preferable:
         names = f"{', '.join(preferable[:3])}{' ...' * (len(preferable) > 3)}"
-        verb = "is" if len(preferable) == 1 else "are"
-        return f"{whole} is not the best choice: {names} {verb} better in {metric}"
+        one = len(preferable) == 1
+        better = f"{'is' if one else 'are'} better in {metric}"
+        if "fails_less" in by_failures:
+            fewer = f"{'fails' if one else 'fail'} to learn less often"
+            better = f"{better} or {fewer}" if "better" in values else fewer
+        return f"{whole} is not the best choice: {names} {better}"
     if all(value in UNFAVOURABLE for value in values):
-        return f"{whole} is better than {others} in {metric}"
+        if "fails_more" not in by_failures:
+            return f"{whole} is better than {others} in {metric}"
+        also = f" or is better in {metric}" if "worse" in values else ""
+        return f"{whole} fails to learn less often than {others}{also}"
     if all(value in AS_GOOD for value in values):
         return f"{whole} is as good as {others} in {metric}, within the margin"
     if all(value == "both_fail" for value in values):

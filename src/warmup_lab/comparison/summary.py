@@ -91,10 +91,10 @@ def _what_was_compared(parts: dict[str, Any]) -> str:
         paired = f", {count(pairs[0], 'pair')} per comparison"
     margin = "no margin" if primary["margin"] is None else f"a margin of {primary['margin']:g}"
     better = "smaller" if primary["smaller_is_better"] else "larger"
-    when = "Stated in advance" if parts["stated_in_advance"] else "Stated after results were known"
+    when = {True: "Stated in advance", False: "Stated after results were known", None: "The question"}
     return (
         f"{_runs(counts)}: {count(counts['arms'], 'combination')} at {count(counts['seeds'], 'seed')}{paired}. "
-        f"{when}: {primary['title']} ({better} is better), {margin}."
+        f"{when[parts['stated_in_advance']]}: {primary['title']} ({better} is better), {margin}."
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from warmup_lab.comparison.arms import ArmSummary
 from warmup_lab.comparison.lr_range import Lr50Ratio, UsableLr
-from warmup_lab.comparison.statistics import PairedTest, Rate, check_margin
+from warmup_lab.comparison.statistics import Interval, PairedTest, Rate, check_margin
 from warmup_lab.system import JsonRecord
 
 PHRASES = {
@@ -89,6 +89,8 @@ class Level(JsonRecord):
     """Mean of the metric as compared, failed runs included; None for rank metrics and without runs."""
     lr50: float | None = None
     """Geometric mean of lr50 over seeds and strata; None unless lr was swept."""
+    lr_range: Interval | None = None
+    """Smallest and largest learning rate behind `lr50`. Beyond them, lr50 is an extrapolation by half a step."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,12 @@ class Comparison(JsonRecord):
         """The verdict on the arm with that name or alias. KeyError if there is none."""
         rows = {known: row for row, arm in enumerate(self.arms) for known in (arm.name, *arm.aliases)}
         return self.verdicts[rows[name]]
+
+    def are_equivalent(self, row: int, other: int) -> bool:
+        """Whether a verdict says that the two arms differ by less than the margin."""
+        names = {self.arms[row].name, self.arms[other].name}
+        verdicts = (self.verdicts[row], self.verdicts[other])
+        return any(one.value in AS_GOOD and {one.arm, one.reference} == names for one in verdicts)
 
     def arm(self, name: str | None) -> ArmSummary:
         """The arm with that name."""

@@ -16,9 +16,9 @@ def load_runs(folder: str | os.PathLike[str]) -> pd.DataFrame:
     """The runs of a sweep, one row a run, as `results.parquet` has them, also before a report was written.
 
     Columns: `run_id`, `arm`, `scheduler`, `warmup_steps`, `total_steps`, `lr`, `seed`, `task`, `model`, `optimizer`,
-    `warmup` (its shape), `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, the metrics (`eval_loss`,
-    `eval_accuracy`, `whole/roughness`, ...), `guess_loss` (H) and `guess_accuracy` of guessing, `error`, `seconds`. A
-    run that has no result yet, or ended in an error, has the status `error`.
+    `warmup` (its shape), `t_eff`, `warmup_asked`, `setting`, `status`, `failed_to_learn`, `failure_kind`, the metrics
+    (`eval_loss`, `eval_accuracy`, `whole/roughness`, ...), `guess_loss` (H) and `guess_accuracy` of guessing, `error`,
+    `seconds`. A run without a result has the status `unfinished`; one that ended in an error, `error`.
 
     Args:
         folder: A sweep's folder, such as `runs/ten_percent`.

@@ -117,7 +117,7 @@ def _arm_lines(result: TableComparison) -> list[str]:
     more = len(result.arms) - _MAX_ARMS
     lines += [f"{more} more arms"] if more > 0 else []
     if any(arm.failed.count for arm in result.arms):
-        lines.append("means are those of the runs that did not fail; verdicts count all runs")
+        lines.append("means are those of the runs that did not fail; headline and verdicts count failed runs too")
     return lines
 
 
@@ -137,7 +137,7 @@ def _trend_lines(result: TableComparison) -> list[str]:
     verbs["lr50"] = ("lr50 rises", "lr50 falls")
     return [
         f"trend over {trend.column}: {verbs[trend.of][trend.z < 0]}, p = {p_text(trend.p_value)}, "
-        f"adjusted {p_text(trend.p_adjusted)} ({trend.num_seeds} seeds)"
+        f"adjusted {p_text(trend.p_adjusted)} (seeds that differ: {trend.num_seeds})"
         for trend in result.trends
     ]
 

@@ -19,11 +19,16 @@ SEEDS = 12
 
 
 def test_a_warmup_raises_the_usable_lr():
-    """Log ratios in steps: 1 at 8 seeds, 2 at 4. Mean 4/3, SD 0.4924, t(11) = 2.201: 0.3128 to each side."""
+    """Log ratios in steps: 1 at 8 seeds, 2 at 4. Mean 4/3, SD 0.4924, t(11) = 2.201: 0.3128 to each side.
+
+    All cold seeds turn between the same two rates, which adds 1/2; 4 of 12 warmed seeds survive the one rate at which
+    they differ, which adds 1/2 - 1/3.
+    """
     found = warmup_gain(trials_up_to([3] * SEEDS, [4] * 8 + [5] * 4))
     assert found.answer == "raises"
     assert found.ratio == pytest.approx(STEP ** (4 / 3))
-    assert found.interval == pytest.approx((STEP ** (4 / 3 - 0.3128), STEP ** (4 / 3 + 0.3128)), rel=1e-3)
+    half = 0.3128 + 1 / 2 + 1 / 6
+    assert found.interval == pytest.approx((STEP ** (4 / 3 - half), STEP ** (4 / 3 + half)), rel=1e-3)
     assert found.lr50["cold"].lr50 == pytest.approx(0.004 * 2 ** (-1 / 2 - 1 / 4))  # between 1/2 and 0.71
     assert found.at_seeds == pytest.approx(dict.fromkeys(range(8), STEP) | dict.fromkeys(range(8, 12), 2.0))
     assert (found.num_seeds_needed, found.reason) == (None, None)
@@ -36,8 +41,11 @@ def test_a_warmup_lowers_the_usable_lr():
 
 
 def test_a_warmup_buys_nothing_if_the_90_percent_interval_is_within_the_margin():
-    """Differences of 0 at 8 seeds, of one step up and down at 2 each: SD 0.6030 steps, t(11) at 90 % = 1.796."""
-    found = warmup_gain(trials_up_to([4] * SEEDS, [4] * 8 + [5, 5, 3, 3]))
+    """Differences of 0 at 8 seeds, of one step up and down at 2 each: SD 0.6030 steps, t(11) at 90 % = 1.796.
+
+    Both lines turn at two rates or more, so the grid adds nothing.
+    """
+    found = warmup_gain(trials_up_to([3, 5, 4, 4, 4, 4, 3, 5, *[4] * 4], [3, 5, 4, 4, 4, 4, 3, 5, 5, 5, 3, 3]))
     assert found.answer == "nothing"
     assert found.ratio == pytest.approx(1)
     half = 1.7959 * 0.6030 / math.sqrt(12)
@@ -57,7 +65,9 @@ def test_a_wide_interval_is_undecided_and_the_seeds_needed_depend_on_the_spread_
     shifted = warmup_gain(trials_up_to([3] * SEEDS, [2, 6] * 6))
     assert (even.answer, even.ratio) == ("undecided", pytest.approx(1))
     assert (shifted.answer, shifted.ratio) == ("undecided", pytest.approx(STEP))
-    assert even.num_seeds_needed == shifted.num_seeds_needed == seeds_needed(2 * math.log(STEP) * math.sqrt(12 / 11))
+    half_a_step = math.log(STEP) / 2  # the cold seeds all turn between the same two rates
+    needed = seeds_needed(2 * math.log(STEP) * math.sqrt(12 / 11), half_a_step)
+    assert even.num_seeds_needed == shifted.num_seeds_needed == needed
     assert "neither shown to differ from 1 nor to be between 0.8 and 1.25" in even.reason
 
 
@@ -68,6 +78,13 @@ def test_seeds_that_all_agree_decide_no_more_than_a_step():
     assert found.num_seeds_needed is None
     assert "rates closer together would decide it, more seeds would not" in found.reason
     assert warmup_gain(trials_up_to([4] * SEEDS, [5] * SEEDS)).answer == "raises"
+
+
+def test_one_seed_that_differs_decides_no_more_than_if_all_agreed():
+    """It was said that the warmup buys nothing: 11 of 12 log ratios are 0, so the t-interval is narrow."""
+    found = warmup_gain(trials_up_to([4] * SEEDS, [4] * 11 + [5]))
+    assert found.answer == "undecided"
+    assert "rates closer together would decide it, more seeds would not" in found.reason
 
 
 @pytest.mark.parametrize(

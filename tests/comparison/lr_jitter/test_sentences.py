@@ -11,17 +11,17 @@ COMMAND = "python train.py -m experiment=lr_jitter task=trec 'seed=range(12)' st
 ADVICE = Recommendation(0.0012, 0.5, 0, "", "")
 RAISES = warmup_gain(trials_up_to([3] * 12, [4] * 8 + [5] * 4))
 LOWERS = warmup_gain(trials_up_to([4] * 8 + [5] * 4, [3] * 12))
-NOTHING = warmup_gain(trials_up_to([4] * 12, [4] * 8 + [5, 5, 3, 3]))
-UNDECIDED = warmup_gain(trials_up_to([4] * 12, [3, 6] * 6))
+NOTHING = warmup_gain(trials_up_to([3, 5, 4, 4, 4, 4, 3, 5, *[4] * 4], [3, 5, 4, 4, 4, 4, 3, 5, 5, 5, 3, 3]))
+UNDECIDED = warmup_gain(trials_up_to([3, 4] * 6, [2, 6] * 6))
 NO_LR = Recommendation(None, None, None, "No lr can be recommended, because it rains.", "")
 
 
 def test_the_headline_says_what_to_use_and_what_the_warmup_buys():
     assert headline(ADVICE, RAISES, WARMUP) == (
-        "Use lr 0.0012 with no warmup; a 10 % warmup raises the usable lr by a factor of 1.59 [1.42, 1.77]."
+        "Use lr 0.0012 with no warmup; a 10 % warmup raises the usable lr by a factor of 1.59 [1.13, 2.23]."
     )
     assert headline(ADVICE, LOWERS, WARMUP) == (
-        "Use lr 0.0012 with no warmup; a 10 % warmup lowers the usable lr to 0.63 [0.565, 0.702] times that without."
+        "Use lr 0.0012 with no warmup; a 10 % warmup lowers the usable lr to 0.63 [0.449, 0.885] times that without."
     )
     assert headline(ADVICE, NOTHING, WARMUP) == (
         "Use lr 0.0012 with no warmup; a 10 % warmup buys nothing: it leaves the usable lr unchanged (ratio 1 [0.897, "
@@ -68,7 +68,7 @@ def test_an_undecided_study_gives_the_command_for_new_seeds():
 
 def test_a_decided_study_says_how():
     assert gain_sentence(RAISES, WARMUP, COMMAND) == (
-        "The ratio of the usable lr with a 10 % warmup to that without, paired over 12 seeds, is 1.59 [1.42, 1.77]. It "
+        "The ratio of the usable lr with a 10 % warmup to that without, paired over 12 seeds, is 1.59 [1.13, 2.23]. It "
         "is shown to be above 1 (paired t-test at 5 %)."
     )
     assert "shown to be below 1" in gain_sentence(LOWERS, WARMUP, COMMAND)
@@ -78,9 +78,12 @@ def test_a_decided_study_says_how():
 
 
 def test_the_usable_rates_have_their_intervals():
-    """All cold seeds agree, so that interval is one grid step to each side."""
+    """All cold seeds agree, so that interval is one grid step to each side.
+
+    8 of 12 warmed seeds are at 0.0034 and 4 at 0.0047: the t-interval of [0.0034, 0.0042], and 1/6 step to each side.
+    """
     assert lr50_sentence(RAISES, WARMUP) == (
-        "The usable lr, at which half of the runs fail (lr50), is 0.0024 [0.0017, 0.0034] cold and 0.0038 [0.0034, "
-        "0.0042] after a 10 % warmup, each with its 95 % interval."
+        "The usable lr, at which half of the runs fail (lr50), is 0.0024 [0.0017, 0.0034] cold and 0.0038 [0.0032, "
+        "0.0045] after a 10 % warmup, each with its 95 % interval."
     )
     assert lr50_sentence(warmup_gain([]), WARMUP) == ""

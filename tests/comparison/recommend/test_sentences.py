@@ -34,6 +34,7 @@ def test_the_answer_comes_first_then_the_numbers(decided):
     [
         ("harmful", "without warmup, which is better than a warmup of 10 %."),
         ("same", "without warmup: a warmup of 10 % is as good, not better."),
+        ("small", "without warmup: a warmup of 10 % is better, but by less than the margin."),
         ("undecided", "with 12 updates of warmup (10 %). No warmup did worse on average, maybe by chance."),
     ],
 )

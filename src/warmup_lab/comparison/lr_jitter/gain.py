@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from warmup_lab.comparison import Interval, UsableLr, log_lr50, lr50_ratio, mean_interval, usable_lr
+from warmup_lab.comparison import Interval, UsableLr, grid_error, log_lr50, lr50_ratio, mean_interval, usable_lr
 from warmup_lab.comparison.lr_jitter.survival import STARTS, Start, Trial
 from warmup_lab.system import JsonRecord
 
@@ -79,8 +79,9 @@ def _judge(learned: dict[Start, npt.NDArray[np.bool_]], lrs: Sequence[float], se
     logs = log_lr50(learned["warmed"], lrs) - log_lr50(learned["cold"], lrs)
     deviation = float(logs.std(ddof=1))
     agree = deviation < 1e-9
+    error = sum(grid_error(learned[start], lrs) for start in STARTS)
     narrow = None if agree else mean_interval(logs, 1 - 2 * ALPHA)
-    interval_90 = (math.exp(narrow[0]), math.exp(narrow[1])) if narrow else test.interval
+    interval_90 = (math.exp(narrow[0] - error), math.exp(narrow[1] + error)) if narrow else test.interval
     rejects = test.p_value is not None and test.p_value <= ALPHA
     answer: Answer = "undecided"
     if rejects and test.ratio > 1 and test.bound in (None, "at least"):
@@ -91,7 +92,9 @@ def _judge(learned: dict[Start, npt.NDArray[np.bool_]], lrs: Sequence[float], se
         answer = "nothing" if len(seeds) >= MIN_SEEDS else "undecided"
     reason = needed = None
     if answer == "undecided":
-        reason, needed = _what_is_missing(test.bound, agree), None if agree or test.bound else seeds_needed(deviation)
+        is_coarse = agree or error >= math.log(EFFECT)
+        reason = _what_is_missing(test.bound, is_coarse)
+        needed = None if is_coarse or test.bound else seeds_needed(deviation, error)
     return Gain(
         answer=answer,
         ratio=test.ratio,
@@ -105,21 +108,22 @@ def _judge(learned: dict[Start, npt.NDArray[np.bool_]], lrs: Sequence[float], se
     )
 
 
-def _what_is_missing(bound: str | None, agree: bool) -> str:
+def _what_is_missing(bound: str | None, is_coarse: bool) -> str:
     if bound:
         return "the rates do not reach from one at which runs survive to one at which runs fail, cold and warmed"
-    if agree:
+    if is_coarse:
         return (
-            "all seeds agree, so the ratio is known to one step between the rates, a factor of 1.41; rates closer "
-            "together would decide it, more seeds would not"
+            "nearly all seeds agree, so the ratio is known to one step between the rates, a factor of 1.41; rates "
+            "closer together would decide it, more seeds would not"
         )
     return f"the ratio is neither shown to differ from 1 nor to be between {1 / EFFECT:g} and {EFFECT:g}"
 
 
-def seeds_needed(deviation: float) -> int | None:
+def seeds_needed(deviation: float, grid_error: float = 0.0) -> int | None:
     """Number of seeds at which both tests have a power of 80 %: TOST at a ratio of 1, and the t-test at `EFFECT`.
 
-    It follows from the spread of the per-seed log ratios and the stated effect. The observed ratio plays no part: an
+    It follows from the spread of the per-seed log ratios, the stated effect, and the error of the grid, which no number
+    of seeds makes smaller and which TOST has to add. The observed ratio plays no part: an
     effect that is large by chance would promise too few seeds. Power is that of the noncentral t distribution; TOST's
     is bounded from below by 1 - 2 (1 - power of one of its tests).
 
@@ -129,10 +133,10 @@ def seeds_needed(deviation: float) -> int | None:
     15
     """
     for num in range(MIN_SEEDS, _MOST_SEEDS + 1):
-        shift = math.log(EFFECT) * math.sqrt(num) / deviation
-        freedom = num - 1
-        one_side = stats.nct.sf(stats.t.isf(ALPHA, freedom), freedom, shift)
-        difference = stats.nct.sf(stats.t.isf(ALPHA / 2, freedom), freedom, shift)
+        scale, freedom = math.sqrt(num) / deviation, num - 1
+        margin = math.log(EFFECT) - grid_error
+        one_side = stats.nct.sf(stats.t.isf(ALPHA, freedom), freedom, margin * scale)
+        difference = stats.nct.sf(stats.t.isf(ALPHA / 2, freedom), freedom, math.log(EFFECT) * scale)
         if min(2 * one_side - 1, difference) >= POWER:
             return num
     return None

@@ -21,12 +21,16 @@ _SET_HERE = (
 )  # fmt: skip
 
 
+_DECIDED = ("needed", "harmful", "same", "small")
+"""Effects of the warmup that a test has shown."""
+
+
 def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
     """The section `recommendation` of `comparison.json`, with the keys that `comparison.recommendation` documents."""
     use, choice = used(found), found.choice
     metric = choice.metric if choice else found.question.metric
     confirmation = found.confirmation
-    is_decided = confirmation is not None and confirmation.effect in ("needed", "harmful", "same") and use is not None
+    is_decided = confirmation is not None and confirmation.effect in _DECIDED and use is not None
     num_lrs = len(choice.lrs) if choice else 0
     sentence, (command, note) = answer_sentence(found, use), next_step(found, sweep, use)
     failed = use.failed if use else Rate(0, 0, None, None)
@@ -46,6 +50,7 @@ def recommendation(found: Findings, sweep: Sweep) -> dict[str, Any]:
         "failed": failed.to_dict() | {"share": failed.share if failed.total else None},
         "decided": is_decided and num_lrs == 1,  # the lr is chosen, not tested
         "warmup_decided": is_decided,
+        "effect_shown": False,
         "num_candidates": 2 * num_lrs,
         "sentence": sentence,
         "basis": sentence,

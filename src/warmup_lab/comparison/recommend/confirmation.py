@@ -15,7 +15,9 @@ from warmup_lab.comparison import (
     Interval,
     Question,
     Rate,
+    Verdict,
     compare,
+    contradicts_means,
     mean_interval,
     metric_kind,
     read_runs,
@@ -23,7 +25,7 @@ from warmup_lab.comparison import (
 from warmup_lab.comparison.recommend.choice import Start
 from warmup_lab.system import JsonRecord
 
-Effect = Literal["needed", "harmful", "same", "both_fail", "undecided"]
+Effect = Literal["needed", "harmful", "same", "small", "both_fail", "undecided"]
 _ALPHA = 0.05
 
 
@@ -45,7 +47,8 @@ class Confirmation(JsonRecord):
 
     lr: float
     effect: Effect
-    """`needed` or `harmful` by test; `same` within the margin; `both_fail`: most runs of both; else `undecided`."""
+    """`needed` or `harmful` by test; `same` within the margin; `small`: so too, but they differ; `both_fail`: most runs
+    of both; else `undecided`."""
     num_seeds: int
     """Seeds whose two runs have ended."""
     judged: int
@@ -58,7 +61,7 @@ class Confirmation(JsonRecord):
     interval: Interval | None
     """At a look, the repeated interval of the planned looks; before the first, a plain 95 % t-interval."""
     p_value: float | None
-    """Adjusted; None before the first look."""
+    """Adjusted, of the test that decided, or the smallest; None before the first look."""
     sentence: str
     """The verdict on the runs without warmup, in the words of every comparison; empty before the first look."""
 
@@ -96,31 +99,36 @@ def confirm(runs: pd.DataFrame, ended: Sequence[int], question: Question) -> Con
 def _judged(found: Confirmation, comparison: Comparison, without: str) -> Confirmation:
     verdict = comparison.verdict(without)
     test = verdict.test
-    p_values = [verdict.p_failed_holm, verdict.p_holm]
+    effect, p_value = _effect(comparison, verdict)
     return replace(
         found,
-        effect=_effect(comparison, verdict.value),
+        effect=effect,
         difference=test.difference if test else None,
         interval=test.interval_95 if test else None,
-        p_value=min((p for p in p_values if p is not None), default=None),
+        p_value=p_value,
         sentence=verdict.sentence,
     )
 
 
-def _effect(comparison: Comparison, value: str) -> Effect:
-    """By the verdict on the runs without warmup; a trend over the two lengths may decide what it leaves open."""
+def _effect(comparison: Comparison, verdict: Verdict) -> tuple[Effect, float | None]:
+    """By the verdict on the runs without warmup, with its p.
+
+    A trend over the two lengths may decide what that leaves open. It counts ranks, so the means must agree with it.
+    """
     by_value: dict[str, Effect] = {
         "worse": "needed", "fails_more": "needed", "better": "harmful", "fails_less": "harmful",
-        "equivalent": "same", "different_within_margin": "same", "both_fail": "both_fail",
+        "equivalent": "same", "different_within_margin": "small", "both_fail": "both_fail",
     }  # fmt: skip
-    if value in by_value:
-        return by_value[value]
+    p_value = min((p for p in (verdict.p_failed_holm, verdict.p_holm) if p is not None), default=None)
+    if verdict.value in by_value:
+        return by_value[verdict.value], p_value
     for of in ("failures", "metric"):
         trend = comparison.trend(of)
-        if trend is not None and trend.p_adjusted < _ALPHA:
-            falls_is_good = of == "failures" or comparison.smaller_is_better
-            return "needed" if (trend.z < 0) == falls_is_good else "harmful"
-    return "undecided"
+        if trend is None or trend.p_adjusted >= _ALPHA or (of == "metric" and contradicts_means(trend, comparison)):
+            continue
+        falls_is_good = of == "failures" or comparison.smaller_is_better
+        return ("needed" if (trend.z < 0) == falls_is_good else "harmful"), trend.p_adjusted
+    return "undecided", p_value
 
 
 def _side(runs: pd.DataFrame, name: str, question: Question) -> Side:

@@ -38,9 +38,17 @@ def headline(found: Findings, use: Use | None) -> str:
         "needed": ", which is better than none.",
         "harmful": f", which is better than {other}.",
         "same": f": {other} is as good, not better.",
+        "small": f": {other} is {_better_or_worse(found)}, but by less than the margin.",
         "undecided": f". {_why_undecided(found, use)}",
     }
     return f"Use {text}{effects[confirmation.effect]}"
+
+
+def _better_or_worse(found: Findings) -> str:
+    """Of the runs with warmup, by the means."""
+    assert found.confirmation is not None
+    without_minus_with = found.confirmation.difference or 0.0
+    return "better" if (without_minus_with > 0) == found.question.smaller_is_better else "worse"
 
 
 def _why_undecided(found: Findings, use: Use) -> str:
@@ -72,6 +80,7 @@ def answer_sentence(found: Findings, use: Use | None) -> str:
     is_shown = confirmation.p_value is not None and confirmation.effect in ("needed", "harmful")
     p = f"; p = {p_text(confirmation.p_value or 0.0)}" if is_shown else ""
     margin = f", equivalent within {found.question.margin:g} by test" if confirmation.effect == "same" else ""
+    margin = f", less than {found.question.margin:g} by test" if confirmation.effect == "small" else margin
     text = _contrast(confirmation, title)
     other = f" The seeds that chose the lr favoured a start {found.choice.start} warmup."
     return f"{text[:1].upper()}{text[1:]}{margin} ({seeds}{p}).{other * (found.choice.start != use.start)}"

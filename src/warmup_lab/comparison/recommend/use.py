@@ -39,7 +39,7 @@ def used(found: Findings) -> Use | None:
 
     Once the confirmation was judged, its seeds alone say whether with or without warmup:
 
-    - what is shown to be better; no warmup if the two are equivalent, because it is simpler;
+    - what is shown to be better; no warmup if they differ by less than the margin, because it is simpler;
     - where that is open, what failed less often, or else has the better mean; no warmup if the means are equal;
     - the warmup where there are no means, as with a metric that is compared by ranks: it takes no extra updates.
 
@@ -73,7 +73,7 @@ def _of_grid(found: Findings, choice: Choice) -> Use:
 
 
 def _confirmed_start(confirmation: Confirmation, *, smaller_is_better: bool) -> tuple[Start, Ground]:
-    if confirmation.effect in ("harmful", "same"):
+    if confirmation.effect in ("harmful", "same", "small"):
         return "without", "test"
     if confirmation.effect == "needed":
         return "with", "test"
