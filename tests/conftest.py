@@ -34,9 +34,17 @@ USERS_VARIABLES = (
 )  # fmt: skip
 
 
+_SLOW = {
+    "end_to_end", "training", "test_any_input.py", "test_bad_input.py", "test_build.py", "test_cell_loader.py",
+    "test_error_rates.py", "test_guard.py", "test_launchers.py", "test_looks.py", "test_page.py",
+    "test_recommend_search.py",
+}  # fmt: skip
+"""Folders and files of the slowest tests."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first, so that the workers of `make test` end at the same time."""
-    items.sort(key=lambda item: {"end_to_end", "training"}.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: _SLOW.isdisjoint(item.path.parts))
     gc.collect()
     gc.freeze()  # modules are never garbage: searching them took 5 % of the time
 
@@ -107,6 +115,18 @@ def _runner(train_py: TrainPy, folder: Path) -> TrainPy:
         return train_py(*args, cwd=cwd, **(env or {}))
 
     return run
+
+
+@pytest.fixture
+def empty_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports in this process write PNG and SVG files without content: only their names are of interest."""
+
+    def save(_: object, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in (".png", ".svg"):
+            path.with_suffix(suffix).touch()
+
+    monkeypatch.setattr("warmup_lab.report.build.save_figure", save)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,13 @@ def test_the_contracts_of_import_linter_hold():
     assert checked.returncode == 0
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def exported(face: Path) -> set[str]:
-    imports = [node for node in ast.parse(face.read_text()).body if isinstance(node, ast.ImportFrom)]
+    imports = [node for node in tree_of(face).body if isinstance(node, ast.ImportFrom)]
     return {alias.asname for node in imports for alias in node.names if alias.asname}
 
 
@@ -34,7 +40,7 @@ def test_no_exported_name_is_that_of_a_module_beside_it(face):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_other_packages_are_imported_through_their_faces(path):
     """`from warmup_lab.runs import read_result`, never `from warmup_lab.runs.result import read_result`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("warmup_lab."):
             source = PACKAGE.joinpath(*node.module.split(".")[1:])
             if source.with_suffix(".py").exists() and source.parent != PACKAGE:
@@ -42,7 +48,7 @@ def test_other_packages_are_imported_through_their_faces(path):
 
 
 def imported_modules(path: Path) -> set[str]:
-    nodes = list(ast.walk(ast.parse(path.read_text())))
+    nodes = list(ast.walk(tree_of(path)))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
@@ -65,7 +71,7 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 def function_lengths(path: Path) -> dict[str, int]:
     """Lines of each function of a file, without its docstring and decorators; the longest of those with one name."""
     lengths: dict[str, int] = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = node.end_lineno - node.lineno + 1 - docstring_length(node)
             lengths[node.name] = max(length, lengths.get(node.name, 0))

@@ -268,8 +268,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def import_everything() -> None:
     """All modules of a training and a report. Nothing is computed: threads would not survive a fork."""
+    import gc
+
     import torch
+    import transformers.models.bert.modeling_bert  # noqa: F401
     import wandb  # noqa: F401
+    from hydra.core.plugins import Plugins
 
     import warmup_lab.cli.entry
     import warmup_lab.report.build
@@ -277,7 +281,9 @@ def import_everything() -> None:
     import warmup_lab.training.loop
     import warmup_lab.training.stacked.train  # noqa: F401
 
+    Plugins.instance()
     torch.set_num_threads(1)
+    gc.freeze()  # otherwise every fork searches all modules for garbage, and so copies their memory
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from simulated import (
     truncated,
 )
 
-from warmup_lab.comparison.looks import decide
+from warmup_lab.comparison.looks import decision_of
 from warmup_lab.comparison.pairwise import compare
 from warmup_lab.comparison.verdicts import Comparison, Question
 
@@ -98,11 +98,12 @@ def at_looks(draw: Draw, question: Question, rng: Rng) -> tuple[Comparison, floa
     for look in LOOKS:
         new = runs[(runs["seed"] >= before) & (runs["seed"] < look) & runs["arm"].isin(arms)]
         seen.append(new)
-        arms, before = decide(pd.concat(seen, ignore_index=True), question).open_arms, look
+        done = pd.concat(seen, ignore_index=True)
+        found, before = compare(done, question), look
+        arms = decision_of(found, done, question).open_arms
         if not arms:
             break
-    done = pd.concat(seen, ignore_index=True)
-    return compare(done, question), len(done) / runs["arm"].nunique()
+    return found, len(done) / runs["arm"].nunique()
 
 
 def sequential_wrong(truth: Truth, _seeds: int, rng: Rng) -> bool:

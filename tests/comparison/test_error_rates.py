@@ -1,6 +1,7 @@
 """How often verdicts are wrong: the short form of benchmarks/null_test.py, which `make null-test` runs."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +22,33 @@ def rows():
 
 
 @pytest.fixture
-def count(rows):
-    """In how many simulated sweeps the event of a row happens."""
+def happens(rows):
+    """Whether the event of a row happens in each of the simulated sweeps, one after the other."""
 
-    def count_events(truth: str, seeds: int, event: str, num_sweeps: int = NUM_SWEEPS) -> int:
+    def events(truth: str, seeds: int, event: str) -> Iterator[bool]:
         (row,) = [row for row in rows if (row.truth, row.event) == (truth, event) and seeds in row.seeds]
         rng = np.random.default_rng(1)
-        return sum(row.happens(seeds, rng) for _ in range(num_sweeps))
+        while True:
+            yield row.happens(seeds, rng)
 
-    return count_events
+    return events
+
+
+def at_most(limit: float, events: Iterator[bool], num_sweeps: int = NUM_SWEEPS) -> bool:
+    """Whether at most `limit` of so many sweeps have the event. Simulates no more of them than decide that."""
+    count = 0
+    for left in range(num_sweeps, 0, -1):
+        if count + left <= limit:
+            return True
+        count += next(events)
+        if count > limit:
+            return False
+    return True
+
+
+def at_least(limit: float, events: Iterator[bool], num_sweeps: int = NUM_SWEEPS) -> bool:
+    """Whether at least `limit` of so many sweeps have the event, in the same way."""
+    return at_most(num_sweeps - limit, (not event for event in events), num_sweeps)
 
 
 def highest(share: float, num_sweeps: int = NUM_SWEEPS) -> float:
@@ -55,12 +74,12 @@ def lowest(share: float, num_sweeps: int = NUM_SWEEPS) -> float:
         ("3 settings x 2 warmups x 5 lrs, too few seeds for a test", 5),
     ],
 )
-def test_equal_arms_are_rarely_called_different(count, truth, seeds):
-    assert count(truth, seeds, "any false claim") <= highest(0.05)
+def test_equal_arms_are_rarely_called_different(happens, truth, seeds):
+    assert at_most(highest(0.05), happens(truth, seeds, "any false claim"))
 
 
-def test_looks_do_not_add_false_claims(count):
-    assert count("nothing, normal losses", 24, "any false claim at any look", 60) <= highest(0.05, 60)
+def test_looks_do_not_add_false_claims(happens):
+    assert at_most(highest(0.05, 60), happens("nothing, normal losses", 24, "any false claim at any look"), 60)
 
 
 @pytest.mark.parametrize(
@@ -75,23 +94,23 @@ def test_looks_do_not_add_false_claims(count):
         ("lr50 without warmup smaller by a factor of 2", 12, 0.95),
     ],
 )
-def test_effects_are_found(count, truth, seeds, power):
-    assert count(truth, seeds, "found", 60) >= lowest(power, 60)
+def test_effects_are_found(happens, truth, seeds, power):
+    assert at_least(lowest(power, 60), happens(truth, seeds, "found"), 60)
 
 
 @pytest.mark.parametrize(("truth", "share"), [("40 % fail against 0", 0.01), ("20 % fail against 0", 0.08)])
-def test_arms_that_fail_more_often_are_rarely_called_equivalent(count, truth, share):
-    assert count(truth, 12, "no warmup called equivalent") <= highest(share)
+def test_arms_that_fail_more_often_are_rarely_called_equivalent(happens, truth, share):
+    assert at_most(highest(share), happens(truth, 12, "no warmup called equivalent"))
 
 
-def test_choosing_the_lr_on_the_same_sweep_raises_no_false_alarm(count):
+def test_choosing_the_lr_on_the_same_sweep_raises_no_false_alarm(happens):
     truth = "8 warmups, each at its own best of 3 lrs, the middle lr best by 0.7 SD"
-    assert count(truth, 8, "any called better or worse", 60) <= highest(0.05, 60)
+    assert at_most(highest(0.05, 60), happens(truth, 8, "any called better or worse"), 60)
 
 
-def test_a_difference_of_two_standard_deviations_is_found_at_the_own_best_lr(count):
+def test_a_difference_of_two_standard_deviations_is_found_at_the_own_best_lr(happens):
     truth = "8 warmups, each at its own best of 3 lrs (by 2 SD); no warmup worse by 2 SD"
-    assert count(truth, 8, "found", 60) >= lowest(0.88, 60)
+    assert at_least(lowest(0.88, 60), happens(truth, 8, "found"), 60)
 
 
 def test_every_bound_that_is_broken_is_named(rows):

@@ -63,6 +63,14 @@ def output_of(command: list[str], directory: Path, *, seconds: float, **environm
     return output + errors
 
 
+AGENT = """
+from wandb.cli.cli import cli
+from wandb.wandb_agent import Agent
+Agent.POLL_INTERVAL = 0.5  # otherwise it waits for 5 seconds before and after each run
+cli()
+"""
+
+
 @pytest.mark.trains
 def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Path) -> None:
     sweep = sweep_yaml() | {"program": TRAIN}
@@ -72,7 +80,7 @@ def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Pat
     with StandIn(num_cells=2) as server:
         output = output_of([*wandb, "sweep", "sweep.yaml"], tmp_path, seconds=60, **server.environment)
         assert f"wandb agent someone/warmup-lab/{SWEEP}" in output
-        agent = [*wandb, "agent", f"someone/warmup-lab/{SWEEP}"]
+        agent = [sys.executable, "-c", AGENT, "agent", f"someone/warmup-lab/{SWEEP}"]
         output = output_of(agent, tmp_path, seconds=150, **server.environment)
 
     assert list(server.runs) == list(server.assigned) == ["agent-0", "agent-1"], output

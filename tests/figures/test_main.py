@@ -36,7 +36,7 @@ def test_says_where_the_picture_is_in_a_new_folder(tmp_path, capsys):
 
 def test_draws_all_schedulers_as_svg(tmp_path, capsys):
     path = tmp_path / "all.svg"
-    assert main(["scheduler=all", "warmup_ratio=0.2", "--out", str(path)]) == 0
+    assert main(["scheduler=all", "warmup_ratio=0.2", "max_steps=60", "--out", str(path)]) == 0
     assert path.read_text().startswith("<svg")
     shown = [line for line in capsys.readouterr().out.splitlines() if "updates, peak" in line]
     assert len(shown) == len(set(SCHEDULES.values())), "one that has two names is drawn once"

@@ -159,13 +159,13 @@ def test_every_figure_is_saved_as_png_and_svg(folder, comparison):  # noqa: ARG0
         assert len(root.findall(".//{http://www.w3.org/2000/svg}path")) > 20
 
 
-def test_figures_that_no_longer_apply_are_deleted(tmp_path, request):
+@pytest.mark.usefixtures("empty_pictures")
+def test_figures_that_no_longer_apply_are_deleted(tmp_path):
     folder = make_sweep(tmp_path / "study", schedulers=("warmuplinear",), seeds=1, ratios=(0.0, 0.1))
     report_sweep(folder)
     assert (folder / "figures" / "learning_rate.png").exists()
     (folder / "figures" / "mine.png").write_bytes(b"kept")
     make_sweep(folder, **ONE_LINE, seeds=1, ratios=(0.0, 0.1))
-    request.getfixturevalue("without_pictures")  # those that still apply are there
     report_sweep(folder)
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         "mine",

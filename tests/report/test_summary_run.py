@@ -19,6 +19,7 @@ W0 = "warmuplinear-w0 (0 %) lr=0.003"
 ONE_LINE = {"schedulers": ("warmuplinear",), "lrs": (1e-3,)}
 
 
+@pytest.mark.usefixtures("empty_pictures")
 def test_summary_run_is_logged_only_with_wandb(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr("warmup_lab.tracking.summary.log_summary_run", lambda *args: calls.append(args))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from fake_arms import failures, make_arm, metric
-from program import run, run_here
+from program import run_here
 
 from warmup_lab.report.terminal import (
     closing_lines,
@@ -266,7 +266,7 @@ def test_command_rebuilds_a_report(folder, comparison, tmp_path):
 
 
 def test_command_refuses_a_folder_without_a_sweep(tmp_path):
-    done = run([*REPORT, str(tmp_path)])
+    done = run_here([*REPORT[1:], str(tmp_path)], cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "holds no sweep.json" in done.stderr

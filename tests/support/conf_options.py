@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -14,6 +15,7 @@ def option_names(group: str) -> list[str]:
     return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
 
 
+@cache
 def option_values(group: str, name: str) -> dict[str, Any]:
     """The keys and values that `<group>=<name>` gives the section, in the order of the file."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -25,7 +25,7 @@ def run(number):
     with StopSignal() as stop:
         while not stop.signal_number:
             time.sleep(0.02)
-        time.sleep(0.3 * (number + 1))  # the second run takes longer to save than the first
+        time.sleep(0.1 * (number + 1))  # the second run takes longer to save than the first
         pathlib.Path(f"saved-{number}").touch()
         raise Interrupted(stop.signal_number, 1, 2)
 

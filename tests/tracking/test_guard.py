@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplo
 def test_a_server_that_accepts_no_run_means_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, trouble: str
 ) -> None:
-    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_run, "INIT_SECONDS", 1.0)
     with StandIn(**{trouble: True}) as standin:
         standin.use(monkeypatch)
         tracker = start(tmp_path, TrackingConfig(), history=[update_row(0), update_row(1)])
@@ -189,7 +189,7 @@ def test_ctrl_c_ends_the_process_within_seconds(tmp_path: Path, monkeypatch: pyt
         process = start_python(INTERRUPTED, tmp_path)
         assert process.stdout
         assert process.stdout.readline() == "started\n"
-        time.sleep(1.5)
+        time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)
         begin = time.monotonic()
         seconds, errors = process.communicate(timeout=20)

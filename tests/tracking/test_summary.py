@@ -171,7 +171,7 @@ def test_a_mute_server_costs_a_sweep_its_time_once_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two runs in this process, one in a worker, and the summary."""
-    monkeypatch.setattr(command, "WAIT_SECONDS", 4.0)
+    monkeypatch.setattr(command, "WAIT_SECONDS", 2.0)
     with StandIn(mute=True) as server, sweep_lock(tmp_path):
         server.use(monkeypatch)
         worker = start_program([sys.executable, "-W", "error", "-c", WORKER, tmp_path, tmp_path / "end"])
@@ -195,7 +195,7 @@ def test_a_mute_server_costs_a_sweep_its_time_once_and_nothing_is_lost(
     path = f"{tmp_path}/wandb"
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("W&B: ")]
     assert said == [
-        "W&B: 4 runs (one is the summary) are offline: no answer within 4 seconds. To view them: "
+        "W&B: 4 runs (one is the summary) are offline: no answer within 2 seconds. To view them: "
         f"wandb leet {path}; to upload them: wandb sync {path}"
     ]
     assert list(tmp_path.glob(".tracking-*")) == []

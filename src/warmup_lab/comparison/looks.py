@@ -58,8 +58,13 @@ def decide(runs: pd.DataFrame, question: Question) -> LookDecision:
     Open means tested and not rejected. All of these tests need every arm at a seed. So an arm that got no seeds at an
     earlier look gets none later, and a test that it enters needs none.
     """
+    return decision_of(compare(runs, question), runs, question)
+
+
+def decision_of(found: Comparison, runs: pd.DataFrame, question: Question) -> LookDecision:
+    """As `decide`, from the comparison `found` of these runs."""
     table = read_runs(runs, None)
-    design, found = make_design(table.arms, question.reference), compare(runs, question)
+    design = make_design(table.arms, question.reference)
     going = {row for row in range(len(table.arms)) if table.present[row].all()}
     wanted = [*_undecided_pairs(found, design), _arms_of_open_trend(found, design), *_open_lines(found, table)]
     rows = {row for group in wanted if going.issuperset(group) for row in group}

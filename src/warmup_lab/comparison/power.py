@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -30,9 +31,15 @@ def num_seeds_to_show(effect: float, spread: float, *, power: float = 0.8, level
 
 def effect_shown_by(num_seeds: int, spread: float, *, power: float = 0.8, level: float = ALPHA) -> float:
     """The true mean difference that a paired t-test on `num_seeds` seeds shows with this power; the rest as above."""
+    return spread * _effect_size(num_seeds, power, level)
+
+
+@lru_cache(maxsize=64)
+def _effect_size(num_seeds: int, power: float, level: float) -> float:
+    """The difference in standard deviations."""
     from statsmodels.stats.power import TTestPower
 
-    return spread * float(np.squeeze(TTestPower().solve_power(nobs=num_seeds, alpha=level, power=power)))
+    return float(np.squeeze(TTestPower().solve_power(nobs=num_seeds, alpha=level, power=power)))
 
 
 def _upper_power(effect_size: float, num_pairs: int, level: float) -> float:

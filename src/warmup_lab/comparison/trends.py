@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from warmup_lab.comparison.statistics import MIN_PAIRS, Floats
+from warmup_lab.comparison.statistics import MIN_PAIRS, Floats, t_test_p
 from warmup_lab.system import JsonRecord
 
 MAX_EXACT_LEVELS = 7
@@ -94,7 +94,7 @@ def _slopes_p(slopes: Floats) -> float:
     """Two-sided p that the seeds' slopes have the mean 0. 0 if all are equal: then the permutation test decides."""
     if np.ptp(slopes) <= 1e-9:
         return 0.0 if abs(slopes[0]) > 1e-9 else 1.0
-    return float(stats.ttest_1samp(slopes, 0.0).pvalue)
+    return t_test_p(slopes)
 
 
 def _scores(num_levels: int) -> Floats:

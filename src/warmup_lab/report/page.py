@@ -73,8 +73,9 @@ def render_page(
     )
 
 
+@cache
 def page_environment() -> jinja2.Environment:
-    """The templates of this package, with the filters that they use."""
+    """The templates of this package, with the filters that they use. They are compiled once a process."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,

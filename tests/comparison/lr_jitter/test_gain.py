@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
+from functools import cache
 
 import numpy as np
 import pytest
@@ -132,6 +133,7 @@ def test_no_number_of_seeds_up_to_1000_suffices():
     assert seeds_needed(10.0) is None
 
 
+@cache
 def answers(ratio: float, *, slope: float = 0.1, studies: int = 400) -> Counter[str]:
     """Answers of simulated studies of 12 seeds; failure is logistic in log lr, with `slope` as its scale.
 
