@@ -178,7 +178,10 @@ def claims(found: Comparison) -> set[Claim]:
     for line in found.lr_lines:
         if line.ratio is not None and line.p_adjusted is not None and line.p_adjusted < 0.05:
             made.add((line.arms[0].split()[0], 1 if line.ratio.ratio < 1 else -1))
-    asserts = found.headline.startswith(("Use ", "The usable", "A longer")) or "not the best choice" in found.headline
+    asserts = (
+        found.headline.startswith(("Use ", "The usable", "A longer", "It depends", "With no warmup"))
+        or "not the best choice" in found.headline
+    )
     return made or ({("headline", 0)} if asserts else set())
 
 

@@ -243,9 +243,9 @@ def test_some_arms_are_worse_and_the_rest_is_not_known():
 
 
 def test_an_undecided_headline_names_the_seeds_that_would_decide():
-    """Differences of SD 0.0146 and a margin of 0.012, two arms: level 2.5 %. Power by statsmodels."""
+    """Differences of SD 0.0146, a margin of 0.012, two arms in one of two families: 1.25 %. Power by statsmodels."""
     spread = NOISE.std(ddof=1)
-    needed = TTestPower().solve_power(0.012 / spread, alpha=0.025, power=0.8)
+    needed = TTestPower().solve_power(0.012 / spread, alpha=0.0125, power=0.8)
     ends = stats.t.interval(0.95, 7, 0, stats.sem(NOISE))
     assert pairs_headline([NOISE, NOISE[::-1]], margin=0.012) == (
         "Undecided: 8 seeds do not show which of 3 warmup lengths is best. The eval_loss of the others may differ from "
@@ -255,7 +255,7 @@ def test_an_undecided_headline_names_the_seeds_that_would_decide():
 
 
 def test_without_a_margin_the_headline_says_what_12_seeds_would_show():
-    effect = NOISE.std(ddof=1) * TTestPower().solve_power(nobs=12, alpha=0.025, power=0.8)
+    effect = NOISE.std(ddof=1) * TTestPower().solve_power(nobs=12, alpha=0.0125, power=0.8)
     found = pairs_headline([NOISE, NOISE[::-1]])
     assert "compare.margin" not in found
     shown = float(found.partition("a difference of ")[2].partition(" ")[0])

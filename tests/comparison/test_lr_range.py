@@ -49,8 +49,8 @@ def test_the_ratio_is_paired_by_seed_and_its_interval_is_that_of_a_t_test():
 def test_a_coarse_grid_widens_the_interval_as_long_as_the_seeds_turn_at_one_rate():
     """11 of 12 seeds of the first line stop learning at 2e-3, one at 4e-3; all of the second at 8e-3.
 
-    True thresholds just below 4e-3 and just above it would give the same runs, so no ratio up to 1 is excluded but by
-    the test of equality, under which both lines are on the grid alike.
+    True thresholds just below 4e-3 and just above it would give the same runs, so only the test of equality excludes a
+    ratio near 1: under equality, both lines are on the grid alike.
     """
     found = lr50_ratio(up_to(*[1] * 11, 2), up_to(*[3] * 12), LRS)
     low, high = stats.t.interval(0.95, 11, loc=-23 / 12, scale=stats.sem([-2] * 11 + [-1]))
@@ -58,7 +58,9 @@ def test_a_coarse_grid_widens_the_interval_as_long_as_the_seeds_turn_at_one_rate
     assert found.interval == pytest.approx((2 ** (low - 1 / 2 - 5 / 12), 2 ** (high + 1 / 2 + 5 / 12)))
     near = lr50_ratio(up_to(*[2] * 11, 3), up_to(*[3] * 12), LRS)
     assert near.p_value < 0.05
-    assert near.interval[1] == 1
+    assert near.interval[1] > 1
+    assert near.without_one.interval == (near.interval[0], 1)
+    assert near.inverse.without_one.interval == pytest.approx((1, 1 / near.interval[0]))
 
 
 @pytest.mark.parametrize(

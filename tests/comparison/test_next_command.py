@@ -11,6 +11,7 @@ from fake_sweep import make_job
 from warmup_lab.comparison.arms import Arm
 from warmup_lab.comparison.naming import arm_names
 from warmup_lab.comparison.next_command import (
+    continue_command,
     longer_command,
     lr_grid_command,
     single_run_command,
@@ -27,6 +28,13 @@ def sweep_of(command, seeds=range(4), lrs=(1e-3, 2e-3)):
 
 
 SWEEP = sweep_of("python train.py -m scheduler=warmuplinear optimizer.lr=1e-3,2e-3 'seed=range(4)'")
+
+
+def test_planned_looks_go_on_with_a_budget_that_does_not_end_them_again():
+    assert continue_command(SWEEP) == SWEEP.command
+    ended = sweep_of("python train.py -m scheduler=warmuplinear compare.budget_minutes=30 'seed=range(4)'")
+    words = shlex.split(continue_command(replace(ended, compare={"budget_minutes": 30})))
+    assert words == ["python", "train.py", "-m", "scheduler=warmuplinear", "seed=range(4)", "compare.budget_minutes=60"]
 
 
 def test_confirmation_has_new_seeds_and_a_folder_of_its_own():

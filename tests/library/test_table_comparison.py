@@ -296,3 +296,39 @@ def test_the_result_goes_into_json_and_into_text():
 def test_an_unknown_arm_is_a_key_error_that_lists_the_arms():
     with pytest.raises(KeyError, match=r"no arm is called 'x'; the arms are: warmup_ratio=0, warmup_ratio=0.1"):
         compared(GOOD).verdict("x")
+
+
+# ------------------------------------------------------------------------------------- sentences that would be false
+
+
+def test_values_that_are_better_and_worse_than_the_reference_do_not_depend_on_a_learning_rate():
+    """A column of numbers that is no warmup: 8 and 64 are worse than 16 and swap places, 32 is better."""
+    swap = 0.01 * (-1) ** np.arange(8)
+    losses = {8: 0.45 + swap, 16: 0.40, 32: 0.35, 64: 0.45 - swap}
+    runs = table(*(arm(loss + 0.001 * NOISE + 0 * SEED_EFFECT, batch_size=size) for size, loss in losses.items()))
+    result = compared(runs, by="batch_size", reference=16)
+    assert {verdict.value for verdict in result.verdicts} >= {"better", "worse"}
+    assert result.headline.startswith(
+        "batch_size=16 is not the best choice: batch_size=32 is better than batch_size=16"
+    )
+
+
+def test_a_trend_of_ranks_recommends_no_value_that_it_calls_the_worst():
+    """0.1 is better by 0.005 at 11 of 12 seeds, and fails at one."""
+    failed = np.arange(12) == 5
+    runs = table(arm(np.full(12, 0.310), dropout=0.0), arm(np.where(failed, np.nan, 0.305), dropout=0.1))
+    result = compared(runs, by="dropout", reference=0.0, entropy=LN2)
+    assert min(trend.p_adjusted for trend in result.trends) < 0.05
+    assert result.headline.startswith("Undecided: ")
+
+
+def test_lr50_beyond_the_rates_that_were_tried_is_not_a_number():
+    """The larger dropout never fails up to lr 0.004, so half of its runs fail above that."""
+    parts = [
+        arm(np.where(np.arange(12) < failures, np.nan, 0.4 + 0.001 * np.arange(12)), dropout=dropout, lr=lr)
+        for dropout, counts in ((0.0, (0, 12, 12)), (0.1, (0, 0, 0)))
+        for lr, failures in zip((1e-3, 2e-3, 4e-3), counts, strict=True)
+    ]
+    result = compared(table(*parts), by=["dropout", "lr"], reference=0.0, entropy=LN2)
+    assert "Half of the runs fail at lr 0.0014 with 0, above lr 0.004 with 0.1" in result.headline
+    assert "half of the runs fail above lr 0.004 [" in str(result)

@@ -5,6 +5,7 @@ from .failure_advice import remedy as remedy
 from .headline import best_mean as best_mean
 from .headline import contradicts_means as contradicts_means
 from .headline import fewest_failures as fewest_failures
+from .headline import lr50_place as lr50_place
 from .looks import LookDecision as LookDecision
 from .looks import decide_look as decide_look
 from .lr_range import MAX_FAILED_AT_LOWEST as MAX_FAILED_AT_LOWEST

@@ -25,6 +25,8 @@ class AdvisedArms:
     """Whether one is left, and every other one that was compared was tested against it."""
     is_trend: bool = False
     """Whether a trend over the length of the warmup is the reason."""
+    of_warmup: bool = True
+    """Whether arms that differ in nothing but the warmup are the reason."""
 
 
 def advised_arms(found: Comparison, arms: Sequence[Arm], rows: list[int], best_of: BestOf) -> AdvisedArms:
@@ -55,7 +57,10 @@ def advised_arms(found: Comparison, arms: Sequence[Arm], rows: list[int], best_o
     elif values and all(value in AS_GOOD for value in values):
         basis = f"decided by test: {others} is as good, within the margin"
     kept = [row for row in rows if arms[row].name in names]
-    return AdvisedArms(kept, basis, is_tested) if basis and kept else AdvisedArms(rows)
+    if not basis or not kept:
+        return AdvisedArms(rows)
+    own_group = {found.arm(name).same_but_warmup for one in tested for name in (one.arm, one.reference)}
+    return AdvisedArms(kept, basis, is_tested, of_warmup=len(own_group) == 1)
 
 
 def _is_beaten(found: Comparison, name: str) -> bool:

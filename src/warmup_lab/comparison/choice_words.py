@@ -22,7 +22,8 @@ class Grounds:
     advised: AdvisedArms
     """The arms that the tests left."""
     alike: bool
-    """Whether the seeds cannot tell another warmup from the chosen one, and no test shows the two to be equivalent."""
+    """Whether the seeds cannot tell another warmup from the chosen one, or are too few, and no test shows the two to be
+    equivalent."""
     num_candidates: int
     metric: str
     """What chose."""
@@ -30,8 +31,14 @@ class Grounds:
     @property
     def decide_warmup(self) -> bool:
         """Whether tests chose the warmup among all that were tried."""
-        tested = self.advised.is_tested or not self.alike
+        tested = self.advised.of_warmup and (self.advised.is_tested or not self.alike)
         return bool(self.advised.basis) and tested and not preliminary_sentences(self.found)
+
+    @property
+    def show_effect(self) -> bool:
+        """Whether a trend over the length of the warmup is shown, and the best length is not."""
+        is_whole = not preliminary_sentences(self.found)
+        return self.advised.is_trend and is_whole and not self.decide_warmup
 
     def sentence(self, *, swept: bool, varied: tuple[bool, bool]) -> str:
         """How far the choice is decided, without a full stop.

@@ -11,7 +11,6 @@ from scipy import stats
 
 from warmup_lab.comparison.failure_advice import remedy
 from warmup_lab.comparison.numbers import (
-    capitalised,
     failure_counts,
     interval_text,
     p_text,
@@ -22,8 +21,10 @@ from warmup_lab.comparison.numbers import (
 from warmup_lab.comparison.pairs_headline import (
     Words,
     all_but_length_is_equal,
+    differ_in_length,
     length_text,
     pairs_headline,
+    sentence_case,
     verdict_text,
     words_of,
 )
@@ -51,7 +52,8 @@ def headline(found: Comparison, words: Words | None = None) -> str:
     if setting:
         return setting
     trend = _decided(found.trend("metric"))
-    if trend is not None:
+    some_pair_is_decided = any(one.value in (*FAVOURABLE, *UNFAVOURABLE) for one in found.verdicts)
+    if trend is not None and not (contradicts_means(trend, found) and some_pair_is_decided):
         return _metric_headline(found, trend)
     return pairs_headline(found, words)
 
@@ -71,13 +73,11 @@ def _failures_headline(found: Comparison, trend: WarmupTrend) -> str:
     if agrees and all(level.mean is not None for level in near):
         use = best_mean(near, found)
         metric = f" {found.metric} is {_means(shown_levels(found.levels, use))}."
-    advice, help_ = use_text(use), remedy(found.arms)
+    counts = f"{failure_counts(shown_levels(found.levels, use))} (trend p = {p_text(trend.p_adjusted)}).{metric}"
+    help_, against = remedy(found.arms), _against(found, use)
     if use.failed.share > 0.5 and help_ is not None:
-        advice = f"{help_.text}: most runs fail with any warmup tried, and {help_.why}"
-    return (
-        f"{advice}. {failure_counts(shown_levels(found.levels, use))} (trend p = {p_text(trend.p_adjusted)}).{metric}"
-        f"{_but(found, use)}"
-    )
+        return f"{help_.text}: most runs fail with any warmup tried, and {help_.why}. {counts}"
+    return f"{counts} {against}" if against else f"{use_text(use)}. {counts}"
 
 
 def fewest_failures(levels: Sequence[Level], margin: float) -> list[Level]:
@@ -103,41 +103,38 @@ def _lr50_headline(found: Comparison, trend: WarmupTrend) -> str:
     effect = f"longer warmup {'raises' if trend.z > 0 else 'lowers'} the usable learning rate"
     against = _against(found, use)
     lead = f"A {effect}" if against else f"{use_text(use)}: a {effect}"
-    also = f" {capitalised(against)}." if against else ""
-    return f"{lead}. Half of the runs fail {parts} (trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found)}{also}"
+    text = f"{lead}. Half of the runs fail {parts} (trend p = {p_text(trend.p_adjusted)}).{_largest_ratio(found)}"
+    return f"{text} {against}" if against else text
 
 
 def _at_lr(level: Level, *, is_first: bool) -> str:
     """`at lr 0.0014`, `at 0.0028`, or `above 0.004` where too few runs failed at the largest lr tried."""
     assert level.lr50 is not None
     assert level.lr_range is not None
-    word, lr = _within(level.lr50, level.lr_range)
+    word, lr = lr50_place(level.lr50, level.lr_range)
     return f"{word} {'lr ' * is_first}{lr:.2g}"
 
 
-def _within(lr50: float, lrs: Interval) -> tuple[str, float]:
+def lr50_place(lr50: float, lrs: Interval) -> tuple[str, float]:
     """`at` and lr50, or where it lies beyond the rates that were tried, `above` or `below` the nearest of them."""
     low, high = lrs
-    if low <= lr50 <= high:
+    if low <= lr50 <= high or math.isclose(lr50, low) or math.isclose(lr50, high):
         return "at", lr50
     return ("above", high) if lr50 > high else ("below", low)
 
 
-def _but(found: Comparison, use: Level) -> str:
-    """What is against this length, after the advice to use it."""
-    against = _against(found, use)
-    return f" But {against}." if against else ""
-
-
 def _against(found: Comparison, use: Level) -> str:
-    """The first verdict that is against this length, as at one of several learning rates; '' if there is none."""
+    """The first verdict that is against this length, as at one of several learning rates; '' if there is none.
+
+    Then the length is not advised.
+    """
     for verdict in found.verdicts:
-        own = math.isclose(found.arm(verdict.arm).warmup_percent, use.warmup_percent)
-        other = verdict.reference is not None and math.isclose(
-            found.arm(verdict.reference).warmup_percent, use.warmup_percent
-        )
+        if not differ_in_length(found, verdict):
+            continue
+        lengths = [found.arm(name).warmup_percent for name in (verdict.arm, verdict.reference)]
+        own, other = (math.isclose(length, use.warmup_percent) for length in lengths)
         if (own and verdict.value in UNFAVOURABLE) or (other and verdict.value in FAVOURABLE):
-            return verdict_text(verdict, found, words_of(found))
+            return f"{sentence_case(verdict_text(verdict, found, words_of(found)))}."
     return ""
 
 
@@ -175,8 +172,8 @@ def _setting_headline(lines: Sequence[LrLine]) -> str:
     larger, smaller = line, line_of(lines, line.reference)
     if line.ratio.ratio < 1:
         larger, smaller = replace(smaller, ratio=line.ratio.inverse, p_adjusted=line.p_adjusted), larger
-    where, lr = _within(larger.usable.lr50, (larger.lrs[0], larger.lrs[-1]))
-    other, other_lr = _within(smaller.usable.lr50, (smaller.lrs[0], smaller.lrs[-1]))
+    where, lr = lr50_place(larger.usable.lr50, (larger.lrs[0], larger.lrs[-1]))
+    other, other_lr = lr50_place(smaller.usable.lr50, (smaller.lrs[0], smaller.lrs[-1]))
     against = f"{other_lr:.2g}" if other == "at" else f"{other} {other_lr:.2g}"
     text = (
         f"The usable learning rate of {larger.name} is {_factor(larger)} that of {smaller.name}: half of the runs fail "
@@ -226,12 +223,16 @@ def _metric_headline(found: Comparison, trend: WarmupTrend) -> str:
         best = _lowest(known, found)
         means, moves = _means(shown_levels(known, best)), "rises" if trend.z > 0 else "falls"
         return (
-            f"Undecided: at most seeds {found.metric} {moves} with a longer warmup (trend p = {p}), but its mean is "
-            f"best {with_text(best)}: {means}."
+            f"Undecided: by rank, {found.metric} {moves} with a longer warmup (trend p = {p}), but its mean is best "
+            f"{with_text(best)}: {means}."
         )
     use_level = best_mean(known, found)
-    means, more = _means(shown_levels(known, use_level)), f"{_small(found, known)}{_but(found, use_level)}"
-    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p}).{more}"
+    means, against = _means(shown_levels(known, use_level)), _against(found, use_level)
+    if against:
+        return (
+            f"A longer warmup {'improves' if better else 'worsens'} {found.metric}: {means} (trend p = {p}). {against}"
+        )
+    return f"{use_text(use_level)}. {found.metric} is {means} (trend p = {p}).{_small(found, known)}"
 
 
 def contradicts_means(trend: WarmupTrend, found: Comparison) -> bool:

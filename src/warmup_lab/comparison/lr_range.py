@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from warmup_lab.comparison.statistics import ALPHA, Floats, Interval, mean_interval, paired_test
+from warmup_lab.comparison.statistics import Floats, Interval, mean_interval, paired_test
 from warmup_lab.system import JsonRecord
 
 MAX_FAILED_AT_LOWEST, MIN_FAILED_AT_HIGHEST = 0.1, 0.9
@@ -44,13 +44,21 @@ class Lr50Ratio(JsonRecord):
 
     ratio: float
     interval: Interval | None
-    """95 % t-interval on the log scale, wider by the `grid_error` of both lines. It ends at 1 if `p_value` excludes 1:
-    if both lines were alike, the grid would change them alike."""
+    """95 % t-interval on the log scale, wider by the `grid_error` of both lines; if all seeds agree, one grid step to
+    each side."""
     p_value: float | None
     """Two-sided, of a ratio of 1; None with fewer seeds than `MIN_PAIRS`, or if no run of either line failed."""
     num_seeds: int
     bound: str | None
     """`at least`, `at most` or `about` (both) if a grid does not reach an end, which leaves the ratio open there."""
+
+    @property
+    def without_one(self) -> Lr50Ratio:
+        """The same where a test has excluded 1: the interval ends there. The grid changes two equal lines alike."""
+        if self.interval is None:
+            return self
+        low, high = self.interval
+        return replace(self, interval=(max(1.0, low), high) if self.ratio > 1 else (low, min(1.0, high)))
 
     @property
     def inverse(self) -> Lr50Ratio:
@@ -98,8 +106,6 @@ def lr50_ratio(first: NDArray[np.bool_], second: NDArray[np.bool_], lrs: Sequenc
     can_reject = not (first.all() and second.all()) and (first.any() or second.any())
     p_value = test.p_value if can_reject else None
     interval = _interval(logs[0] - logs[1], lrs, grid_error(first, lrs) + grid_error(second, lrs))
-    if interval is not None and p_value is not None and p_value < ALPHA:
-        interval = (max(1.0, interval[0]), interval[1]) if test.difference > 0 else (interval[0], min(1.0, interval[1]))
     return Lr50Ratio(
         ratio=math.exp(test.difference),
         interval=interval,

@@ -24,7 +24,7 @@ class MoreSeeds:
     as for metrics that are compared by ranks."""
     metric: str
     continues: bool = False
-    """Whether the sweep itself goes on to `num_seeds`, at its next planned looks."""
+    """Whether the next planned looks of the sweep itself, up to `num_seeds`, may decide."""
 
     def sentence(self, where: str = "") -> str:
         """`About 20 new seeds would show a difference of 0.02 in eval_loss (80 % power).`; '' if that is unknown.
@@ -32,7 +32,7 @@ class MoreSeeds:
         `where` is such as `at lr 0.001`.
         """
         if self.continues:
-            return f"The same command goes on, to {self.num_seeds} seeds at most."
+            return f"The next planned look, of {self.num_seeds} seeds at most, may decide that."
         if self.effect is None:
             return ""
         seeds = f"About {self.num_seeds} new seeds{f' {where}' if where else ''}"
@@ -57,7 +57,8 @@ def more_seeds(found: Comparison, names: Collection[str] | None = None) -> MoreS
     is_rank = any(verdict.test.rank_difference is not None for verdict in tested if verdict.test)
     if is_rank or not spread:
         return MoreSeeds(found.looks[-1] if len(found.looks) > 1 else _USUAL, None, found.metric)
-    level = ALPHA / len(tested) / (2 if found.trends else 1)  # trends and pairs have half of the error each
+    shared = bool(found.trends) or len(found.levels) > 1  # trends over the length and pairs have half of the error each
+    level = ALPHA / len(tested) / (2 if shared else 1)
     num_seeds, effect = _USUAL, None
     if len(found.looks) > 1:
         num_seeds = found.looks[-1]

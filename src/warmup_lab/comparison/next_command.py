@@ -27,6 +27,15 @@ def lr_grid_command(sweep: Sweep, arm: Arm, lrs: Sequence[float]) -> str:
     return _sweep_command(sweep, _with_warmups(_overrides(sweep, arm), arm) | changed, "lr")
 
 
+def continue_command(sweep: Sweep) -> str:
+    """The same command, which goes on with the next planned look; with twice the budget if one ended it."""
+    budget = sweep.compare.get("budget_minutes")
+    if not sweep.command or budget is None:
+        return sweep.command
+    words = [word for word in shlex.split(sweep.command) if not word.startswith("compare.budget_minutes=")]
+    return shlex.join([*words, f"compare.budget_minutes={2 * budget:g}"])
+
+
 def longer_command(sweep: Sweep, updates: int) -> str:
     """The whole sweep with another number of updates.
 

@@ -94,9 +94,10 @@ def _alike_sentences(table: RunTable, compared: Floats, best: int) -> list[str]:
 
 
 def alike_warmups(table: RunTable, compared: Floats, best: int) -> list[int]:
-    """The rows that differ from the best only in the warmup, and that the seeds do not tell apart from it."""
+    """The rows that differ from the best only in the warmup, and that the seeds do not tell apart, or are too few."""
     own = [row for row in _same_kind(table, best) if table.arms[row].lr == table.arms[best].lr]
-    return _alike(compared, best, own)
+    known = [row for row in own if np.isfinite(compared[row] - compared[best]).sum() >= MIN_FOR_INTERVAL]
+    return [*_alike(compared, best, known), *(row for row in own if row not in known)]
 
 
 def _same_kind(table: RunTable, best: int) -> list[int]:

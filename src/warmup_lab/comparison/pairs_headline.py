@@ -108,7 +108,7 @@ def pairs_headline(found: Comparison, words: Words | None = None) -> str:
     """One to three sentences: the claim, the numbers behind it, and what would decide what is open."""
     tested = [verdict for verdict in found.verdicts if verdict.value in PHRASES]
     words = words or words_of(found)
-    subject = _sentence_case(words.subject)
+    subject = sentence_case(words.subject)
     if not tested:
         reasons = sorted({verdict.reason for verdict in found.verdicts if verdict.reason}) or ["nothing else was tried"]
         return f"Nothing can be concluded about {words.subject}: {'; '.join(reasons)}."
@@ -119,7 +119,7 @@ def pairs_headline(found: Comparison, words: Words | None = None) -> str:
     is_all = all(verdict.value != "no_reference" for verdict in found.verdicts)
     if worse and len(worse) == len(tested):
         others = "everything else" if is_all else "everything else that was compared with it"
-        return f"Use {words.subject}: {others} is worse. {_sentence_case(verdict_text(worse[0], found, words))}."
+        return f"Use {words.subject}: {others} is worse. {sentence_case(verdict_text(worse[0], found, words))}."
     if all(verdict.value in AS_GOOD for verdict in tested):
         others = "that was tried" if is_all else "that was compared with it"
         return f"{subject} is as good as everything else {others}: {_within(tested, found)}."
@@ -136,14 +136,22 @@ def _better(better: Sequence[Verdict], worse: Sequence[Verdict], found: Comparis
     text, shown = verdict_text(better[0], found, words), _others(better, found, words)
     arm = found.arm(better[0].arm)
     opposite = [one for one in worse if found.arm(one.arm).same_but_lr == arm.same_but_lr]
-    if opposite:
+    if opposite and all(differ_in_length(found, one) for one in (better[0], opposite[0])):
         return f"It depends on the learning rate: {text}, but {verdict_text(opposite[0], found, words)}.{shown}"
     lrs = several_lrs(found.arm(one.arm).lr for one in found.verdicts if one.value in PHRASES)
-    where = f" at lr {arm.lr:g}" if lrs and arm.lr is not None else ""
-    return f"{_sentence_case(words.subject)} is not the best choice{where}: {text}.{shown}"
+    where = f" at lr {arm.lr:g}" if lrs and differ_in_length(found, better[0]) and arm.lr is not None else ""
+    return f"{sentence_case(words.subject)} is not the best choice{where}: {text}.{shown}"
 
 
-def _sentence_case(text: str) -> str:
+def differ_in_length(found: Comparison, verdict: Verdict) -> bool:
+    """Whether the arm and its reference have warmups of different lengths at one learning rate."""
+    if verdict.reference is None:
+        return False
+    arm, reference = found.arm(verdict.arm), found.arm(verdict.reference)
+    return arm.lr == reference.lr and arm.warmup_steps != reference.warmup_steps
+
+
+def sentence_case(text: str) -> str:
     """With a capital letter, unless the text begins with a number or the name of an arm."""
     return capitalised(text) if text.startswith(("a ", "no ")) else text
 
@@ -209,7 +217,7 @@ def _undecided(found: Comparison, tested: Sequence[Verdict], words: Words) -> st
         text += f" {good} of {len(tested)} {verb} as good as {words.subject} ({found.metric} within {found.margin:g})."
     few = [one for one in tested if one.test is not None and one.test.num_pairs < MIN_PAIRS]
     if few and few[0].test is not None:
-        name = _sentence_case(words.name(found.arm(few[0].arm)))
+        name = sentence_case(words.name(found.arm(few[0].arm)))
         text += f" {name} ended at {count(few[0].test.num_pairs, 'seed')} only, and a test needs {MIN_PAIRS}."
     return text + _what_is_open(found, tested, words)
 

@@ -251,16 +251,11 @@ def _lr_lines(table: RunTable, looks: Looks, adjusted: Adjusted, design: Design)
             continue
         usable = usable_lr((table.finished[rows] & ~table.failed[rows])[:, seeds], line.lrs)
         names = tuple(table.arms[row].name for row in rows)
-        contrast = contrasts.get(number)
-        versus = (
-            (
-                design.lines[contrast.reference].name,
-                contrast.differs_in,
-                ratios[contrast],
-                adjusted.lr50.get(contrast),
-            )
-            if contrast
-            else (None, None, None, None)
-        )
-        found.append(LrLine(line.name, names, line.lrs, usable, *versus))
+        own = LrLine(line.name, names, line.lrs, usable)
+        if contrast := contrasts.get(number):
+            p, ratio = adjusted.lr50.get(contrast), ratios[contrast]
+            ratio = ratio.without_one if p is not None and p < ALPHA else ratio
+            reference = design.lines[contrast.reference].name
+            own = replace(own, reference=reference, differs_in=contrast.differs_in, ratio=ratio, p_adjusted=p)
+        found.append(own)
     return tuple(found)

@@ -20,6 +20,7 @@ from warmup_lab.comparison.failure_advice import Remedy, remedy
 from warmup_lab.comparison.more_seeds import looks_are_left, more_seeds
 from warmup_lab.comparison.naming import schedule_name, several_lrs
 from warmup_lab.comparison.next_command import (
+    continue_command,
     longer_command,
     lr_grid_command,
     single_run_command,
@@ -50,8 +51,8 @@ def recommendation_section(
       as `name`): what to use. lr and warmup are None where nothing tried can be recommended.
     - `arm`, `seeds`, `metric`, `title`, `mean`, `interval` and `failed`: the arm behind it, all its seeds counted.
       The interval is None below 3 seeds.
-    - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was; `effect_shown`: a test shows
-      that the warmup matters, but other lengths may be as good. `sentence` says what was chosen and how, `basis` only
+    - `decided`: every choice was made by a test; `warmup_decided`: that of the warmup was; `effect_shown`: a trend
+      shows that the length matters, but others may be as good. `sentence` says what was chosen and how, `basis` only
       how, `unsure` what is open.
     - `num_candidates`: how many combinations there were to choose from.
     - `next_command`: what to run next, for a shell; `next_note` what it would show, '' if that is said elsewhere.
@@ -165,8 +166,10 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, g
     decided = grounds.decide_warmup and not swept and not any(varied)
     basis = capitalised(grounds.sentence(swept=swept, varied=varied))
     note, updates = "", _needed_updates(found, facts["failed"]["share"])
-    if preliminary or looks_are_left(found):
+    if preliminary:
         command = sweep.command
+    elif looks_are_left(found):
+        command = continue_command(sweep)
     elif updates:
         command = longer_command(sweep, updates)
     elif facts["lr_at_edge"] and arm.lr:
@@ -189,7 +192,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, g
     return facts | {
         "decided": decided,
         "warmup_decided": grounds.decide_warmup,
-        "effect_shown": bool(grounds.advised.basis) and not preliminary and not grounds.decide_warmup,
+        "effect_shown": grounds.show_effect,
         "num_candidates": grounds.num_candidates,
         "sentence": sentence,
         "basis": f"{basis}.",

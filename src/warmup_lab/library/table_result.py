@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from warmup_lab.comparison import Interval, LrLine, Rate, Verdict, p_text
+from warmup_lab.comparison import Interval, LrLine, Rate, Verdict, lr50_place, p_text
 from warmup_lab.system import JsonRecord
 
 _WIDTH = 100
@@ -145,7 +145,8 @@ def _trend_lines(result: TableComparison) -> list[str]:
 def _lr_lines(result: TableComparison) -> list[str]:
     lines = []
     for line in result.lr_lines:
-        text = f"half of the runs fail at lr {line.usable.lr50:.2g}{_interval(line.usable.interval, '.2g')}"
+        place, lr = lr50_place(line.usable.lr50, (line.lrs[0], line.lrs[-1]))
+        text = f"half of the runs fail {place} lr {lr:.2g}{_interval(line.usable.interval, '.2g')}"
         text += f" with {line.name}" if len(result.lr_lines) > 1 else ""
         if line.ratio is not None:
             bound = f"{line.ratio.bound} " if line.ratio.bound else ""

@@ -12,7 +12,9 @@ from warmup_lab.comparison import (
     WarmupTrend,
     Words,
     best_mean,
+    contradicts_means,
     fewest_failures,
+    lr50_place,
     p_text,
     remedy,
     with_headline,
@@ -32,7 +34,7 @@ def headline_of(found: Comparison, factor: Factor, values: Sequence[Value]) -> s
         return _in_arguments(with_headline(found).headline, factor)
     decided = {trend.of: trend for trend in found.trends if trend.p_adjusted < ALPHA}
     for of in ("failures", "lr50", "metric"):
-        if of in decided:
+        if of in decided and not (of == "metric" and contradicts_means(decided[of], found)):
             sentence = {"failures": _failures, "lr50": _lr50, "metric": _metric}[of](found, factor, values, decided[of])
             return f"{sentence} (trend p = {p_text(decided[of].p_adjusted)})."
     words = Words(
@@ -40,7 +42,8 @@ def headline_of(found: Comparison, factor: Factor, values: Sequence[Value]) -> s
         f"which of {len(factor.values)} values of {factor.column} is best",
         lambda arm: arm.name,
     )
-    return _in_arguments(with_headline(replace(found, trends=(), levels=()), words).headline, factor)
+    open_ = tuple(trend for trend in found.trends if trend.p_adjusted >= ALPHA)
+    return _in_arguments(with_headline(replace(found, trends=open_, levels=()), words).headline, factor)
 
 
 def _in_arguments(text: str, factor: Factor) -> str:
@@ -60,9 +63,16 @@ def _failures(found: Comparison, factor: Factor, values: Sequence[Value], _trend
 
 def _lr50(found: Comparison, factor: Factor, values: Sequence[Value], trend: WarmupTrend) -> str:
     use = max(found.levels, key=lambda level: level.lr50 or 0.0)
-    rates = _listed(found, values, use, lambda level: "?" if level.lr50 is None else f"lr {level.lr50:.2g}")
+    rates = _listed(found, values, use, _lr50_text)
     effect = "raises" if trend.z > 0 else "lowers"
-    return f"A larger {factor.column} {effect} the usable learning rate. Half of the runs fail at {rates}"
+    return f"A larger {factor.column} {effect} the usable learning rate. Half of the runs fail {rates}"
+
+
+def _lr50_text(level: Level) -> str:
+    if level.lr50 is None or level.lr_range is None:
+        return "at an unknown lr"
+    place, lr = lr50_place(level.lr50, level.lr_range)
+    return f"{place} lr {lr:.2g}"
 
 
 def _metric(found: Comparison, factor: Factor, values: Sequence[Value], trend: WarmupTrend) -> str:

@@ -50,12 +50,21 @@ def test_the_effect_is_that_of_the_verdict_without_warmup(differences, margin, e
     assert judged(differences, margin=margin).effect == effect
 
 
-def test_the_p_value_is_that_of_the_test_that_decided():
+def test_a_trend_of_ranks_decides_nothing_that_the_means_contradict():
     """Better without warmup at 11 of 12 seeds; at the other one it fails. Ranks and means say the opposite."""
     found = judged([-0.01] * 12, looks=(12,), failed_without=1)
     assert found.difference > 0
     assert found.effect == "undecided"
     assert judged([-0.01] * 12, looks=(12,)).effect == "harmful"
+
+
+def test_a_trend_may_decide_what_the_verdict_leaves_open():
+    """Without warmup the loss is larger at all 12 seeds, at one of them by so much that the t-test has no power."""
+    found = judged([0.001] * 11 + [0.3], looks=(12,))
+    pair, ranks = stats.ttest_1samp([0.001] * 11 + [0.3], 0).pvalue, stats.binomtest(12, 12).pvalue
+    assert pair > 0.05
+    assert found.effect == "needed"
+    assert found.p_value == pytest.approx(2 * ranks), "of the trend: it has half of the error"
 
 
 def test_failures_count():

@@ -18,7 +18,7 @@ def changed(sweep, effect, failed_with=0, failed_without=0):
     return used(replace(found, confirmation=replace(found.confirmation, effect=effect, sides=sides)))
 
 
-@pytest.mark.parametrize(("effect", "steps"), [("needed", 12), ("harmful", 0), ("same", 0)])
+@pytest.mark.parametrize(("effect", "steps"), [("needed", 12), ("harmful", 0), ("same", 0), ("small", 0)])
 def test_what_is_shown_decides(effect, steps, decided):
     assert changed(decided, effect).warmup_steps == steps
 

@@ -30,12 +30,12 @@ class Gain(JsonRecord):
     """What the warmup does to the usable lr, and how sure that is."""
 
     answer: Answer
-    """`raises` or `lowers` if the 95 % interval of the ratio excludes 1, `nothing` if the 90 % interval is within
-    `EFFECT` (TOST at 5 %), else `undecided`."""
+    """`raises` or `lowers` if the paired t-test rejects a ratio of 1, `nothing` if the 90 % interval is within `EFFECT`
+    (TOST at 5 %), else `undecided`."""
     ratio: float | None
     """lr50 warmed over lr50 cold: geometric mean over the seeds. None without a pair of runs at two rates or more."""
     interval: Interval | None
-    """95 % t-interval of the ratio; if all seeds agree, one grid step to each side."""
+    """95 % interval of the ratio, as in `Lr50Ratio`; it ends at 1 if the test rejects 1."""
     interval_90: Interval | None
     """The same at 90 %."""
     bound: str | None
@@ -93,12 +93,12 @@ def _judge(learned: dict[Start, npt.NDArray[np.bool_]], lrs: Sequence[float], se
     reason = needed = None
     if answer == "undecided":
         is_coarse = agree or error >= math.log(EFFECT)
-        reason = _what_is_missing(test.bound, is_coarse)
+        reason = _what_is_missing(test.bound, agree=agree, is_coarse=is_coarse)
         needed = None if is_coarse or test.bound else seeds_needed(deviation, error)
     return Gain(
         answer=answer,
         ratio=test.ratio,
-        interval=test.interval,
+        interval=test.without_one.interval if rejects else test.interval,
         interval_90=interval_90,
         bound=test.bound,
         at_seeds=dict(zip(seeds, np.exp(logs).tolist(), strict=True)),
@@ -108,13 +108,14 @@ def _judge(learned: dict[Start, npt.NDArray[np.bool_]], lrs: Sequence[float], se
     )
 
 
-def _what_is_missing(bound: str | None, is_coarse: bool) -> str:
+def _what_is_missing(bound: str | None, *, agree: bool, is_coarse: bool) -> str:
     if bound:
         return "the rates do not reach from one at which runs survive to one at which runs fail, cold and warmed"
     if is_coarse:
+        who, seeds = ("all", "would not") if agree else ("most", "could only show that it is not 1")
         return (
-            "nearly all seeds agree, so the ratio is known to one step between the rates, a factor of 1.41; rates "
-            "closer together would decide it, more seeds would not"
+            f"{who} seeds turn between the same two rates, so the ratio is known to about one step, a factor of 1.41; "
+            f"rates closer together would decide it, more seeds {seeds}"
         )
     return f"the ratio is neither shown to differ from 1 nor to be between {1 / EFFECT:g} and {EFFECT:g}"
 
