@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging.config
 import os
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +19,7 @@ from wandb_standin import StandIn
 
 from warmup_lab.config.schema import TrackingConfig
 from warmup_lab.tracking import command, wandb_run
+from warmup_lab.tracking.service import end_service
 from warmup_lab.tracking.tracker import Tracker
 
 NO_LONGER = "W&B no longer records this run ("
@@ -64,6 +67,23 @@ def test_a_run_whose_service_fails_is_recorded_again_from_its_first_row(
     start(tmp_path, run_id="b" * 12, history=[update_row(0)]).finish({})
     assert [found.steps for found in offline_runs(tmp_path, "b" * 12)] == [[0]]
     assert len(messages(caplog)) == 1
+
+
+def test_the_log_of_a_killed_run_does_not_keep_later_ones_from_being_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """wandb leaves it open. Hydra closes it with its next job, and a message would open it again, in a lost folder."""
+    tracker = start(tmp_path / "first")
+    tracker.log(update_row(0))
+    signal_service(tracker, signal.SIGKILL)
+    tracker.finish({})
+    end_service(tracker._guard.service)  # type: ignore[attr-defined]  # the next run starts a new one, which is logged
+    shutil.rmtree(tmp_path / "first")
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+    caplog.clear()
+    start(tmp_path / "second", history=[update_row(0)]).finish({})
+    assert messages(caplog) == []
+    assert only_offline_run(tmp_path / "second").steps == [0]
 
 
 def test_a_service_that_fails_twice_costs_two_warnings(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,6 +40,7 @@ def start_service(before_exit: Callable[[], None]) -> Process | None:
     from wandb.sdk import wandb_setup
 
     with _lock:
+        _drop_lost_logs()
         singleton = wandb_setup.singleton()
         if singleton._connection is None:
             _process = None
@@ -108,6 +111,19 @@ def kill_service(process: Process | None) -> None:
     if process:
         with contextlib.suppress(OSError):
             process.kill()
+
+
+def _drop_lost_logs() -> None:
+    """Removes wandb's handlers for log files that are gone.
+
+    wandb leaves the handler of a run whose service was killed. Once `logging` is configured again, which closes it, the
+    next message opens its file anew, and fails if its folder was deleted.
+    """
+    target = logging.getLogger("wandb")
+    for handler in target.handlers[:]:
+        if isinstance(handler, logging.FileHandler) and not Path(handler.baseFilename).exists():
+            target.removeHandler(handler)
+            handler.close()
 
 
 def has_ended(process: Process) -> bool:
