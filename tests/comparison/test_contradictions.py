@@ -5,10 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 from fake_runs import GUESS_LOSS, NOISE, arm, failing, table
+from scipy import stats
 
 from warmup_lab.comparison.advised_arms import advised_arms
 from warmup_lab.comparison.more_seeds import looks_are_left, more_seeds
 from warmup_lab.comparison.pairwise import compare
+from warmup_lab.comparison.recommendation import best_row
+from warmup_lab.comparison.run_table import read_runs
 from warmup_lab.comparison.selection import smallest_warmup_as_good_as_best
 from warmup_lab.comparison.verdicts import Question
 
@@ -24,11 +27,17 @@ def compared(runs, **question):
     return compare(runs, Question("eval_loss", **question))
 
 
-def chosen(found):
-    """The arm of the card, why, and whether every other arm was tested against it."""
-    best_of = partial(min, key=lambda row: (found.arms[row].failed.share, found.arms[row].mean))
+def advised(runs, found):
+    """The arms that the card leaves, and the one that it names."""
+    best_of = partial(best_row, read_runs(runs, "eval_loss"), "eval_loss", found.failure_margin)
     left = advised_arms(found, found.arms, list(range(len(found.arms))), best_of)
-    return found.arms[best_of(left.rows)].name, left.basis, left.is_tested
+    return left, found.arms[best_of(left.rows)].name
+
+
+def chosen(runs, found):
+    """The arm of the card, and why."""
+    left, name = advised(runs, found)
+    return name, left.basis
 
 
 def test_a_warmup_that_wins_only_at_a_bad_lr_is_not_recommended():
@@ -40,7 +49,7 @@ def test_a_warmup_that_wins_only_at_a_bad_lr_is_not_recommended():
     found = compared(runs)
     assert {verdict.arm for verdict in found.verdicts if verdict.value == "better"} == {"warmuplinear-w0-lr0.008"}
     assert all(trend.p_adjusted > 0.05 for trend in found.trends)
-    name, basis, _ = chosen(found)
+    name, basis = chosen(runs, found)
     assert name.endswith("lr0.001")
     assert basis == ""
     assert found.headline.startswith("10 % warmup is not the best choice at lr 0.008: no warmup at lr 0.008 is better")
@@ -67,32 +76,35 @@ def fails_at_one_seed(losses):
 
 def test_a_trend_of_ranks_does_not_recommend_the_length_that_it_calls_the_worst():
     """10 % is better by 0.005 at 11 of 12 seeds, and fails at one."""
-    found = compared(fails_at_one_seed({0: 0.310, 36: 0.305}))
+    runs = fails_at_one_seed({0: 0.310, 36: 0.305})
+    found = compared(runs)
     trend = found.trend("metric")
     assert trend.z < 0
     assert trend.p_adjusted < 0.05
-    assert found.headline.startswith("Undecided: by rank, eval_loss falls with a longer warmup (trend p = ")
+    assert found.headline.startswith("Undecided: eval_loss mostly falls with a longer warmup (trend p = ")
     assert found.headline.endswith("but its mean is best with no warmup: 0.31 with no warmup, 0.337 with 10 %.")
-    assert chosen(found)[1] == ""
+    assert chosen(runs, found)[1] == ""
 
 
 def test_what_pairs_show_comes_before_a_trend_that_contradicts_the_means():
     """30 % is better than 10 % by 0.005 at every seed at which they learn; both fail at one."""
-    found = compared(fails_at_one_seed({0: 0.310, 36: 0.305, 108: 0.300}))
+    runs = fails_at_one_seed({0: 0.310, 36: 0.305, 108: 0.300})
+    found = compared(runs)
     assert found.trend("metric").p_adjusted < 0.05
     assert found.headline.startswith("10 % warmup is not the best choice: 30 % warmup is better than 10 % warmup (")
-    assert chosen(found)[0:2] == ("warmuplinear-w0-lr0.001", "")
+    assert chosen(runs, found) == ("warmuplinear-w0-lr0.001", "")
 
 
 def test_a_length_that_a_verdict_is_against_is_not_advised_by_the_headline_either():
     """The shortest length within the margin is 10 %, and 30 % is better by less than the margin."""
     parts = [noisy(loss, number, warmup) for number, (warmup, loss) in enumerate(((0, 0.5), (36, 0.345), (108, 0.3)))]
-    found = compared(table(*parts), margin=0.05)
+    runs = table(*parts)
+    found = compared(runs, margin=0.05)
     assert found.trend("metric").p_adjusted < 0.05
     assert found.verdict("warmuplinear-w108-lr0.001").value == "better"
     assert found.headline.startswith("A longer warmup improves eval_loss: ")
     assert " 30 % warmup is better than 10 % warmup (" in found.headline
-    assert chosen(found)[0] == "warmuplinear-w108-lr0.001"
+    assert chosen(runs, found)[0] == "warmuplinear-w108-lr0.001"
 
 
 def test_a_reference_at_another_lr_says_nothing_about_the_warmup():
@@ -102,13 +114,13 @@ def test_a_reference_at_another_lr_says_nothing_about_the_warmup():
         for place, (lr, loss) in enumerate(losses.items())
         for warmup in (0, 36)
     ]
-    found = compared(table(*parts), reference="warmuplinear-w36-lr0.001")
+    runs = table(*parts)
+    found = compared(runs, reference="warmuplinear-w36-lr0.001")
     assert found.verdict("warmuplinear-w0-lr0.002").value == "better"
     assert found.verdict("warmuplinear-w0-lr0.008").value == "worse"
     assert "depends" not in found.headline
     assert "not the best choice at" not in found.headline
-    best_of = partial(min, key=lambda row: found.arms[row].mean)
-    assert not advised_arms(found, found.arms, list(range(6)), best_of).of_warmup
+    assert not advised(runs, found)[0].of_warmup
 
 
 def test_a_trend_over_bad_learning_rates_does_not_choose_a_warmup_that_is_worse_at_the_best_one():
@@ -120,10 +132,10 @@ def test_a_trend_over_bad_learning_rates_does_not_choose_a_warmup_that_is_worse_
     for warmup, num_failed in ((0, 12), (36, 6), (108, 0)):
         parts.append(failing(num_failed, SEEDS, warmup, lr=4e-3))
         parts.append(failing(SEEDS, SEEDS, warmup, lr=8e-3))
-    found = compared(table(*parts))
+    runs = table(*parts)
+    found = compared(runs)
     assert found.trend("lr50").p_adjusted < 0.05
-    assert chosen(found)[0] == "warmuplinear-w0-lr0.001"
-    assert chosen(found)[1] == "decided by test: it is better than the reference"
+    assert chosen(runs, found) == ("warmuplinear-w0-lr0.001", "decided by test: it is better than the reference")
     assert found.headline.startswith("A longer warmup raises the usable learning rate. Half of the runs fail at lr ")
     assert ". 30 % warmup at lr 0.0005 is worse than 10 % warmup at lr 0.0005 (" in found.headline
 
@@ -133,9 +145,10 @@ def test_an_arm_that_was_compared_with_nothing_is_not_part_of_everything_else():
     parts += [
         noisy(loss, 1 + place, warmup) for place, (loss, warmup) in enumerate([(0.35, 0), (0.3, 36), (0.36, 108)])
     ]
-    found = compared(table(*parts))
+    runs = table(*parts)
+    found = compared(runs)
     assert found.headline.startswith("Use 10 % warmup: everything else that was compared with it is worse. ")
-    assert chosen(found) == ("constantlr-w0-lr0.001", "", False)
+    assert chosen(runs, found) == ("constantlr-w0-lr0.001", "")
 
 
 def test_lr50_beyond_the_rates_that_were_tried_is_not_given_as_a_number():
@@ -161,7 +174,7 @@ def test_while_planned_looks_are_left_the_same_command_goes_on():
     at_twelve = compared(table(*parts), looks=(6, 12, 24))
     assert at_twelve.look == 12
     assert looks_are_left(at_twelve)
-    assert more_seeds(at_twelve).sentence() == "The next planned look, of 24 seeds at most, may decide that."
+    assert more_seeds(at_twelve).sentence() == "The next planned look (24 seeds at most) may decide it."
     assert not looks_are_left(compared(table(*parts), looks=(6, 12)))
 
 
@@ -179,8 +192,6 @@ def test_the_best_warmup_is_not_one_that_only_failed_less_often_by_chance():
 @pytest.mark.parametrize(("num_lengths", "level"), [(2, 0.025), (3, 0.0125)])
 def test_power_uses_the_error_of_the_pairs_alone(num_lengths, level):
     """Trends over the length have half of the 5 %. 80 % power of a t-test at `level`, from its noncentral t."""
-    from scipy import stats
-
     lengths = (0, 36, 108)[:num_lengths]
     found = compared(table(*(noisy(0.3, number, warmup) for number, warmup in enumerate(lengths))))
     more = more_seeds(found)

@@ -24,6 +24,11 @@ def undecided(strategy):
     return Outcome(metrics={"eval_loss": 0.4 + sign * (0.1 + strategy["seed"] / 1000)})
 
 
+def decided_from(first):
+    """Outcomes that decide at this seed and later ones."""
+    return lambda strategy: usual(strategy) if strategy["seed"] >= first else undecided(strategy)
+
+
 def jobs_of(seeds, ratios=(0.0, 0.1)):
     return [make_job("warmuplinear", ratio, 1e-3, seed, 120) for ratio in ratios for seed in seeds]
 
@@ -130,12 +135,7 @@ def test_no_command_covers_runs_with_other_keys(tmp_path):
 def test_seeds_added_to_an_undecided_design_are_judged_alone(tmp_path):
     start(tmp_path, jobs_of(range(6)), "seed=range(6)")
     assert report(tmp_path)["added_seeds"] is None
-    start(
-        tmp_path,
-        jobs_of(range(12)),
-        "seed=range(12)",
-        outcome=lambda one: usual(one) if one["seed"] > 5 else undecided(one),
-    )
+    start(tmp_path, jobs_of(range(12)), "seed=range(12)", outcome=decided_from(6))
     first, again = report(tmp_path), report(tmp_path)
     assert first["added_seeds"] == again["added_seeds"] | {"decided": False}
     assert (again["added_seeds"]["judged"], again["added_seeds"]["others"]) == (list(range(6, 12)), list(range(6)))
@@ -169,12 +169,7 @@ def test_batches_that_decided_nothing_are_named(tmp_path):
     report(tmp_path)
     start(tmp_path, jobs_of(range(12)), "seed=range(12)")
     report(tmp_path)
-    start(
-        tmp_path,
-        jobs_of(range(18)),
-        "seed=range(18)",
-        outcome=lambda one: usual(one) if one["seed"] > 11 else undecided(one),
-    )
+    start(tmp_path, jobs_of(range(18)), "seed=range(18)", outcome=decided_from(12))
     first, again = report(tmp_path), report(tmp_path)
     assert again["added_seeds"] | {"decided": False} == first["added_seeds"]
     chance = "Each batch is judged at 5 %, so without any effect one of 3 batches claims one in 14 % of sweeps."

@@ -223,7 +223,7 @@ def _metric_headline(found: Comparison, trend: WarmupTrend) -> str:
         best = _lowest(known, found)
         means, moves = _means(shown_levels(known, best)), "rises" if trend.z > 0 else "falls"
         return (
-            f"Undecided: by rank, {found.metric} {moves} with a longer warmup (trend p = {p}), but its mean is best "
+            f"Undecided: {found.metric} mostly {moves} with a longer warmup (trend p = {p}), but its mean is best "
             f"{with_text(best)}: {means}."
         )
     use_level = best_mean(known, found)

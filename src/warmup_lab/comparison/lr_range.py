@@ -119,8 +119,8 @@ def grid_error(learned: NDArray[np.bool_], lrs: Sequence[float]) -> float:
     """How far the mean of `log_lr50` may be off because the grid is coarse: 0 to half a step, on the log scale.
 
     Where seeds differ at two or more learning rates, they average over the grid. Where they differ at one alone, at
-    which a share s learns, all of them may turn just there, and the mean lies (s - 1/2) steps beside it. Where they
-    differ at none, all may turn anywhere within a step.
+    which a share s learns, all of them may start to fail just there, and the mean lies (s - 1/2) steps beside it. Where
+    they differ at none, all may start to fail anywhere within a step.
 
     Args:
         learned: `(lrs, seeds)`, whether the run learned.

@@ -32,7 +32,7 @@ class MoreSeeds:
         `where` is such as `at lr 0.001`.
         """
         if self.continues:
-            return f"The next planned look, of {self.num_seeds} seeds at most, may decide that."
+            return f"The next planned look ({self.num_seeds} seeds at most) may decide it."
         if self.effect is None:
             return ""
         seeds = f"About {self.num_seeds} new seeds{f' {where}' if where else ''}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,19 +74,7 @@ def recommendation_section(
         rows = _rows_of_jitter(table, jitter["recommendation"])
     if not rows:
         return _nothing(sweep, found, counted, jitter)
-    sign = 1.0 if smaller_is_better(metric) else -1.0
-
-    def best_of(rows: Sequence[int]) -> int:
-        lowest = min(table.summary(row).failed.share for row in rows)
-        return min(
-            rows,
-            key=lambda row: (
-                _mostly_failed(table, row),
-                table.summary(row).failed.share > lowest + found.failure_margin,  # others may overfit: above guessing
-                sign * np.nanmean(compared[row]),
-            ),
-        )
-
+    best_of = partial(best_row, table, metric, found.failure_margin)
     if jitter is not None:
         return _of_jitter(sweep, table, compared, best_of(rows), jitter["recommendation"]) | counted
     advised = advised_arms(found, table.arms, rows, best_of)
@@ -94,8 +83,26 @@ def recommendation_section(
     return _of_comparison(sweep, table, compared, best, Grounds(found, advised, alike, len(rows), metric)) | counted
 
 
+def best_row(table: RunTable, metric: str, failure_margin: float, rows: Sequence[int]) -> int:
+    """The row with the best mean over all runs, of those that do not fail in most runs or more often by the margin.
+
+    Without that, an arm of failed runs, which count as guessing, would win where the others overfit.
+    """
+    is_small = smaller_is_better(metric)
+    compared, sign = table.compared(metric, smaller_is_better=is_small), 1.0 if is_small else -1.0
+    shares = {row: table.summary(row).failed.share for row in rows}
+    lowest = min(shares.values())
+    return min(
+        rows,
+        key=lambda row: (
+            _mostly_failed(table, row),
+            shares[row] > lowest + failure_margin,
+            sign * np.nanmean(compared[row]),
+        ),
+    )
+
+
 def _mostly_failed(table: RunTable, row: int) -> bool:
-    """Whether more than half of the runs failed. Such an arm is no choice, even if others overfit."""
     failed = table.summary(row).failed
     return bool(failed.total) and failed.share > 0.5
 

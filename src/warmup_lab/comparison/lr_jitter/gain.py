@@ -114,8 +114,8 @@ def _what_is_missing(bound: str | None, *, agree: bool, is_coarse: bool) -> str:
     if is_coarse:
         who, seeds = ("all", "would not") if agree else ("most", "could only show that it is not 1")
         return (
-            f"{who} seeds turn between the same two rates, so the ratio is known to about one step, a factor of 1.41; "
-            f"rates closer together would decide it, more seeds {seeds}"
+            f"{who} seeds start to fail between the same two rates, so the ratio is known to about one step, a factor "
+            f"of 1.41; rates closer together would decide it, more seeds {seeds}"
         )
     return f"the ratio is neither shown to differ from 1 nor to be between {1 / EFFECT:g} and {EFFECT:g}"
 
