@@ -10,7 +10,6 @@ from scipy import stats
 from warmup_lab.comparison.advised_arms import advised_arms
 from warmup_lab.comparison.more_seeds import looks_are_left, more_seeds
 from warmup_lab.comparison.pairwise import compare
-from warmup_lab.comparison.recommendation import best_row
 from warmup_lab.comparison.run_table import read_runs
 from warmup_lab.comparison.selection import smallest_warmup_as_good_as_best
 from warmup_lab.comparison.verdicts import Question
@@ -29,7 +28,8 @@ def compared(runs, **question):
 
 def advised(runs, found):
     """The arms that the card leaves, and the one that it names."""
-    best_of = partial(best_row, read_runs(runs, "eval_loss"), "eval_loss", found.failure_margin)
+    best_mean = read_runs(runs, "eval_loss").best_mean
+    best_of = partial(best_mean, metric="eval_loss", smaller_is_better=True, failure_margin=found.failure_margin)
     left = advised_arms(found, found.arms, list(range(len(found.arms))), best_of)
     return left, found.arms[best_of(left.rows)].name
 

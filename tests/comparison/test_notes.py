@@ -141,8 +141,8 @@ def test_seeds_added_to_an_undecided_design_are_judged_alone(tmp_path):
     assert (again["added_seeds"]["judged"], again["added_seeds"]["others"]) == (list(range(6, 12)), list(range(6)))
     assert texts(first) == [
         "Seeds were added without planned looks, so the verdicts are of seeds 6 to 11 alone, as seeds 0 to 5 had been "
-        "judged before. Each batch is judged at 5 %, so without any effect one of 2 batches claims one in 10 % of "
-        "sweeps. All 12 seeds together are exploratory."
+        "judged before. Each batch is tested at 5 %: where nothing differs, one of 2 batches claims a difference in "
+        "10 % of sweeps. All 12 seeds together are exploratory."
     ]
     assert first["counts"]["seeds"] == 6
     pooled = {row["name"]: row["metric"] for row in first["pooled"]}["warmuplinear-w0 (0 %)"]
@@ -172,7 +172,9 @@ def test_batches_that_decided_nothing_are_named(tmp_path):
     start(tmp_path, jobs_of(range(18)), "seed=range(18)", outcome=decided_from(12))
     first, again = report(tmp_path), report(tmp_path)
     assert again["added_seeds"] | {"decided": False} == first["added_seeds"]
-    chance = "Each batch is judged at 5 %, so without any effect one of 3 batches claims one in 14 % of sweeps."
+    chance = (
+        "Each batch is tested at 5 %: where nothing differs, one of 3 batches claims a difference in 14 % of sweeps."
+    )
     assert f"as seeds 0 to 11 had been judged before. {chance}" in texts(first)[0]
     assert f"which decided. Before, seeds 0 to 5 and seeds 6 to 11 decided nothing. {chance}" in texts(again)[0]
 

@@ -134,8 +134,8 @@ def _earlier(added: AddedSeeds) -> str:
     before = f" Before, {batches} decided nothing." * added.decided
     share = 100 * (1 - (1 - ALPHA) ** num)
     return (
-        f"{before} Each batch is judged at {100 * ALPHA:g} %, so without any effect one of {num} batches claims one in "
-        f"{share:.0f} % of sweeps."
+        f"{before} Each batch is tested at {100 * ALPHA:g} %: where nothing differs, one of {num} batches claims a "
+        f"difference in {share:.0f} % of sweeps."
     )
 
 

@@ -7,7 +7,7 @@ comparison made it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -74,37 +74,15 @@ def recommendation_section(
         rows = _rows_of_jitter(table, jitter["recommendation"])
     if not rows:
         return _nothing(sweep, found, counted, jitter)
-    best_of = partial(best_row, table, metric, found.failure_margin)
+    best_of = partial(
+        table.best_mean, metric=metric, smaller_is_better=smaller_is_better(metric), failure_margin=found.failure_margin
+    )
     if jitter is not None:
         return _of_jitter(sweep, table, compared, best_of(rows), jitter["recommendation"]) | counted
     advised = advised_arms(found, table.arms, rows, best_of)
     best = best_of(advised.rows)
     alike = any(not found.are_equivalent(row, best) for row in alike_warmups(table, compared, best))
     return _of_comparison(sweep, table, compared, best, Grounds(found, advised, alike, len(rows), metric)) | counted
-
-
-def best_row(table: RunTable, metric: str, failure_margin: float, rows: Sequence[int]) -> int:
-    """The row with the best mean over all runs, of those that do not fail in most runs or more often by the margin.
-
-    Without that, an arm of failed runs, which count as guessing, would win where the others overfit.
-    """
-    is_small = smaller_is_better(metric)
-    compared, sign = table.compared(metric, smaller_is_better=is_small), 1.0 if is_small else -1.0
-    shares = {row: table.summary(row).failed.share for row in rows}
-    lowest = min(shares.values())
-    return min(
-        rows,
-        key=lambda row: (
-            _mostly_failed(table, row),
-            shares[row] > lowest + failure_margin,
-            sign * np.nanmean(compared[row]),
-        ),
-    )
-
-
-def _mostly_failed(table: RunTable, row: int) -> bool:
-    failed = table.summary(row).failed
-    return bool(failed.total) and failed.share > 0.5
 
 
 def _facts(table: RunTable, compared: Floats, row: int) -> dict[str, Any]:
@@ -168,7 +146,7 @@ def _of_comparison(sweep: Sweep, table: RunTable, compared: Floats, best: int, g
     facts, arm, found = _facts(table, compared, best), table.arms[best], grounds.found
     swept, varied = several_lrs(other.lr for other in table.arms), varied_in(table.arms)
     preliminary = preliminary_sentences(found)
-    if _mostly_failed(table, best):
+    if table.mostly_failed(best):
         return facts | _nothing_usable(sweep, facts, arm, found)
     decided = grounds.decide_warmup and not swept and not any(varied)
     basis = capitalised(grounds.sentence(swept=swept, varied=varied))

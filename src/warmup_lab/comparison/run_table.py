@@ -89,6 +89,33 @@ class RunTable:
         ]
         return min(ranked)[-1] if ranked else None
 
+    def best_mean(self, rows: Sequence[int], metric: str, *, smaller_is_better: bool, failure_margin: float) -> int:
+        """The row with the best mean of all runs, of those that fail neither mostly nor more often by the margin.
+
+        Without that, an arm of failed runs, which count as guessing, would win where the others overfit.
+
+        Args:
+            rows: to choose from, at least one, each with a finished run.
+            metric: of the values. It has means: none that is compared by ranks.
+            smaller_is_better: its direction.
+            failure_margin: largest difference of failure rates that does not matter.
+        """
+        compared = self.compared(metric, smaller_is_better=smaller_is_better)
+        sign = 1.0 if smaller_is_better else -1.0
+        shares = {row: self.summary(row).failed.share for row in rows}
+        lowest = min(shares.values())
+
+        def order(row: int) -> tuple[bool, bool, float]:
+            fails_more = shares[row] > lowest + failure_margin
+            return self.mostly_failed(row), fails_more, sign * float(np.nanmean(compared[row]))
+
+        return min(rows, key=order)
+
+    def mostly_failed(self, row: int) -> bool:
+        """Whether more than half of the runs failed."""
+        failed = self.summary(row).failed
+        return bool(failed.total) and failed.share > 0.5
+
     def summary(self, row: int) -> ArmSummary:
         """Counts, rates and mean of one arm."""
         arm, values = self.arms[row], self.values[row, self.usable[row]]

@@ -118,17 +118,14 @@ def _smallest(table: RunTable, rows: list[int], question: Question, method: Meth
 
 
 def _best(table: RunTable, rows: Sequence[int], question: Question) -> int | None:
-    """The row with the best mean of all runs among those that fail no more often than the others by the failure margin.
-
-    For a metric that is compared by ranks, which has no such mean: the fewest failures, then the best mean.
-    """
+    """As `RunTable.best_mean`; for a metric that is compared by ranks, which has no such mean, as `RunTable.best`."""
     if metric_kind(question.metric) == "rank":
         return table.best(rows, question.smaller_is_better)
-    compared = table.compared(question.metric, smaller_is_better=question.smaller_is_better)
-    sign = 1.0 if question.smaller_is_better else -1.0
-    shares = {row: table.summary(row).failed.share for row in rows if np.isfinite(compared[row]).any()}
-    near = [row for row, share in shares.items() if share <= min(shares.values()) + question.failure_margin]
-    return min(near, key=lambda row: sign * float(np.nanmean(compared[row])), default=None)
+    finished = [row for row in rows if table.finished[row].any()]
+    if not finished:
+        return None
+    is_small, margin = question.smaller_is_better, question.failure_margin
+    return table.best_mean(finished, question.metric, smaller_is_better=is_small, failure_margin=margin)
 
 
 def _why_untestable(chosen_on: RunTable, rows: list[int], best: int | None, blank: SmallestWarmup) -> str | None:
