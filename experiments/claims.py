@@ -25,6 +25,8 @@ class Claim:
     """Wall time of all runs, and where."""
     tables: tuple[str, ...] = ("results.csv",)
     """Tables of runs in the study's folder. The claim is left out until all are there."""
+    first_tables: tuple[str, ...] = ()
+    """Tables of a first study, repeated since with new seeds. Only the study's page shows what they gave."""
 
 
 def claims_table(experiments: Path, study: str | None = None) -> str:
@@ -60,6 +62,22 @@ def verdicts_table(experiments: Path) -> str:
             page = f"[{found.tested}](experiments/{claim.study}/README.md)"
             rows.append(f"| {claim.says} ({claim.source}) | {page} | {found.estimate} | **{found.verdict}** |")
     return "\n".join(rows) + "\n"
+
+
+def first_study(experiments: Path, study: str) -> str:
+    """The first study of a repeated claim by the same rule, and the estimate from all seeds of both studies."""
+    claim = next(claim for claim in CLAIMS if claim.study == study)
+    first, second = (
+        [pd.read_csv(experiments / study / table) for table in tables] for tables in (claim.first_tables, claim.tables)
+    )
+    found = claim.judge(first)
+    pooled = claim.judge([pd.concat(pair, ignore_index=True) for pair in zip(first, second, strict=True)])
+    lines = [
+        f"{own.num_runs} runs, {own.estimate}: **{own.verdict}**. "
+        f"Exploratory, all seeds of both studies: {both.estimate}."
+        for own, both in zip(found, pooled, strict=True)
+    ]
+    return "\n\n".join(lines) + "\n"
 
 
 def _judged(experiments: Path) -> Iterator[tuple[Claim, list[Finding]]]:
@@ -151,8 +169,9 @@ CLAIMS = (
         "Xiong et al. 2020",
         "Warmup matters more with post-LN than with pre-LN",
         rules.post_layer_norm_matters,
-        "2.8 hours, 2 cores",
+        "7 min, one H100",
         ("results.csv", "results_pre.csv"),
+        ("first_study.csv", "first_study_pre.csv"),
     ),
 )
 """In the order of docs/claims.md."""

@@ -2,7 +2,8 @@
 
 A page holds blocks between `<!-- numbers: results.csv -->` and `<!-- end of numbers -->`. A block is computed from that
 table of runs and from the study's `experiment.yaml` alone. It carries the digest of the table, so it changes with every
-cell. Blocks named `claims` or `claims:STUDY` hold the verdicts of `claims.py` in the same way.
+cell. Blocks named `claims` or `claims:STUDY` hold the verdicts of `claims.py` in the same way, and `first:STUDY` what
+the first study of a repeated claim gave. `lr50:TABLE` holds the usable learning rates of a table of runs alone.
 
     python experiments/evidence.py            # fails if a block is not what the results give
     python experiments/evidence.py --write    # writes the blocks
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from claims import claims_table, verdicts_table
+from claims import claims_table, first_study, verdicts_table
 from described import described
 from omegaconf import OmegaConf
 
@@ -76,9 +77,12 @@ def numbers(folder: Path, source: str) -> str:
         return claims_table(HERE, source.partition(":")[2] or None)
     if source.startswith("described:"):
         return described(folder / source.partition(":")[2])
-    path = folder / source
+    if source.startswith("first:"):
+        return first_study(HERE, source.partition(":")[2])
+    shown = (_lr50,) if source.startswith("lr50:") else _PARTS
+    path = folder / source.removeprefix("lr50:")
     runs = pd.read_csv(path, keep_default_na=True)
-    parts = [_source(path, runs), *(part(runs, study_question(folder)) for part in _PARTS)]
+    parts = [_source(path, runs), *(part(runs, study_question(folder)) for part in shown)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
