@@ -11,7 +11,8 @@ def _valid_vega_lite(monkeypatch):
     make_spec = figure._without_file_keys
 
     def checked(chart):
-        chart.to_dict(validate=True)
-        return make_spec(chart)
+        spec = make_spec(chart)
+        chart.validate(spec)
+        return spec
 
     monkeypatch.setattr(figure, "_without_file_keys", checked)

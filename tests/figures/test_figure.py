@@ -65,9 +65,9 @@ def test_caption_of_some_charts_has_their_sentences_once(figure):
 def test_numbers_are_not_broken_over_two_lines(figure):
     """With `textwrap` alone, 10 and % come apart at some width, and t-interval at its hyphen."""
     text = "Lowest at the end with warmup of 10 % and a 95 % t-interval up to 1e-6 or so"
-    for pad in range(12):
-        cell = replace(figure.rows[0][0], title="x" * pad + " " + text)
-        (chart,) = as_picture(replace(figure, rows=[[cell]]))["vconcat"][-1]["concat"]
+    cells = [replace(figure.rows[0][0], title="x" * pad + " " + text) for pad in range(12)]
+    charts = as_picture(replace(figure, rows=[cells]))["vconcat"][-1]["concat"]
+    for cell, chart in zip(cells, charts, strict=True):
         lines = chart["title"]["text"]
         assert not any(line.startswith("%") or line.endswith("-") for line in lines)
         assert " ".join(lines).replace("\N{NO-BREAK SPACE}", " ").strip() == cell.title.strip()

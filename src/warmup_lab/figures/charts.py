@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
@@ -58,10 +58,10 @@ def lr_mark(lr: float, text: str, x: alt.X, lrs: Sequence[float], colour: str) -
     """
     place = math.log(lr / min(lrs)) / (math.log(max(lrs) / min(lrs)) or 1.0)
     align: Any = "left" if place < 0.4 else "right" if place > 0.6 else "center"
-    base = alt.Chart(alt.InlineData(values=[{"lr": lr, "text": text}])).encode(x=x)
+    base = chart_of([{"lr": lr, "text": text}]).encode(x=x)
     rule = base.mark_rule(color=colour, strokeWidth=2, strokeDash=[5, 3])
     name = base.mark_text(color=colour, align=align, baseline="bottom", fontSize=12, fontWeight=600)
-    return [rule, name.encode(text="text:N", y=alt.value(-5))]
+    return [rule, name.encode(text=alt.Text("text:N"), y=alt.value(-5))]
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -103,12 +103,20 @@ def share_axis(field: str, title: str, low: float = 0.0, high: float = 1.0) -> a
     return alt.Y(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="%", tickCount=5, minExtent=40))
 
 
+def chart_of(rows: Iterable[Row]) -> alt.Chart:
+    """A chart of these rows.
+
+    They are in a tuple, because Altair copies all lists of a chart several times for each chart that it is put into.
+    """
+    return alt.Chart(alt.InlineData(values=tuple(rows)))
+
+
 def line_chart(rows: list[Row], *fields: str) -> Any:
     """A chart of rows that each hold a whole line: `fields` are lists, which Vega spreads over a row per point.
 
     This takes a tenth of the space of a row per point in the page.
     """
-    return alt.Chart(alt.InlineData(values=rows)).transform_flatten(list(fields))
+    return chart_of(rows).transform_flatten(list(fields))
 
 
 def rounded(values: np.ndarray, digits: int = 5) -> list[float]:

@@ -16,7 +16,16 @@ import altair as alt
 import numpy as np
 
 from warmup_lab.comparison import count
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_chart, line_scales, number_axis, number_tip, share_axis
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    AnyChart,
+    chart_of,
+    line_chart,
+    line_scales,
+    number_axis,
+    number_tip,
+    share_axis,
+)
 from warmup_lab.figures.figure import Cell, notes_of
 from warmup_lab.figures.layout import Layout, Row, unique
 from warmup_lab.figures.over_warmup import Column, same_few, warmup_table
@@ -136,7 +145,7 @@ def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots:
     colour, dash, shape = line_scales(layout.lines)
     scale = alt.Scale(domain=[-0.5, len(layout.lengths) - 0.5], nice=False)
     x = alt.X("x:Q", scale=scale, axis=warmup_axis(layout))
-    base = alt.Chart(alt.InlineData(values=[row for row in rows if row["mean"] is not None])).encode(x=x, color=colour)
+    base = chart_of([row for row in rows if row["mean"] is not None]).encode(x=x, color=colour)
     learned = alt.Tooltip("learned:N", title="runs that learned")
     fill = alt.Fill("fill:N", scale=None, legend=None)
     tips = [alt.Tooltip("arm:N"), number_tip("mean", "value"), number_tip("low"), number_tip("high"), learned]
@@ -156,12 +165,10 @@ def interval_chart(rows: list[Row], layout: Layout, y: alt.Y, foot: float, dots:
     for place, dy in (("above", -9), ("below", 10)):
         if any(row.get("few_at") == place for row in rows):
             few = base.transform_filter(f"datum.few_at == '{place}'").mark_text(dy=dy, fontSize=9, color=INK)
-            layers.append(few.encode(y=y, text="few:Q", color=alt.value(INK)))
+            layers.append(few.encode(y=y, text=alt.Text("few:Q"), color=alt.value(INK)))
     missing = [row | {"mean": foot} for row in rows if row["mean"] is None and row["cross"]]
     if missing:
-        crosses = alt.Chart(alt.InlineData(values=missing)).encode(
-            x=x, y=y, color=colour, tooltip=[alt.Tooltip("arm:N"), learned]
-        )
+        crosses = chart_of(missing).encode(x=x, y=y, color=colour, tooltip=[alt.Tooltip("arm:N"), learned])
         layers.append(crosses.mark_point(shape=_CROSS, size=60, strokeWidth=2, opacity=1, yOffset=-7))
     return alt.LayerChart(layer=layers, height=HEIGHT)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, share_axis
+from warmup_lab.figures.charts import HEIGHT, chart_of, share_axis
 from warmup_lab.figures.column_charts import WILSON, draw_columns, font_size
 from warmup_lab.figures.figure import Cell, Figure
 from warmup_lab.figures.layout import Layout, Row, short_percent
@@ -117,12 +117,14 @@ def _level_chart(rows: Sequence[Row], levels: Sequence[Row], layout: Layout) -> 
         alt.X("x:Q", title=title, scale=scale, axis=axis),
         share_axis("share", "share of runs", -0.02, 1.15),
     )
-    base = alt.Chart(alt.InlineData(values=list(rows))).encode(x=x)
-    known = alt.Chart(alt.InlineData(values=[row for row in rows if row["low"] is not None])).encode(x=x)
+    base = chart_of(rows).encode(x=x)
+    known = chart_of([row for row in rows if row["low"] is not None]).encode(x=x)
     layers = [
         base.mark_line(strokeWidth=2, color=INK).encode(y=y),
         known.mark_rule(strokeWidth=2, color=INK, opacity=0.45).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_point(size=80, filled=True, opacity=1, color=INK).encode(y=y, tooltip=[alt.Tooltip("runs:N")]),
-        base.mark_text(fontSize=font_size(layout) + 1, fontWeight=600, color=INK).encode(y=alt.value(8), text="runs:N"),
+        base.mark_text(fontSize=font_size(layout) + 1, fontWeight=600, color=INK).encode(
+            y=alt.value(8), text=alt.Text("runs:N")
+        ),
     ]
     return alt.LayerChart(layer=layers, height=HEIGHT)

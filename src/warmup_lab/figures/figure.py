@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from warmup_lab.figures.charts import line_scales
+from warmup_lab.figures.charts import chart_of, line_scales
 from warmup_lab.figures.convert import convert
 from warmup_lab.figures.layout import unique
 from warmup_lab.figures.palette import CONFIG, INK
@@ -154,7 +154,8 @@ def save_chart(chart: AnyChart, path: Path) -> None:
 def _without_file_keys(chart: AnyChart) -> Row:
     """The chart as JSON without the keys of a whole file."""
     spec: Row = chart.to_dict(validate=False)  # the check takes a sixth of a small report; the tests make it
-    return {key: value for key, value in spec.items() if key not in ("config", "$schema")}
+    datasets = {name: list(rows) for name, rows in spec["datasets"].items()}  # `chart_of` makes tuples
+    return {key: value for key, value in spec.items() if key not in ("config", "$schema")} | {"datasets": datasets}
 
 
 def _legend(figure: Figure, width: int) -> alt.LayerChart:
@@ -167,9 +168,9 @@ def _legend(figure: Figure, width: int) -> alt.LayerChart:
         rows.append({"x": x, "middle": x + 18, "end": x + 36, "text": x + 44, "y": y, "line": line})
         x, widest = x + entry, max(widest, x + entry)
     colour, dash, shape = line_scales(figure.lines)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(y=alt.Y("y:Q", scale=None, axis=None))
+    base = chart_of(rows).encode(y=alt.Y("y:Q", scale=None, axis=None))
     swatch = base.encode(x=_pixels("x"), x2=alt.X2("end:Q"), color=colour, strokeDash=dash).mark_rule(strokeWidth=2)
-    text = base.encode(x=_pixels("text"), text="line:N").mark_text(align="left", fontSize=12, color=INK)
+    text = base.encode(x=_pixels("text"), text=alt.Text("line:N")).mark_text(align="left", fontSize=12, color=INK)
     marker = base.encode(x=_pixels("middle"), color=colour, shape=shape).mark_point(filled=True, size=70, opacity=1)
     return alt.LayerChart(layer=[swatch, text, *([] if figure.stacked else [marker])], width=widest, height=y + 10)
 

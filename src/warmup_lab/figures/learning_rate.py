@@ -8,7 +8,7 @@ from dataclasses import replace
 import altair as alt
 
 from warmup_lab.comparison import several_lrs
-from warmup_lab.figures.charts import HEIGHT, AnyChart, at_ticks, log_ticks, number_axis, number_tip
+from warmup_lab.figures.charts import HEIGHT, AnyChart, at_ticks, chart_of, log_ticks, number_axis, number_tip
 from warmup_lab.figures.column_charts import font_size, interval_chart, warmup_axis
 from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import Layout, Row, comparable_name, short_percent, unique
@@ -223,7 +223,7 @@ def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str 
         for value in [row["value"]]
     ]
     rates = [f"{lr:g}" for lr in _rates(rows)]
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
+    base = chart_of(rows).encode(
         x=alt.X("length:O", axis=warmup_axis(layout, domain=False, ticks=False)),
         y=alt.Y("label:O", sort=rates, title="peak learning rate", axis=alt.Axis(domain=False, ticks=False)),
     )
@@ -233,7 +233,7 @@ def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str 
     texts: list[AnyChart] = [
         base.transform_filter(f"{'' if failed else '!'}datum.failed")
         .mark_text(fontSize=font_size(layout), dy=-6 if failed else 0)
-        .encode(text="text:N", fill=ink)
+        .encode(text=alt.Text("text:N"), fill=ink)
         for failed in (True, False)
     ]
     counts = base.transform_filter("datum.failed").mark_text(fontSize=font_size(layout) - 1, dy=8)
@@ -243,7 +243,7 @@ def _heatmap(cells: Sequence[Row], layout: Layout, span: list[float], best: str 
         filled.encode(color=_fill(span), tooltip=_tips()),
         frame.mark_rect(filled=False, stroke=ACCENT, strokeWidth=3, cornerRadius=2),
         *texts,
-        counts.encode(text="failed:N", fill=ink),
+        counts.encode(text=alt.Text("failed:N"), fill=ink),
     ]
     return alt.LayerChart(layer=layers, height=max(120, 40 * len(rates)))
 
@@ -255,7 +255,7 @@ def _point_chart(cells: Sequence[Row], span: list[float], best: str | None) -> a
     axis = number_axis(**at_ticks(log_ticks(rates[-1], rates[0])))
     margin = 0.06 * (max(percents) - min(percents)) or 1.0
     across = alt.Scale(domain=[min(percents) - margin, max(percents) + margin], nice=False)
-    base = alt.Chart(alt.InlineData(values=list(cells))).encode(
+    base = chart_of(cells).encode(
         x=alt.X("percent:Q", title="warmup (% of the updates)", scale=across, axis=alt.Axis(tickCount=5, grid=False)),
         y=alt.Y("lr:Q", title="peak learning rate", scale=scale, axis=axis),
     )
@@ -275,6 +275,6 @@ def _largest_lr_chart(table: list[Row], layout: Layout) -> alt.LayerChart:
     axis = number_axis(**at_ticks(rates))
     y = alt.Y("mean:Q", title="peak learning rate", scale=scale, axis=axis)
     chart = interval_chart(table, _over_all_rates(layout), y, domain[0])
-    edges = alt.Chart(alt.InlineData(values=[row for row in table if row["at_edge"]])).encode(x="x:Q", y="mean:Q")
+    edges = chart_of([row for row in table if row["at_edge"]]).encode(x=alt.X("x:Q"), y=alt.Y("mean:Q"))
     arrows = edges.mark_point(shape=_ARROW, size=25, filled=True, color=GREY, opacity=1, yOffset=-15)
     return alt.LayerChart(layer=[chart, arrows], height=HEIGHT)

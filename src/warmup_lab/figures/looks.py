@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import altair as alt
 
 from warmup_lab.comparison import count
-from warmup_lab.figures.charts import HEIGHT, AnyChart, at_ticks, line_scales, log_ticks, number_axis, number_tip
+from warmup_lab.figures.charts import (
+    HEIGHT,
+    AnyChart,
+    at_ticks,
+    chart_of,
+    line_scales,
+    log_ticks,
+    number_axis,
+    number_tip,
+)
 from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import MAX_LINES, Row, unique
 from warmup_lab.figures.palette import GREY, WHITE, style
@@ -93,8 +102,8 @@ def _path_chart(table: list[Row], looks: Row, lines: list[str]) -> alt.LayerChar
 
     rows = [row | {"fill": style(lines.index(row["line"]))[0] if row["decided"] else WHITE} for row in table]
     bounds = [{"seeds": seeds, "bound": p} for seeds, p in zip(planned, looks["boundary"], strict=True)]
-    boundary = alt.Chart(alt.InlineData(values=bounds)).encode(x=x, y=y("bound"))
-    paths = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y("drawn"), color=colour)
+    boundary = chart_of(bounds).encode(x=x, y=y("bound"))
+    paths = chart_of(rows).encode(x=x, y=y("drawn"), color=colour)
     tips = [
         alt.Tooltip("line:N", title="test"), alt.Tooltip("seeds:Q"), number_tip("p"),
         number_tip("p_adjusted", "adjusted p"),

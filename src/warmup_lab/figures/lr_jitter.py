@@ -11,6 +11,7 @@ from warmup_lab.figures.charts import (
     HEIGHT,
     AnyChart,
     at_ticks,
+    chart_of,
     line_scales,
     lr_axis,
     lr_mark,
@@ -145,8 +146,10 @@ def _overshoot_chart(section: Row) -> alt.LayerChart:
         number_tip("lr"), alt.Tooltip("share:Q", format=".0%"), alt.Tooltip("overshoots:Q"),
         alt.Tooltip("probed:Q"),
     ]  # fmt: skip
-    pooled = _chart_of(curve_rows(section["curves"], "share", pooled=True)).encode(x=x)
-    single = _chart_of(curve_rows(section["curves"], "share", pooled=False)).encode(x=x, y=y, detail="seed:N")
+    pooled = chart_of(curve_rows(section["curves"], "share", pooled=True)).encode(x=x)
+    single = chart_of(curve_rows(section["curves"], "share", pooled=False)).encode(
+        x=x, y=y, detail=alt.Detail("seed:N")
+    )
     points = alt.OverlayMarkDef(color=INK, size=28)
     layers: list[AnyChart] = [
         pooled.mark_area(color=GREY, opacity=0.25).encode(y=share_axis("low", "share of updates"), y2=alt.Y2("high:Q")),
@@ -162,8 +165,8 @@ def _loss_chart(section: Row) -> alt.LayerChart:
     scale = alt.Scale(domain=[low, high], nice=False, clamp=True)
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis())
     tips = [number_tip("lr"), number_tip("loss")]
-    single = _chart_of(curve_rows(section["curves"], "loss", pooled=False)).encode(x=x, y=y, detail="seed:N")
-    pooled = _chart_of(curve_rows(section["curves"], "loss", pooled=True)).encode(x=x, y=y, tooltip=tips)
+    single = chart_of(curve_rows(section["curves"], "loss", pooled=False)).encode(x=x, y=y, detail=alt.Detail("seed:N"))
+    pooled = chart_of(curve_rows(section["curves"], "loss", pooled=True)).encode(x=x, y=y, tooltip=tips)
     layers: list[AnyChart] = [
         single.mark_line(color=GREY, strokeWidth=0.7, strokeOpacity=0.6),
         pooled.mark_line(color=INK, strokeWidth=2),
@@ -174,9 +177,9 @@ def _loss_chart(section: Row) -> alt.LayerChart:
 def _jitter_marks(section: Row, x: alt.X, foot: float) -> list[AnyChart]:
     """The jitter lr of each seed as a tick at `foot`, and their median as a vertical line."""
     seeds = seed_ticks(section, foot)
-    ticks = _chart_of(seeds).mark_tick(color=_JITTER, thickness=2, size=14, orient="vertical", yOffset=-7, opacity=0.9)
+    ticks = chart_of(seeds).mark_tick(color=_JITTER, thickness=2, size=14, orient="vertical", yOffset=-7, opacity=0.9)
     tips = [alt.Tooltip("seed:N"), number_tip("lr")]
-    layers: list[AnyChart] = [ticks.encode(x=x, y="foot:Q", tooltip=tips)]
+    layers: list[AnyChart] = [ticks.encode(x=x, y=alt.Y("foot:Q"), tooltip=tips)]
     median = section["jitter_lr"]["median"]
     if median is not None:
         layers += lr_mark(median, f"jitter from lr {median:.3g}", x, _rates(section), _JITTER)
@@ -198,8 +201,8 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
     x = x_of("x")
     y = share_axis("share", "share of runs")
     colour, dash, shape = line_scales(_LINES)
-    base = _chart_of(failure_table(trials)).encode(x=x, color=colour)
-    half = _chart_of(lr50).encode(y=share_axis("y", "share of runs"), color=colour)
+    base = chart_of(failure_table(trials)).encode(x=x, color=colour)
+    half = chart_of(lr50).encode(y=share_axis("y", "share of runs"), color=colour)
     marks = [alt.Tooltip("line:N", title="start"), *map(number_tip, _LR50)]
     tips = [alt.Tooltip("line:N", title="start"), number_tip("lr"), alt.Tooltip("runs:N")]
     layers: list[AnyChart] = [
@@ -216,7 +219,3 @@ def _failure_chart(trials: list[Row], lr50: list[Row]) -> alt.LayerChart:
 
 def _rates(section: Row) -> list[float]:
     return [row["lr"] for row in section["curves"]]
-
-
-def _chart_of(rows: list[Row]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=rows))

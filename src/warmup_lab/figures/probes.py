@@ -16,6 +16,7 @@ from warmup_lab.figures.charts import (
     HEIGHT,
     LR_MARGIN,
     AnyChart,
+    chart_of,
     line_chart,
     line_scales,
     lr_axis,
@@ -278,7 +279,7 @@ def _line_layers(rows: list[Row], x: alt.X, y: alt.Y, layout: Layout) -> list[An
     colour, dash, shape = line_scales(layout.warmup_lines)
     base = line_chart(rows, "x", "y", "order").encode(x=x, y=y, color=colour)
     tips = [alt.Tooltip("line:N", title="warmup"), number_tip("x"), number_tip("y")]
-    line = base.mark_line(strokeWidth=1.3, strokeOpacity=0.75).encode(order="order:Q", strokeDash=dash)
+    line = base.mark_line(strokeWidth=1.3, strokeOpacity=0.75).encode(order=alt.Order("order:Q"), strokeDash=dash)
     point = base.mark_point(filled=True, size=26, opacity=0.9).encode(shape=shape, tooltip=tips)
     return [line, point]
 
@@ -287,9 +288,9 @@ def _limit_layers(column: ProbeColumn, points: list[Row]) -> tuple[list[AnyChart
     """The limit, to go below the points of the runs, and its name, to go above them."""
     if not points:
         return [], []
-    line = alt.Chart(alt.InlineData(values=points)).encode(x="x:Q", y="y:Q")
-    name = alt.Chart(alt.InlineData(values=[points[-1] | {"name": column.limit_name}])).encode(
-        x="x:Q", y="y:Q", text="name:N"
+    line = chart_of(points).encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
+    name = chart_of([points[-1] | {"name": column.limit_name}]).encode(
+        x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("name:N")
     )
     place: dict[str, Any] = {"align": "right", "dx": -4, "dy": 14 if points[-1]["y"] < points[0]["y"] else 24}
     return (

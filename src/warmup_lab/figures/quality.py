@@ -7,7 +7,7 @@ from functools import partial
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart
+from warmup_lab.figures.charts import HEIGHT, AnyChart, chart_of
 from warmup_lab.figures.column_charts import draw_columns
 from warmup_lab.figures.figure import Figure
 from warmup_lab.figures.layout import Layout, Row
@@ -83,7 +83,7 @@ def quality_figure(primary: Row, layout: Layout, seeds: SeedValues = NO_SEEDS) -
 
 def _with_margin(chart: AnyChart, margin: float | None) -> alt.LayerChart:
     """The chart over a line at zero and a band of the margin, if there is one."""
-    bounds = alt.Chart(alt.InlineData(values=[{"zero": 0, "low": -(margin or 0), "high": margin or 0}]))
+    bounds = chart_of([{"zero": 0, "low": -(margin or 0), "high": margin or 0}])
     band = bounds.mark_rect(color=GREY, opacity=0.13).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     line = bounds.mark_rule(color=GREY, strokeWidth=1).encode(y=alt.Y("zero:Q"))
     return alt.LayerChart(layer=[*([band] if margin else []), line, chart], height=HEIGHT)

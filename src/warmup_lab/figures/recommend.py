@@ -6,7 +6,7 @@ from typing import Literal
 
 import altair as alt
 
-from warmup_lab.figures.charts import HEIGHT, AnyChart, line_scales, lr_axis, lr_mark, number_axis, number_tip
+from warmup_lab.figures.charts import HEIGHT, AnyChart, chart_of, line_scales, lr_axis, lr_mark, number_axis, number_tip
 from warmup_lab.figures.figure import Cell, Figure, notes_of
 from warmup_lab.figures.layout import Row
 from warmup_lab.figures.palette import ACCENT, GREY, INK, WHITE, style
@@ -124,8 +124,8 @@ def _grid_chart(section: Row) -> alt.LayerChart:
     failed = alt.Tooltip("failed:N", title="runs that failed")
     tips = [alt.Tooltip("line:N", title="start"), number_tip("lr"), number_tip("mean"), failed]
     seeds = [alt.Tooltip("line:N", title="start"), number_tip("lr"), alt.Tooltip("seed:N"), number_tip("value")]
-    means = _chart_of(grid_table(section)).encode(x=x, color=colour)
-    runs = _chart_of(seed_table(section)).encode(x=x, color=colour)
+    means = chart_of(grid_table(section)).encode(x=x, color=colour)
+    runs = chart_of(seed_table(section)).encode(x=x, color=colour)
     fill = alt.Fill("fill:N", scale=None, legend=None)
     layers: list[AnyChart] = [
         means.mark_line(strokeWidth=1.8).encode(y=y, strokeDash=dash),
@@ -134,8 +134,8 @@ def _grid_chart(section: Row) -> alt.LayerChart:
     ]
     for line, align in _ALIGN.items():
         rows = [row for row in grid_table(section) if row["line"] == line and row["failed"]]
-        text = _chart_of(rows).mark_text(dy=-12, fontSize=10, align=align)
-        layers += [text.encode(x=x, y=y, color=colour, text="failed:N")] if rows else []
+        text = chart_of(rows).mark_text(dy=-12, fontSize=10, align=align)
+        layers += [text.encode(x=x, y=y, color=colour, text=alt.Text("failed:N"))] if rows else []
     return alt.LayerChart(
         layer=[*layers, *_break_marks(section, lr_axis("lr", axis_lrs, ticks=lrs), axis_lrs)], height=HEIGHT
     )
@@ -158,8 +158,8 @@ def _ramp_chart(section: Row) -> alt.LayerChart:
     scale = alt.Scale(domain=[min(low, 0.9 * start), 2 * start - min(low, 0.9 * start)], nice=False, clamp=True)
     y = alt.Y("loss:Q", title="training loss (nats)", scale=scale, axis=number_axis())
     tips = [alt.Tooltip("seed:N"), number_tip("lr"), number_tip("loss")]
-    ramps = _chart_of(rows).mark_line(color=GREY, strokeWidth=1.2, point=alt.OverlayMarkDef(color=INK, size=12))
-    layer = [ramps.encode(x=x, y=y, detail="seed:N", tooltip=tips), *_break_marks(section, x, lrs)]
+    ramps = chart_of(rows).mark_line(color=GREY, strokeWidth=1.2, point=alt.OverlayMarkDef(color=INK, size=12))
+    layer = [ramps.encode(x=x, y=y, detail=alt.Detail("seed:N"), tooltip=tips), *_break_marks(section, x, lrs)]
     return alt.LayerChart(layer=layer, height=HEIGHT)
 
 
@@ -170,7 +170,3 @@ def _breaks(section: Row) -> list[float]:
 def _break_marks(section: Row, x: alt.X, lrs: list[float]) -> list[AnyChart]:
     """The lr at which the loss breaks as a vertical line."""
     return [layer for lr in _breaks(section) for layer in lr_mark(lr, "break", x, lrs, ACCENT)]
-
-
-def _chart_of(rows: list[Row]) -> alt.Chart:
-    return alt.Chart(alt.InlineData(values=rows))

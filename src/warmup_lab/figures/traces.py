@@ -214,7 +214,7 @@ def _loss_chart(table: list[Row], lines: list[str], last: int) -> alt.LayerChart
     single = line_chart(thin, "step", "loss").mark_line(strokeWidth=0.6, strokeOpacity=faint)
     median = line_chart(thick, "step", "loss").mark_line(strokeWidth=thick_width)
     layers = [
-        single.encode(x=x, y=y, color=colour, detail="seed:N"),
+        single.encode(x=x, y=y, color=colour, detail=alt.Detail("seed:N")),
         median.encode(x=x, y=y, color=colour, strokeDash=dash, tooltip=tips),
     ]
     return alt.LayerChart(layer=layers, height=260)

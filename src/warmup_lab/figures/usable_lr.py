@@ -13,6 +13,7 @@ from warmup_lab.figures.charts import (
     HEIGHT,
     LR_MARGIN,
     AnyChart,
+    chart_of,
     line_chart,
     line_scales,
     lr_axis,
@@ -189,12 +190,10 @@ def _panel_chart(table: list[Row], curves: list[Row], lines: list[str]) -> alt.L
     points = line_chart([{name: row[name] for name in ("line", *lists)} for row in table], *lists)
     points = points.encode(x=x("x"), color=colour)
     curve = line_chart([{name: row[name] for name in ("line", "lr", "share")} for row in curves], "lr", "share")
-    marks = alt.Chart(alt.InlineData(values=_marks(table, lines))).encode(
-        y=share_axis("y", "share of runs", -0.02, 1.02), color=colour
-    )
+    marks = chart_of(_marks(table, lines)).encode(y=share_axis("y", "share of runs", -0.02, 1.02), color=colour)
     tips = [alt.Tooltip("line:N"), number_tip("lr"), alt.Tooltip("runs:N", title="runs that failed")]
     lr50_tips = [alt.Tooltip("line:N"), *map(number_tip, ("lr50", "low", "high"))]
-    half = alt.Chart(alt.InlineData(values=[{"y": 0.5}])).encode(y=share_axis("y", "share of runs", -0.02, 1.02))
+    half = chart_of([{"y": 0.5}]).encode(y=share_axis("y", "share of runs", -0.02, 1.02))
     layers: list[AnyChart] = [
         half.mark_rule(color=GREY, strokeDash=[2, 3]),
         curve.mark_line(strokeWidth=1.2, strokeOpacity=0.8).encode(x=x("lr"), y=y, color=colour, strokeDash=dash),
