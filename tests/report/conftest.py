@@ -1,8 +1,12 @@
 """A sweep and its report, shared by all tests of this folder."""
 
+import os
+import pickle
+
 import pandas as pd
 import pytest
 from fake_sweep import make_sweep
+from filelock import FileLock
 
 from warmup_lab.report.build import report_sweep
 
@@ -12,10 +16,16 @@ def reported(tmp_path_factory):
     """A folder with its report, and the content of `comparison.json`.
 
     2 schedulers, 4 warmups, 2 learning rates, 6 seeds. Of the arms without warmup at the larger lr, one run diverged
-    and one learned nothing.
+    and one learned nothing. The workers of pytest-xdist share the folder, which the first of them makes.
     """
-    folder = make_sweep(tmp_path_factory.mktemp("sweep") / "study")
-    return folder, report_sweep(folder)
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reported"
+    folder, returned = shared / "study", shared / "returned.pickle"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / "lock"):
+        if not returned.exists():
+            returned.write_bytes(pickle.dumps(report_sweep(make_sweep(folder))))
+    return folder, pickle.loads(returned.read_bytes())
 
 
 @pytest.fixture(scope="session")
