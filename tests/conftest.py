@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import gc
 import os
-import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import program
 import pytest
-from omegaconf import OmegaConf
+from fork_server import start_server
+from hydra_memory import each_configuration_is_composed_once
 
 from warmup_lab.system import seeding
 
@@ -35,11 +34,18 @@ USERS_VARIABLES = (
 
 
 _SLOW = {
-    "end_to_end", "training", "test_any_input.py", "test_bad_input.py", "test_build.py", "test_cell_loader.py",
+    "end_to_end", "training", "test_any_input.py", "test_bad_input.py", "test_browser.py", "test_build.py",
+    "test_cell_loader.py",
     "test_error_rates.py", "test_launchers.py", "test_looks.py", "test_page.py",
     "test_recommend_search.py",
 }  # fmt: skip
 """Folders and files of the slowest tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The workers of `make test` share one fork server."""
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        os.environ["WARMUP_LAB_TEST_FORK_SERVER"] = str(start_server())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,8 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test or fixture reads or writes the user's cache, data or W&B account."""
-    folder = tmp_path_factory.mktemp("cache")
+    """No test or fixture reads or writes the user's cache, data or W&B account. All workers share the folder."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WARMUP_LAB_CACHE", str(folder))
         for name in USERS_VARIABLES:
@@ -61,20 +69,8 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _each_yaml_text_is_parsed_once() -> Iterator[None]:
-    """Hydra reads the same files in each test, and omegaconf parses them in Python: over a tenth of most commands."""
-    load, parsed = OmegaConf.load, dict[str, bytes]()
-
-    def load_once(file: Any) -> Any:
-        has_read = hasattr(file, "read")
-        text = file.read() if has_read else Path(file).read_text(encoding="utf-8")
-        if text not in parsed:
-            if has_read:
-                file.seek(0)
-            parsed[text] = pickle.dumps(load(file))
-        return pickle.loads(parsed[text])
-
-    with mock.patch.object(OmegaConf, "load", load_once):
+def _hydra_composes_once() -> Iterator[None]:
+    with each_configuration_is_composed_once():
         yield
 
 

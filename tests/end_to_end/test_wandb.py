@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from program import ROOT, TRAIN, start
+from fork_server import Fork
+from program import ROOT, TRAIN, start, start_train_py
 from program import run as run_program
 from small_runs import run_parts, small_plan, stopping_line
 from wandb_offline import no_settings_of_the_user, offline_runs, only_offline_run
@@ -49,9 +50,8 @@ def sweep_yaml() -> dict[str, Any]:
     return loaded
 
 
-def output_of(command: list[str], directory: Path, *, seconds: float, **environment: str) -> str:
-    """The output of a command that must succeed in time. On Ctrl-C an agent also ends the runs it has started."""
-    process = start(command, cwd=directory, **environment)
+def output_of(process: subprocess.Popen[str] | Fork, *, seconds: float) -> str:
+    """The output of a program that must succeed in time. On Ctrl-C an agent also ends the runs it has started."""
     try:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -78,10 +78,10 @@ def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Pat
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     wandb = [sys.executable, "-m", "wandb"]
     with StandIn(num_cells=2) as server:
-        output = output_of([*wandb, "sweep", "sweep.yaml"], tmp_path, seconds=60, **server.environment)
+        output = output_of(start([*wandb, "sweep", "sweep.yaml"], cwd=tmp_path, **server.environment), seconds=60)
         assert f"wandb agent someone/warmup-lab/{SWEEP}" in output
         agent = [sys.executable, "-c", AGENT, "agent", f"someone/warmup-lab/{SWEEP}"]
-        output = output_of(agent, tmp_path, seconds=150, **server.environment)
+        output = output_of(start(agent, cwd=tmp_path, **server.environment), seconds=150)
 
     assert list(server.runs) == list(server.assigned) == ["agent-0", "agent-1"], output
     assert [cell["warmup_ratio"] for cell in server.assigned.values()] == [0, 0.02]
@@ -111,9 +111,9 @@ def test_every_value_of_the_sweep_is_accepted(train_py_here: Callable[..., Any])
 @pytest.mark.trains
 def test_an_online_multirun_sends_each_run_and_a_summary(tmp_path: Path) -> None:
     with StandIn() as server:
-        command = [sys.executable, TRAIN, "-m", "task.num_train=64", "task.num_validation=40", "max_steps=2",
-                   "warmup_ratio=0,0.5", "model.dropout=0,0.1", "study=online", "model.hidden_size=32"]  # fmt: skip
-        output_of(command, tmp_path, seconds=120, **server.environment)
+        command = ("-m", "task.num_train=64", "task.num_validation=40", "max_steps=2", "warmup_ratio=0,0.5",
+                   "model.dropout=0,0.1", "study=online", "model.hidden_size=32")  # fmt: skip
+        output_of(start_train_py(*command, cwd=tmp_path, **server.environment), seconds=120)
         by_type: dict[str, list[Any]] = {"train": [], "summary": []}
         for run in server.runs.values():
             if run.upserts:  # files of the summary's table arrive without a run

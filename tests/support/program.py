@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
+from fork_server import Fork
+
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = str(ROOT / "train.py")
 SMALL = ("task.num_train=160", "task.num_validation=40", "tracking=none", "num_threads=1")
@@ -69,9 +71,14 @@ def own_logging() -> Iterator[None]:
     root.setLevel(level)
 
 
-def start_train_py(*args: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    """Starts `python train.py ARGS` in a process group of its own."""
-    return start([sys.executable, TRAIN, *args], cwd=cwd, **environment)
+def start_train_py(*args: str, cwd: Path, **environment: str) -> Fork:
+    """Starts `python train.py ARGS` in a process group of its own, with its imports done already."""
+    return start_forked([TRAIN, *args], cwd=cwd, **environment)
+
+
+def start_forked(words: Sequence[str], *, cwd: Path, **environment: str) -> Fork:
+    """Starts `python WORDS`, a script, in a process group of its own, with its imports done already."""
+    return Fork(words, cwd, {**os.environ, **environment})
 
 
 def run(
