@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import mock
 
 import program
 import pytest
@@ -52,7 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest files first, so that the workers of `make test` end at the same time."""
     items.sort(key=lambda item: _SLOW.isdisjoint(item.path.parts))
     gc.collect()
-    gc.freeze()  # modules are never garbage: searching them took 5 % of the time
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_search_of_modules() -> None:
+    """What a file imports is never garbage. Searching all modules, mainly those of torch, took 5 % of the time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,8 +81,11 @@ def _hydra_composes_once() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_environment() -> Iterator[None]:
     """What a test changes in the environment ends with it: `cli.entry.main` sets variables for its whole process."""
-    with mock.patch.dict(os.environ):
-        yield
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ import pytest
 import torch
 import yaml
 from fork_server import Fork
-from program import ROOT, TRAIN, start, start_train_py
+from program import ROOT, start, start_train_py
 from program import run as run_program
 from small_runs import run_parts, small_plan, stopping_line
 from wandb_offline import no_settings_of_the_user, offline_runs, only_offline_run
@@ -73,7 +73,7 @@ cli()
 
 @pytest.mark.trains
 def test_an_agent_runs_the_sweep_and_its_runs_arrive_under_its_ids(tmp_path: Path) -> None:
-    sweep = sweep_yaml() | {"program": TRAIN}
+    sweep = sweep_yaml() | {"program": str(ROOT / "tests" / "support" / "forked_train.py")}
     sweep["parameters"] |= {key: {"value": value} for key, value in TINY.items()}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     wandb = [sys.executable, "-m", "wandb"]
