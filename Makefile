@@ -32,8 +32,8 @@ train: install ## one run on the embedded task; make train ARGS="scheduler=warmu
 
 test: install ## the tests; make test ARGS="-k schedules"
 	@# one thread per worker, because several are slower on tiny tensors; tests/conftest.py sets the order of the files
-	@$(BIN)/python -m compileall -qq src  # the tests start many processes, perhaps with PYTHONDONTWRITEBYTECODE
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@# they start many processes, which would compile everything again under PYTHONDONTWRITEBYTECODE
+	@PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slurm: install ## a sweep on a Slurm cluster of its own; needs root, slurmctld, slurmd and munge
 	@$(BIN)/python tests/support/slurm_cluster.py  # says what is missing

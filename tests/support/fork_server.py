@@ -97,7 +97,8 @@ def start_server() -> Path:
     listener.bind(str(path))
     listener.listen()  # so that a client can connect before the server has imported everything
     command = [sys.executable, __file__, str(listener.fileno())]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+    # In a session of its own, so that Ctrl-C in a terminal leaves it to `stop`.
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], start_new_session=True)
     listener.close()
 
     def stop() -> None:

@@ -1,4 +1,4 @@
-"""Programs that tests run as a user would: `train.py` and pieces of Python. Only this file starts processes."""
+"""Programs that tests run as a user would: `train.py` and pieces of Python. `fork_server.py` starts some of them."""
 
 from __future__ import annotations
 
