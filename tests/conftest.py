@@ -34,8 +34,7 @@ USERS_VARIABLES = (
 
 _SLOW = {
     "end_to_end", "training", "test_any_input.py", "test_bad_input.py", "test_browser.py", "test_build.py",
-    "test_cell_loader.py",
-    "test_error_rates.py", "test_launchers.py", "test_looks.py", "test_page.py",
+    "test_cell_loader.py", "test_error_rates.py", "test_launchers.py", "test_looks.py", "test_page.py",
     "test_recommend_search.py",
 }  # fmt: skip
 """Folders and files of the slowest tests."""

@@ -13,7 +13,7 @@ def test_nothing_is_lost_by_kills_at_writes_and_at_random_moments(shared_cache: 
     """In a process of its own, because it forks: threads of other tests would not survive that."""
     chaos = ROOT / "tests" / "benchmarks" / "chaos.py"
     process = start_forked(
-        [str(chaos), "--phases", "stacked", "--kills", "1", "--writes", "180", "--processes", "1",
+        [str(chaos), "--phases", "stacked", "--kills", "1", "--writes", "110", "--processes", "1",
          "--cache", str(shared_cache)], cwd=ROOT,
     )  # fmt: skip
     output, errors = process.communicate(timeout=300)
