@@ -74,7 +74,7 @@ def test_ctrl_c_is_answered_during_a_long_call():
     terminal = Terminal("-c", BUSY)
     terminal.read(until="started")
     terminal.type(CTRL_C)
-    terminal.read(until=STOPPING)
+    terminal.read(until=f"{STOPPING}\r\n")
     terminal.type(b"\n")
     assert terminal.end() == 0
     assert visible_lines(terminal.output)[-2:] == ["noted 2", ""]

@@ -117,7 +117,8 @@ def _announce(receiver: socket.socket, block: StopSignal) -> None:
     with receiver:
         while numbers := receiver.recv(1):  # one byte a signal
             if not said and numbers[0] in (signal.SIGINT, signal.SIGTERM):
-                print(block.announcement, file=sys.stderr, flush=True)
+                # One write, so that an unbuffered main thread (PYTHONUNBUFFERED) prints nothing inside the line.
+                print(f"{block.announcement}\n", end="", file=sys.stderr, flush=True)
                 said = True
 
 
