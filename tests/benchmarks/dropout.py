@@ -2,10 +2,12 @@
 
     python tests/benchmarks/dropout.py              # bert_tiny, groups of 8 and 64, one thread: 10 minutes
     python tests/benchmarks/dropout.py --quick      # a group of 2, one update
+    python tests/benchmarks/dropout.py --runs 8 --hidden-size 8 --batch-size 1 --rounds 15 --updates 4
+        # starting operations takes longer than their work, as on a GPU: 1 minute
 
-All sides train bert_tiny on the same batches of SST-2 (if WARMUP_LAB_DATA names a folder with it, otherwise of the
-embedded task), 32 examples a run, with dropout 0.1. A timed call is `--updates` updates: batches, forward and backward
-pass, clipping, AdamW. All sides go through the same updates in one process, in turn.
+All sides train bert_tiny, or a model of another width, on the same batches of SST-2 (if WARMUP_LAB_DATA names a folder
+with it, otherwise of the embedded task), 32 examples a run, with dropout 0.1. A timed call is `--updates` updates:
+batches, forward and backward pass, clipping, AdamW. All sides go through the same updates in one process, in turn.
 
 - `ours`: `stacked/dropout.py`, masks that are a function of seed, update, layer, example, position and feature.
 - `torch's masks`: `F.dropout` under `vmap(randomness="different")`, whose masks depend on the group.
@@ -114,8 +116,9 @@ def measure(num_runs: int, options: argparse.Namespace) -> tuple[list[timing.Row
     """The rows of a group, and whether the sides with dropout did the same work."""
     total = options.updates * (options.rounds + 1)
     plain = grids.plans("bert_tiny", num_runs, argparse.Namespace(**vars(options) | {"updates": total}))
-    plain = [make_plan(replace(plan.config, batch_size=options.batch_size)) for plan in plain]
-    model = replace(plain[0].config.model, dropout=options.dropout)  # type: ignore[call-arg]
+    model = replace(plain[0].config.model, hidden_size=options.hidden_size)  # type: ignore[call-arg]
+    plain = [make_plan(replace(plan.config, batch_size=options.batch_size, model=model)) for plan in plain]
+    model = replace(model, dropout=options.dropout)  # type: ignore[call-arg]
     plans = [make_plan(replace(plan.config, model=model)) for plan in plain]
     task = tokenize(plans[0].corpus, plans[0].config.task, plans[0].config.model)
     torch.set_num_threads(options.threads)
@@ -146,6 +149,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", nargs="+", type=int, default=[8, 64], metavar="K")
     parser.add_argument("--updates", type=int, default=1, help="per timed call")
     parser.add_argument("--batch-size", type=int, default=32, help="examples a run")
+    parser.add_argument("--hidden-size", type=int, default=128, help="of bert_tiny")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     options = parser.parse_args(words)
@@ -158,7 +162,9 @@ def main(words: Sequence[str] | None = None) -> None:
         more, check = measure(num_runs, options)
         rows += more
         checks[f"{num_runs} runs: mean loss"] = check
-    settings = {name: getattr(options, name) for name in ("device", "updates", "dropout", "rounds", "batch_size")}
+    settings = {
+        name: getattr(options, name) for name in ("device", "updates", "dropout", "rounds", "batch_size", "hidden_size")
+    }
     settings |= {"model": "bert_tiny", "task": grids._task().title}
     timing.write("dropout", rows, options.out, settings=settings, checks=checks, threads=options.threads)
 

@@ -16,7 +16,15 @@ from warmup_lab.config.model_schema import RandomModel
 from warmup_lab.models.build import build_model
 from warmup_lab.system import seeding
 from warmup_lab.training.stacked import dropout
-from warmup_lab.training.stacked.dropout import HashedDropout, example_keys, keep_mask
+from warmup_lab.training.stacked import model as stacked_model
+from warmup_lab.training.stacked.dropout import (
+    DropoutCall,
+    HashedDropout,
+    NotedDropout,
+    example_keys,
+    hashed_masks,
+    keep_mask,
+)
 from warmup_lab.training.stacked.model import Stack
 
 SPLITMIX = [
@@ -40,7 +48,6 @@ def signed(numbers: list[int]) -> list[int]:
 def test_numbers_are_those_of_splitmix64():
     assert [splitmix(1234567, place) for place in range(5)] == SPLITMIX
     assert dropout._numbers(torch.tensor(1234567), torch.arange(5)).tolist() == signed(SPLITMIX)
-    assert [dropout._numbers(torch.tensor(1234567), place).item() for place in range(5)] == signed(SPLITMIX)
 
 
 def test_a_mask_is_the_stated_function_of_its_coordinates():
@@ -77,8 +84,8 @@ def masks(p: float) -> NDArray[np.bool_]:
         [[seeding.stacked_dropout_seed(seed - seeding.RUN_SEED_OFFSET, step) for step in range(6)] for seed in range(4)]
     )
     keys = example_keys(seeds.flatten(), torch.arange(8).expand(24, 8)).view(4, 6, 1, 8)
-    calls = torch.cat([dropout._numbers(keys, call) for call in range(5)], 2)
-    return keep_mask(calls, (16, 64), p).numpy()
+    calls = [DropoutCall(number, (16, 64), p) for number in range(5)]
+    return torch.cat(hashed_masks(keys, calls), 2).numpy()
 
 
 @pytest.mark.parametrize("p", [1e-4, 0.1, 0.5, 0.9])
@@ -130,18 +137,29 @@ def test_no_two_masks_are_equal():
 # ------------------------------------------------------------------------------------------- in a forward pass
 
 
+def pass_with_dropout(values: torch.Tensor) -> list[torch.Tensor]:
+    """Six calls, of which the first, fifth and sixth drop something."""
+    return [
+        F.dropout(values, 0.4),
+        F.dropout(values, 0.4, training=False),
+        F.dropout(values, 0.0),
+        torch.nn.Dropout(0.3).eval()(values),
+        torch.nn.Dropout(0.4)(values),
+        F.dropout(values[:, 0], 1.0),
+    ]
+
+
 def test_values_are_scaled_and_gradients_pass_where_they_are_kept():
     values = torch.randn(4, 3, 10, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    with NotedDropout(num_examples=4) as noted:
+        assert torch.equal(pass_with_dropout(values)[0], values)
+    assert noted.calls == [DropoutCall(0, (3, 10), 0.4), DropoutCall(4, (3, 10), 0.4), DropoutCall(5, (10,), 1.0)]
     keys = torch.arange(4)
-    with HashedDropout(keys):
-        first = F.dropout(values, 0.4)
-        unchanged = [
-            F.dropout(values, 0.4, training=False),
-            F.dropout(values, 0.0),
-            torch.nn.Dropout(0.3).eval()(values),
-        ]
-        fifth, all_dropped = torch.nn.Dropout(0.4)(values), F.dropout(values, 1.0)
-    keep = [keep_mask(dropout._numbers(keys, call), (3, 10), 0.4) for call in (0, 4)]
+    keep = hashed_masks(keys, noted.calls)
+    for mask, number in zip(keep, (0, 4), strict=False):
+        assert torch.equal(mask, keep_mask(dropout._numbers(keys, torch.tensor(number)), (3, 10), 0.4))
+    with HashedDropout(keep):
+        first, *unchanged, fifth, all_dropped = pass_with_dropout(values)
     torch.testing.assert_close(first, values * keep[0] / 0.6)
     torch.testing.assert_close(fifth, values * keep[1] / 0.6)
     assert all(one is values for one in unchanged)
@@ -155,8 +173,24 @@ def test_values_are_scaled_and_gradients_pass_where_they_are_kept():
     [lambda x: F.dropout(x.T, 0.1), lambda x: F.dropout(x, 0.1, inplace=True), lambda x: F.dropout(x[:, 0], 0.1)],
 )
 def test_dropout_that_does_not_tell_the_examples_is_refused(random):
-    with HashedDropout(torch.arange(4)), pytest.raises(NotImplementedError, match="stacked runs need a copy"):
+    with NotedDropout(num_examples=4), pytest.raises(NotImplementedError, match="stacked runs need a copy"):
         random(torch.ones(4, 3))
+
+
+@pytest.mark.parametrize("masks", [[], [torch.ones(4, 1, dtype=torch.bool)]], ids=["none", "another shape"])
+def test_a_pass_with_other_calls_than_were_noted_is_refused(masks):
+    with HashedDropout(masks), pytest.raises(NotImplementedError, match="call 1: two passes over equal shapes"):
+        F.dropout(F.dropout(torch.ones(4, 3), 0.0), 0.1)
+
+
+def test_calls_are_noted_once_for_each_shape():
+    """A pass of one run alone costs little, but not nothing."""
+    net, shapes = model("bert"), []
+    net.register_forward_pre_hook(lambda _, __, inputs: shapes.append(inputs["input_ids"].shape), with_kwargs=True)
+    stack = Stack(net, 2, "cpu")
+    for width in (9, 12, 9):
+        stack.loss_and_gradient([batch_of([[0, 1], [2, 3]], width)], "fp32", torch.tensor([1, 2]))
+    assert shapes == [(2, 9), (2, 9), (2, 12), (2, 12), (2, 9)]
 
 
 def model(kind: str, p: float = 0.2) -> torch.nn.Module:
@@ -180,7 +214,9 @@ def recorded(monkeypatch, kind: str, batches: list[dict], seeds: list[int]) -> t
     for run in range(len(seeds)):
         stack.load(run, net)
     with monkeypatch.context() as patched:
-        patched.setattr(dropout, "keep_mask", lambda *args: found.append(keep_mask(*args)) or found[-1])
+        patched.setattr(
+            stacked_model, "hashed_masks", lambda *args: found.extend(masks := hashed_masks(*args)) or masks
+        )
         losses, gradient = stack.loss_and_gradient(batches, "fp32", torch.tensor(seeds))
     return found, losses, gradient
 

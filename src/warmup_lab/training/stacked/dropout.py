@@ -11,7 +11,9 @@ at the number selected by the coordinate before it. The arithmetic is of integer
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,19 +29,24 @@ _NUMBERS_AT_ONCE_CPU, _NUMBERS_AT_ONCE_GPU = 2**16, 2**24
 """Hashes per pass: on the CPU so few that they stay in the cache, on a GPU so many that kernel starts do not count."""
 
 
-class HashedDropout(TorchFunctionMode):
-    """Inside the block, `F.dropout` and `nn.Dropout` keep the elements that `keep_mask` says, for one forward pass.
+@dataclass(frozen=True)
+class DropoutCall:
+    """A call of dropout in a forward pass that drops something."""
 
-    Args:
-        keys: `(B,)`, one integer an example, from `example_keys`.
+    number: int
+    """Among all calls of the pass, so that it does not depend on the rates of the others."""
+    shape: tuple[int, ...]
+    """Of the values of one example."""
+    p: float
+    """Probability of dropping an element."""
 
-    Raises:
-        NotImplementedError: dropout in place, or of a tensor whose first dimension is not the examples.
-    """
 
-    def __init__(self, keys: Tensor) -> None:
+class _Dropout(TorchFunctionMode, ABC):
+    """Inside the block, `F.dropout` and `nn.Dropout` are replaced, for one forward pass."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._keys, self._num_calls = keys, 0
+        self._num_calls = 0
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -49,56 +56,81 @@ class HashedDropout(TorchFunctionMode):
         return func(*args, **kwargs or {})
 
     def _dropout(self, values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        call = self._num_calls
-        self._num_calls += 1  # of all calls, so that the number of one does not depend on the rates of others
-        if not training or p == 0.0:
-            return values
-        if inplace or values.ndim < 2 or len(values) != len(self._keys):
-            what = f"{'in-place ' if inplace else ''}dropout of a tensor of shape {tuple(values.shape)}"
-            raise NotImplementedError(f"{what}: stacked runs need a copy, and examples as the first of its dimensions")
-        dropped: Tensor = _Dropout.apply(  # type: ignore[no-untyped-call]
-            values, self._keys, call, p
-        )[0]
-        return dropped
+        number = self._num_calls
+        self._num_calls += 1
+        return self._replaced(values, number, p, inplace=inplace) if training and p != 0.0 else values
+
+    @abstractmethod
+    def _replaced(self, values: Tensor, number: int, p: float, *, inplace: bool) -> Tensor:
+        """The result of a call that drops something."""
 
 
-class _Dropout(torch.autograd.Function):
-    """Dropout of values `(..., B, *shape)`, examples with keys `(..., B)`, in a numbered call of the forward pass.
+class NotedDropout(_Dropout):
+    """Inside the block, dropout drops nothing. Its calls are in `calls`.
 
-    The mask is an output, because only inputs and outputs can be saved for the backward pass.
+    Args:
+        num_examples: of the batch.
+
+    Raises:
+        NotImplementedError: dropout in place, or of a tensor whose first dimension is not the examples.
     """
 
-    @staticmethod
-    def forward(values: Tensor, keys: Tensor, call: int, p: float) -> tuple[Tensor, Tensor]:
-        keep = keep_mask(_numbers(keys, call), values.shape[keys.ndim :], p)
-        return _kept(values, keep, p), keep
+    def __init__(self, num_examples: int) -> None:
+        super().__init__()
+        self._num_examples = num_examples
+        self.calls: list[DropoutCall] = []
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int, float], output: tuple[Tensor, Tensor]) -> None:
-        ctx.p = inputs[3]
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None, None, None]:
-        (keep,) = ctx.saved_tensors
-        return _kept(gradient, keep, ctx.p), None, None, None
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], values: Tensor, keys: Tensor, call: int, p: float
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-        """All runs at once, with the runs as first dimension."""
-        values, keys = (
-            tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            for tensor, dim in zip((values, keys), in_dims, strict=False)
-        )
-        dropped: tuple[Tensor, Tensor] = _Dropout.apply(values, keys, call, p)  # type: ignore[no-untyped-call]
-        return dropped, (0, 0)
+    def _replaced(self, values: Tensor, number: int, p: float, *, inplace: bool) -> Tensor:
+        if inplace or values.ndim < 2 or len(values) != self._num_examples:
+            what = f"{'in-place ' if inplace else ''}dropout of a tensor of shape {tuple(values.shape)}"
+            raise NotImplementedError(f"{what}: stacked runs need a copy, and examples as the first of its dimensions")
+        self.calls.append(DropoutCall(number, tuple(values.shape[1:]), p))
+        return values
 
 
-def _kept(values: Tensor, keep: Tensor, p: float) -> Tensor:
-    return torch.where(keep, values, 0.0).mul_(1.0 / (1.0 - p) if p < 1.0 else 0.0)
+class HashedDropout(_Dropout):
+    """Inside the block, dropout keeps what the masks say.
+
+    Args:
+        masks: bool, one for each call that drops something, in the order of the calls, of the shape of its values.
+
+    Raises:
+        NotImplementedError: a mask has another shape than the values, because the pass has other calls than expected.
+    """
+
+    def __init__(self, masks: Sequence[Tensor]) -> None:
+        super().__init__()
+        self._masks = iter(masks)
+
+    def _replaced(self, values: Tensor, number: int, p: float, *, inplace: bool) -> Tensor:  # noqa: ARG002
+        keep = next(self._masks, None)
+        if keep is None or keep.shape != values.shape:
+            raise NotImplementedError(
+                f"dropout call {number}: two passes over equal shapes have other calls of dropout"
+            )
+        return torch.where(keep, values, 0.0).mul_(1.0 / (1.0 - p) if p < 1.0 else 0.0)
+
+
+def hashed_masks(keys: Tensor, calls: Sequence[DropoutCall]) -> list[Tensor]:
+    """The masks of these calls: bool, `(*keys.shape, *shape)` each.
+
+    They are made before the pass, outside of `vmap`, and calls of one shape at once: on a GPU, and for small models on
+    a CPU too, starting operations takes longer than their work.
+
+    Args:
+        keys: `(K, B)` from `example_keys`.
+        calls: of the forward pass.
+    """
+    together: dict[tuple[tuple[int, ...], float], list[int]] = {}
+    for place, call in enumerate(calls):
+        together.setdefault((call.shape, call.p), []).append(place)
+    masks = [keys] * len(calls)
+    for (shape, p), places in together.items():
+        numbers = torch.tensor([calls[place].number for place in places], device=keys.device)
+        keys_of_calls = _numbers(keys, numbers.view(-1, *[1] * keys.ndim))
+        for place, mask in zip(places, keep_mask(keys_of_calls, shape, p), strict=True):
+            masks[place] = mask
+    return masks
 
 
 def example_keys(seeds: Tensor, examples: Tensor) -> Tensor:
@@ -131,12 +163,9 @@ def keep_mask(keys: Tensor, shape: Sequence[int], p: float) -> Tensor:
     return keep[:, :width].view(*keys.shape, width)
 
 
-def _numbers(keys: Tensor, places: Tensor | int) -> Tensor:
+def _numbers(keys: Tensor, places: Tensor) -> Tensor:
     """The numbers at these places, from 0, of SplitMix64 generators that start at `keys`. Sums are modulo 2**64."""
-    steps = (places + 1) * _INCREMENT
-    if isinstance(steps, int):
-        steps = (steps + 2**63) % 2**64 - 2**63
-    return _mixed(keys + steps)
+    return _mixed(keys + (places + 1) * _INCREMENT)
 
 
 def _mixed(numbers: Tensor) -> Tensor:

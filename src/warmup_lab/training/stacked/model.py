@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from warmup_lab.models import logits_of
 from warmup_lab.tasks import Batch
-from warmup_lab.training.stacked.dropout import HashedDropout, example_keys
+from warmup_lab.training.stacked.dropout import DropoutCall, HashedDropout, NotedDropout, example_keys, hashed_masks
 
 
 class Stack:
@@ -35,6 +35,7 @@ class Stack:
         self._sizes = [parameter.numel() for parameter in parameters]
         self.num_decayed = sum(parameter.numel() for parameter in parameters if parameter.ndim >= 2)
         """Matrices come first in a row: `optimizers.parameter_groups` applies weight decay only to them."""
+        self._calls: dict[torch.Size, list[DropoutCall]] = {}
         self._no_gradient = list(self._padding_rows())
         self.weights = torch.zeros((num_runs, sum(self._sizes)), device=device).requires_grad_()
 
@@ -75,19 +76,29 @@ class Stack:
         inputs = {key: value for key, value in batch.items() if key not in ("labels", "examples")}
         inputs["attention_mask"] = _additive(batch["attention_mask"])
         over = 0 if batch["labels"].ndim == 2 else None
-        keys = None if seeds is None else example_keys(seeds, batch["examples"])
         with torch.autocast(self.weights.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             # Any other random operation would depend on who is in the group: an error, and the runs train one by one.
-            forward = torch.vmap(self._forward, in_dims=(0, over, None if keys is None else 0), randomness="error")
-            logits: Tensor = forward(self.weights, inputs, keys)
+            forward = torch.vmap(self._forward, in_dims=(0, over, 0), randomness="error")
+            masks = [] if seeds is None else hashed_masks(example_keys(seeds, batch["examples"]), self._dropout(inputs))
+            logits: Tensor = forward(self.weights, inputs, masks)
         return logits.float()
 
-    def _forward(self, row: Tensor, inputs: dict[str, Tensor], keys: Tensor | None) -> Tensor:
+    @torch.no_grad()
+    def _dropout(self, inputs: dict[str, Tensor]) -> list[DropoutCall]:
+        """The calls of dropout in a pass over inputs of this shape `(K, B, S)`, found by a pass of one run."""
+        shape = inputs["input_ids"].shape
+        if shape not in self._calls:
+            with NotedDropout(shape[1]) as dropout:
+                self.model(**{key: value[0] for key, value in inputs.items()})
+            self._calls[shape] = dropout.calls
+        return self._calls[shape]
+
+    def _forward(self, row: Tensor, inputs: dict[str, Tensor], masks: list[Tensor]) -> Tensor:
         parts = torch.split_with_sizes(row, self._sizes)  # its backward pass is one `cat`
         parameters = {
             name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }
-        with contextlib.nullcontext() if keys is None else HashedDropout(keys):
+        with HashedDropout(masks) if masks else contextlib.nullcontext():
             logits: Tensor = functional_call(self.model, parameters, (), inputs).logits
         return logits
 
