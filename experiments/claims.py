@@ -65,7 +65,12 @@ def verdicts_table(experiments: Path) -> str:
 
 
 def first_study(experiments: Path, study: str) -> str:
-    """The first study of a repeated claim by the same rule, and the estimate from all seeds of both studies."""
+    """The first study of a repeated claim by the same rule, and the estimate from all seeds of both studies.
+
+    Raises:
+        StopIteration: no claim belongs to this study.
+        FileNotFoundError: a table of runs is missing.
+    """
     claim = next(claim for claim in CLAIMS if claim.study == study)
     first, second = (
         [pd.read_csv(experiments / study / table) for table in tables] for tables in (claim.first_tables, claim.tables)

@@ -2,8 +2,8 @@
 
 A page holds blocks between `<!-- numbers: results.csv -->` and `<!-- end of numbers -->`. A block is computed from that
 table of runs and from the study's `experiment.yaml` alone. It carries the digest of the table, so it changes with every
-cell. Blocks named `claims` or `claims:STUDY` hold the verdicts of `claims.py` in the same way, and `first:STUDY` what
-the first study of a repeated claim gave. `lr50:TABLE` holds the usable learning rates of a table of runs alone.
+cell. `lr50:TABLE` holds the usable learning rates of a table of runs alone, also with its digest. The others have none:
+`claims` and `claims:STUDY`, the verdicts of `claims.py`, and `first:STUDY`, what a repeated claim gave at first.
 
     python experiments/evidence.py            # fails if a block is not what the results give
     python experiments/evidence.py --write    # writes the blocks

@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _no_search_of_modules() -> None:
     """What a file imports is never garbage. Searching all modules, mainly those of torch, took 5 % of the time."""
+    gc.collect()  # the garbage of the file before would be kept too
     gc.freeze()
 
 

@@ -12,7 +12,9 @@ batches, forward and backward pass, clipping, AdamW. All sides go through the sa
 - `ours`: `stacked/dropout.py`, masks that are a function of seed, update, layer, example, position and feature.
 - `torch's masks`: `F.dropout` under `vmap(randomness="different")`, whose masks depend on the group.
 - `dropout 0`: without masks, and without the multiplications and memory that any dropout needs.
-- `masks alone`: `keep_mask` with the arguments of all its calls in the updates of `ours`.
+- `masks alone`: `hashed_masks` with the arguments of all its calls in the updates of `ours`.
+
+`ours` includes what a batch of a new width costs once: a forward pass of one run, which notes the calls of dropout.
 
 The target of the masks is 10 % of an update. The mean losses of the sides with dropout must agree within 0.05 nats.
 """
@@ -35,8 +37,9 @@ from warmup_lab.system import stacked_dropout_seed
 from warmup_lab.tasks.batches import Batch, Task
 from warmup_lab.tasks.tokenizing import tokenize
 from warmup_lab.training.run import Run, build
-from warmup_lab.training.stacked import dropout
+from warmup_lab.training.stacked import model
 from warmup_lab.training.stacked.batches import TrainBatches
+from warmup_lab.training.stacked.dropout import DropoutCall, hashed_masks
 from warmup_lab.training.stacked.model import Stack, clip_gradient
 from warmup_lab.training.stacked.optimizers import StackedOptimizer
 
@@ -59,11 +62,11 @@ class Side:
     def __init__(self, kind: type[Stack], plans: list[Plan], task: Task) -> None:
         self._plans = plans
         for number, plan in enumerate(plans):
-            model, _ = build(plan, task, "cpu")
+            net, _ = build(plan, task, "cpu")
             if number == 0:
-                self._stack = kind(model, len(plans), plan.device)
+                self._stack = kind(net, len(plans), plan.device)
                 self._stack.model.train()
-            self._stack.load(number, model)
+            self._stack.load(number, net)
         configs = [plan.config.optimizer for plan in plans]
         self._optimizer = StackedOptimizer(configs, self._stack.weights, self._stack.num_decayed)
         self._batches = TrainBatches(task, [Run(plan, timing.OUT) for plan in plans])
@@ -88,27 +91,27 @@ class Side:
 
 
 class Masks:
-    """Replays the calls of `keep_mask` in the last updates of a side."""
+    """Replays the calls of `hashed_masks` in the last updates of a side."""
 
     def __init__(self, side: Side) -> None:
-        self._side, self._calls, self._make = side, [], dropout.keep_mask
+        self._side = side
 
     def update(self, updates: int) -> float:
         """The side's own seconds; notes the arguments, which costs nothing."""
-        self._calls: list[tuple[torch.Tensor, Sequence[int], float]] = []
-        with mock.patch.object(dropout, "keep_mask", self._noted):
+        self._calls: list[tuple[torch.Tensor, Sequence[DropoutCall]]] = []
+        with mock.patch.object(model, "hashed_masks", self._noted):
             return self._side.seconds(updates)
 
-    def _noted(self, keys: torch.Tensor, shape: Sequence[int], p: float) -> torch.Tensor:
-        self._calls.append((keys, shape, p))
-        return self._make(keys, shape, p)
+    def _noted(self, keys: torch.Tensor, calls: Sequence[DropoutCall]) -> list[torch.Tensor]:
+        self._calls.append((keys, calls))
+        return hashed_masks(keys, calls)
 
     def seconds(self, updates: int) -> float:
         """Of the masks of one update."""
         started = time.perf_counter()
         for call in self._calls:
-            mask = self._make(*call)
-        mask.any().item()  # waits for the device
+            masks = hashed_masks(*call)
+        masks[-1].any().item()  # waits for the device
         return (time.perf_counter() - started) / updates
 
 
@@ -116,10 +119,10 @@ def measure(num_runs: int, options: argparse.Namespace) -> tuple[list[timing.Row
     """The rows of a group, and whether the sides with dropout did the same work."""
     total = options.updates * (options.rounds + 1)
     plain = grids.plans("bert_tiny", num_runs, argparse.Namespace(**vars(options) | {"updates": total}))
-    model = replace(plain[0].config.model, hidden_size=options.hidden_size)  # type: ignore[call-arg]
-    plain = [make_plan(replace(plan.config, batch_size=options.batch_size, model=model)) for plan in plain]
-    model = replace(model, dropout=options.dropout)  # type: ignore[call-arg]
-    plans = [make_plan(replace(plan.config, model=model)) for plan in plain]
+    shape = replace(plain[0].config.model, hidden_size=options.hidden_size)  # type: ignore[call-arg]
+    plain = [make_plan(replace(plan.config, batch_size=options.batch_size, model=shape)) for plan in plain]
+    shape = replace(shape, dropout=options.dropout)  # type: ignore[call-arg]
+    plans = [make_plan(replace(plan.config, model=shape)) for plan in plain]
     task = tokenize(plans[0].corpus, plans[0].config.task, plans[0].config.model)
     torch.set_num_threads(options.threads)
     ours, torchs = Side(Stack, plans, task), Side(TorchMasks, plans, task)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,10 @@ def test_nothing_is_lost_by_kills_at_writes_and_at_random_moments(shared_cache: 
         [str(chaos), "--phases", "stacked", "--kills", "1", "--writes", "110", "--processes", "1",
          "--cache", str(shared_cache)], cwd=ROOT,
     )  # fmt: skip
-    output, errors = process.communicate(timeout=300)
+    try:
+        output, errors = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     assert process.returncode == 0, output + errors
     assert "stacked" in output

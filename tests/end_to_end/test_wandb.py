@@ -5,6 +5,7 @@ And beside transformers' `Trainer`: both runs have the same points.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -56,8 +57,9 @@ def output_of(process: subprocess.Popen[str] | Fork, *, seconds: float) -> str:
         output, errors = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         for signal_number in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
-            os.killpg(process.pid, signal_number)
-            process.communicate(timeout=5)
+            with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                os.killpg(process.pid, signal_number)
+                process.communicate(timeout=5)
         raise
     assert process.returncode == 0, output + errors
     return output + errors

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ from fake_sweep import make_sweep
 from filelock import FileLock
 
 from warmup_lab.report.build import report_sweep
+from warmup_lab.system import atomic_path
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +26,10 @@ def reported(tmp_path_factory):
     shared.mkdir(exist_ok=True)
     with FileLock(shared / "lock"):
         if not returned.exists():
-            returned.write_bytes(pickle.dumps(report_sweep(make_sweep(folder))))
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            content = pickle.dumps(report_sweep(make_sweep(folder)))
+            with atomic_path(returned) as temporary:
+                temporary.write_bytes(content)
     return folder, pickle.loads(returned.read_bytes())
 
 

@@ -1,13 +1,16 @@
 """Starts `train.py` in a process of its own without the 8 seconds of CPU that importing torch and transformers takes.
 
 One process imports them and forks for each start. A forked process has its own id, group, folder, environment and
-output, and ends or is killed like any other. Only its imports are done already, so tests of imports and of the first
-start do not use it.
+output, and ends or is killed like any other. It is killed with its group if the process that started it ends first.
+
+Its imports are done already, so it ignores variables that are read by then, such as `HF_HUB_OFFLINE`, `OMP_NUM_THREADS`
+and `PYTHON...`. Its standard input is empty. Tests of imports and of the first start do not use it.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -21,9 +24,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 IMPORTED = ("warmup_lab.training.loop", "warmup_lab.sweeps.launchers", "warmup_lab.comparison.build")
 
@@ -38,6 +42,7 @@ class Fork:
 
     def __init__(self, words: Sequence[str], folder: Path, environment: dict[str, str]) -> None:
         self.returncode: int | None = None
+        self._written: tuple[str, str] | None = None
         self._words = words
         self._texts = [tempfile.TemporaryFile("w+", encoding="utf-8") for _ in range(2)]  # noqa: SIM115, closed below
         self._server = socket.socket(socket.AF_UNIX)
@@ -59,14 +64,19 @@ class Fork:
         return status
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Waits and returns what the process has written as output and as errors."""
+        """Waits, and returns what the process has written as output and as errors, also if called again."""
         self.wait(timeout)
-        for text in self._texts:
-            text.seek(0)
-        output, errors = (text.read() for text in self._texts)
-        for text in self._texts:
-            text.close()
-        return output, errors
+        if self._written is None:
+            for text in self._texts:
+                text.seek(0)
+            self._written = self._texts[0].read(), self._texts[1].read()
+            self.close()
+        return self._written
+
+    def close(self) -> None:
+        """Frees what `communicate` has not freed. A process that still runs is killed."""
+        for file in (*self._texts, self._server):
+            file.close()
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -80,6 +90,15 @@ class Fork:
             self.returncode = _receive(self._server)
             self._server.close()
         return self.returncode
+
+
+def relay(process: Fork) -> NoReturn:
+    """Makes this process stand for a fork: it passes on signals, output and exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.killpg(process.pid, number))
+    for text, stream in zip(process.communicate(), (sys.stdout, sys.stderr), strict=True):
+        stream.write(text)
+    sys.exit(process.returncode)
 
 
 @functools.cache
@@ -110,7 +129,10 @@ def start_server() -> Path:
 
 
 def _receive(connection: socket.socket) -> int:
-    return int.from_bytes(connection.recv(4, socket.MSG_WAITALL), "big", signed=True)
+    number = connection.recv(4, socket.MSG_WAITALL)
+    if len(number) < 4:
+        raise ConnectionError("the fork server, or its process for this program, was killed")
+    return int.from_bytes(number, "big", signed=True)
 
 
 def _send(connection: socket.socket, number: int) -> None:
@@ -137,21 +159,39 @@ def _watch(connection: socket.socket) -> dict[str, Any]:
     """Forks the program, which returns, and reports its id and its exit status."""
     size, files, *_ = socket.recv_fds(connection, 4, 2)
     request = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
+    waits, is_leader = os.pipe()
     pid = os.fork()
     if pid == 0:
         connection.close()
+        os.close(waits)
         os.setsid()
-        for number, file in enumerate(files, start=1):
+        os.close(is_leader)
+        for number, file in enumerate([os.open(os.devnull, os.O_RDONLY), *files]):
             os.dup2(file, number)
             os.close(file)
         return request
+    os.close(is_leader)
+    os.read(waits, 1)  # until the program has a group of its own, which a client may signal from now on
     _send(connection, pid)
-    _send(connection, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    has_ended = threading.Event()
+    threading.Thread(target=_kill_without_client, args=(connection, pid, has_ended), daemon=True).start()
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    has_ended.set()
+    with contextlib.suppress(BrokenPipeError):
+        _send(connection, status)
     os._exit(0)
+
+
+def _kill_without_client(connection: socket.socket, pid: int, has_ended: threading.Event) -> None:
+    """Kills the program and its group if the client ends first. The client sends nothing."""
+    connection.recv(1)
+    if not has_ended.is_set():
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _main() -> None:
     request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a server that a shell started with & ignores it
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
+from fork_server import relay
 from program import start_train_py
 
-process = start_train_py(*sys.argv[1:], cwd=Path.cwd())
-for text, stream in zip(process.communicate(), (sys.stdout, sys.stderr), strict=True):
-    stream.write(text)
-sys.exit(process.returncode)
+relay(start_train_py(*sys.argv[1:], cwd=Path.cwd()))

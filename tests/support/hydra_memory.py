@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,10 @@ from omegaconf import OmegaConf
 
 @contextlib.contextmanager
 def each_configuration_is_composed_once() -> Iterator[None]:
-    """Hydra returns copies of what it has made from the same files and options before. Errors are not kept."""
+    """Hydra returns copies of what it has made from the same files and options before. Errors are not kept.
+
+    An option of Hydra's store must not be changed in place, only stored again.
+    """
     with (
         mock.patch.object(OmegaConf, "load", _load_once(OmegaConf.load)),
         mock.patch.object(defaults_list, "_create_defaults_list", _list_once(defaults_list._create_defaults_list)),
@@ -29,10 +33,20 @@ def each_configuration_is_composed_once() -> Iterator[None]:
             "_compose_config_from_defaults_list",
             _compose_once(ConfigLoaderImpl._compose_config_from_defaults_list),
         ),
-        # Each composition copies all options of the store, and nothing changes the copy.
-        mock.patch.object(ConfigStore, "__deepcopy__", lambda self, _: self, create=True),
+        mock.patch.object(ConfigStore, "__deepcopy__", _with_the_same_options, create=True),
     ):
         yield
+
+
+def _with_the_same_options(store: ConfigStore, _: dict[int, Any]) -> ConfigStore:
+    """A copy of the store, which each composition makes, with the options themselves: nothing changes them."""
+    copy = object.__new__(type(store))
+    copy.repo = _copy_of_groups(store.repo)
+    return copy
+
+
+def _copy_of_groups(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: _copy_of_groups(one) if isinstance(one, dict) else one for name, one in options.items()}
 
 
 def _load_once(load: Any) -> Any:
@@ -80,14 +94,16 @@ def _compose_once(compose: Any) -> Any:
 
 
 def _state(repo: IConfigRepository) -> list[Any]:
-    """What a configuration is composed from: Hydra's store, and of each folder the times and sizes of its files."""
+    """What a configuration is composed from: Hydra's store, the files of each folder, and variables that they name."""
     sources = [(source.provider, source.path, _files(Path(source.path))) for source in repo.get_sources()]
-    return [sources, list(_stored(ConfigStore.instance().repo))]
+    names_variables = any(b"oc.env" in content for *_, files in sources for _, content in files)
+    return [sources, list(_stored(ConfigStore.instance().repo)), sorted(os.environ.items()) if names_variables else []]
 
 
-def _files(folder: Path) -> list[tuple[str, int, int]]:
-    stats = ((str(path), path.stat()) for path in folder.rglob("*.yaml")) if folder.is_absolute() else ()
-    return sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+def _files(folder: Path) -> list[tuple[str, bytes]]:
+    folders = os.walk(folder, followlinks=True) if folder.is_absolute() else ()
+    paths = (Path(base, name) for base, _, names in folders for name in names if name.endswith(".yaml"))
+    return sorted((str(path), path.read_bytes()) for path in paths)
 
 
 def _stored(options: dict[str, Any]) -> Iterator[tuple[str, bytes]]:

@@ -104,7 +104,7 @@ def start(command: Sequence[str | Path], *, cwd: Path | None = None, **environme
     )  # fmt: skip
 
 
-def wait_for_files(folder: Path, pattern: str, process: subprocess.Popen[str], *, count: int = 1) -> list[Path]:
+def wait_for_files(folder: Path, pattern: str, process: subprocess.Popen[str] | Fork, *, count: int = 1) -> list[Path]:
     """Waits until `count` files in `folder` match the pattern. Fails if the process ends first or after 2 minutes."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:

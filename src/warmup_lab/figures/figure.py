@@ -154,7 +154,7 @@ def save_chart(chart: AnyChart, path: Path) -> None:
 def _without_file_keys(chart: AnyChart) -> Row:
     """The chart as JSON without the keys of a whole file."""
     spec: Row = chart.to_dict(validate=False)  # the check takes a sixth of a small report; the tests make it
-    datasets = {name: list(rows) for name, rows in spec["datasets"].items()}  # `chart_of` makes tuples
+    datasets = {name: list(rows) for name, rows in spec.get("datasets", {}).items()}  # those of `chart_of` are tuples
     return {key: value for key, value in spec.items() if key not in ("config", "$schema")} | {"datasets": datasets}
 
 

@@ -158,7 +158,7 @@ def test_values_are_scaled_and_gradients_pass_where_they_are_kept():
     keep = hashed_masks(keys, noted.calls)
     for mask, number in zip(keep, (0, 4), strict=False):
         assert torch.equal(mask, keep_mask(dropout._numbers(keys, torch.tensor(number)), (3, 10), 0.4))
-    with HashedDropout(keep):
+    with HashedDropout(noted.calls, keep):
         first, *unchanged, fifth, all_dropped = pass_with_dropout(values)
     torch.testing.assert_close(first, values * keep[0] / 0.6)
     torch.testing.assert_close(fifth, values * keep[1] / 0.6)
@@ -177,10 +177,28 @@ def test_dropout_that_does_not_tell_the_examples_is_refused(random):
         random(torch.ones(4, 3))
 
 
-@pytest.mark.parametrize("masks", [[], [torch.ones(4, 1, dtype=torch.bool)]], ids=["none", "another shape"])
-def test_a_pass_with_other_calls_than_were_noted_is_refused(masks):
-    with HashedDropout(masks), pytest.raises(NotImplementedError, match="call 1: two passes over equal shapes"):
-        F.dropout(F.dropout(torch.ones(4, 3), 0.0), 0.1)
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (lambda x: F.dropout(x, 0.1), r"number=0.*number=1"),
+        (lambda x: F.dropout(F.dropout(x, 0.0), 0.2), r"p=0\.2.*p=0\.1"),
+        (lambda x: F.dropout(F.dropout(x, 0.0), 0.1).T, "is missing"),
+        (lambda x: F.dropout(F.dropout(F.dropout(x, 0.0), 0.1)[:, :2], 0.1), r"shape=\(2,\).*shape=\(3,\)"),
+        (lambda x: F.dropout(noted_pass(x), 0.1), "number=3.*had None"),
+    ],
+    ids=["number", "rate", "fewer", "shape", "more"],
+)
+def test_a_pass_with_other_calls_than_were_noted_is_refused(other, message):
+    """Its masks would be those of other calls, or would be scaled by another rate."""
+    with NotedDropout(num_examples=4) as noted:
+        noted_pass(torch.ones(4, 3))
+    masks = hashed_masks(torch.arange(4), noted.calls)
+    with pytest.raises(NotImplementedError, match=message), HashedDropout(noted.calls, masks):
+        other(torch.ones(4, 3))
+
+
+def noted_pass(values: torch.Tensor) -> torch.Tensor:
+    return F.dropout(F.dropout(F.dropout(values, 0.0), 0.1), 0.1)
 
 
 def test_calls_are_noted_once_for_each_shape():

@@ -92,23 +92,29 @@ class HashedDropout(_Dropout):
     """Inside the block, dropout keeps what the masks say.
 
     Args:
-        masks: bool, one for each call that drops something, in the order of the calls, of the shape of its values.
+        calls: those that `NotedDropout` found in a pass over inputs of the same shape.
+        masks: of these calls, from `hashed_masks`.
 
     Raises:
-        NotImplementedError: a mask has another shape than the values, because the pass has other calls than expected.
+        NotImplementedError: the pass has other calls, so that the masks are not those of its calls.
     """
 
-    def __init__(self, masks: Sequence[Tensor]) -> None:
+    def __init__(self, calls: Sequence[DropoutCall], masks: Sequence[Tensor]) -> None:
         super().__init__()
-        self._masks = iter(masks)
+        self._noted = list(zip(calls, masks, strict=True))[::-1]
 
     def _replaced(self, values: Tensor, number: int, p: float, *, inplace: bool) -> Tensor:  # noqa: ARG002
-        keep = next(self._masks, None)
-        if keep is None or keep.shape != values.shape:
-            raise NotImplementedError(
-                f"dropout call {number}: two passes over equal shapes have other calls of dropout"
-            )
+        call = DropoutCall(number, tuple(values.shape[1:]), p)
+        noted, keep = self._noted.pop() if self._noted else (None, values)
+        if call != noted:
+            raise NotImplementedError(f"{call}, where an earlier pass over inputs of the same shape had {noted}")
         return torch.where(keep, values, 0.0).mul_(1.0 / (1.0 - p) if p < 1.0 else 0.0)
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
+        if kind is None and self._noted:
+            missing = self._noted[-1][0]
+            raise NotImplementedError(f"{missing} is missing, which an earlier pass over inputs of the same shape had")
 
 
 def hashed_masks(keys: Tensor, calls: Sequence[DropoutCall]) -> list[Tensor]:
@@ -124,10 +130,12 @@ def hashed_masks(keys: Tensor, calls: Sequence[DropoutCall]) -> list[Tensor]:
     together: dict[tuple[tuple[int, ...], float], list[int]] = {}
     for place, call in enumerate(calls):
         together.setdefault((call.shape, call.p), []).append(place)
+    # Made on the device and indexed by Python's integers: a list of numbers would have to be copied to it first.
+    numbers = torch.arange(1 + max((call.number for call in calls), default=-1), device=keys.device)
+    numbered = _numbers(keys, numbers.view(-1, *[1] * keys.ndim))
     masks = [keys] * len(calls)
     for (shape, p), places in together.items():
-        numbers = torch.tensor([calls[place].number for place in places], device=keys.device)
-        keys_of_calls = _numbers(keys, numbers.view(-1, *[1] * keys.ndim))
+        keys_of_calls = torch.stack([numbered[calls[place].number] for place in places])
         for place, mask in zip(places, keep_mask(keys_of_calls, shape, p), strict=True):
             masks[place] = mask
     return masks

@@ -11,6 +11,7 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -77,14 +78,15 @@ class Stack:
         inputs["attention_mask"] = _additive(batch["attention_mask"])
         over = 0 if batch["labels"].ndim == 2 else None
         with torch.autocast(self.weights.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            calls = None if seeds is None else self._dropout_calls(inputs)
+            masks = [] if seeds is None else hashed_masks(example_keys(seeds, batch["examples"]), calls or [])
             # Any other random operation would depend on who is in the group: an error, and the runs train one by one.
-            forward = torch.vmap(self._forward, in_dims=(0, over, 0), randomness="error")
-            masks = [] if seeds is None else hashed_masks(example_keys(seeds, batch["examples"]), self._dropout(inputs))
+            forward = torch.vmap(partial(self._forward, calls), in_dims=(0, over, 0), randomness="error")
             logits: Tensor = forward(self.weights, inputs, masks)
         return logits.float()
 
     @torch.no_grad()
-    def _dropout(self, inputs: dict[str, Tensor]) -> list[DropoutCall]:
+    def _dropout_calls(self, inputs: dict[str, Tensor]) -> list[DropoutCall]:
         """The calls of dropout in a pass over inputs of this shape `(K, B, S)`, found by a pass of one run."""
         shape = inputs["input_ids"].shape
         if shape not in self._calls:
@@ -93,12 +95,14 @@ class Stack:
             self._calls[shape] = dropout.calls
         return self._calls[shape]
 
-    def _forward(self, row: Tensor, inputs: dict[str, Tensor], masks: list[Tensor]) -> Tensor:
+    def _forward(
+        self, calls: list[DropoutCall] | None, row: Tensor, inputs: dict[str, Tensor], masks: list[Tensor]
+    ) -> Tensor:
         parts = torch.split_with_sizes(row, self._sizes)  # its backward pass is one `cat`
         parameters = {
             name: part.view(shape) for name, part, shape in zip(self._names, parts, self._shapes, strict=True)
         }
-        with HashedDropout(masks) if masks else contextlib.nullcontext():
+        with contextlib.nullcontext() if calls is None else HashedDropout(calls, masks):
             logits: Tensor = functional_call(self.model, parameters, (), inputs).logits
         return logits
 
