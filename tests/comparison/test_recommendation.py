@@ -60,7 +60,8 @@ def test_best_observed_lr_with_its_interval(tmp_path):
     assert found["failed"]["count"] == 0
     assert not found["decided"]
     assert found["sentence"] == (
-        "Use lr 0.001 with 10 % warmup (2 updates). The best observed of 4 combinations, not tested against the others."
+        "Use lr 0.001 with 10 % warmup (2 updates). The best observed of 4 combinations, not shown to be better than "
+        "the others."
     )
     assert found["unsure"] == []
 

@@ -53,7 +53,9 @@ class Grounds:
         if preliminary_sentences(self.found):
             return f"the best observed so far of {tried} combinations"
         if not basis:
-            return f"the best observed of {tried} combinations, not tested against the other{'s' * (tried > 2)}"
+            return (
+                f"the best observed of {tried} combinations, not shown to be better than the other{'s' * (tried > 2)}"
+            )
         others = ["learning rate"] * swept + ["schedule"] * varied[0] + ["setting"] * varied[1]
         if self.advised.is_trend and self.alike:
             basis, others = "a trend over the length of the warmup is shown", ["exact length", *others]
