@@ -197,9 +197,13 @@ def test_looks_of_stacked_groups_stopped_in_the_middle(start: Start, cluster: di
     words = [*looks, f"hydra.sweep.dir={folder}", "hydra/launcher=slurm", "hydra.launcher.poll_seconds=1",
              "hydra.launcher.stacked=true", "hydra.launcher.runs_per_task=6"]  # fmt: skip
     first = start(words, tmp_path / "first.log")
-    stopped = until(
-        lambda: next((run.parent.name for run in folder.glob("*/checkpoint") if any(run.iterdir())), ""), first
-    )
+
+    def run_of_the_last_task() -> str:
+        """The task with the number of the whole array: what is meant for it must not reach the others."""
+        tasks = tasks_of(folder, cluster)
+        return next((run for run in tasks if tasks[run] == max(tasks.values()) and trains(folder, run)), "")
+
+    stopped = until(run_of_the_last_task, first)
     task, (trainer,) = tasks_of(folder, cluster)[stopped], trainers_in(folder, stopped)
     os.kill(trainer, signal.SIGSTOP)  # so that the group does not end before the signal
     try:

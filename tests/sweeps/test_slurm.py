@@ -78,13 +78,17 @@ def test_tasks_at_the_same_time(monkeypatch, cores, cpus, max_running, num):
     ],
 )
 def test_a_task_that_is_cancelled_stays_out_of_the_queue(tmp_path, monkeypatch, state, number, requeued):
-    """Slurm 22.05 shows a cancelled task as COMPLETING until it has ended. The program stands for Slurm's."""
+    """Slurm 22.05 shows a cancelled task as COMPLETING until it has ended. The program stands for Slurm's.
+
+    It is the last task of an array, which has the array's number as SLURM_JOB_ID: requeueing 7 would requeue all tasks.
+    """
     (tmp_path / "scontrol").write_text(
-        f'#!/bin/sh\n[ "$1" = requeue ] && : > {tmp_path}/requeued || echo JobId=7 JobState={state} Reason=None\n'
+        f'#!/bin/sh\n[ "$1" = requeue ] && echo "$2" > {tmp_path}/requeued || echo JobId=7 JobState={state} Reason=No\n'
     )
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}.items():
+        monkeypatch.setenv(name, value)
 
     def stopped_run():
         signal.raise_signal(number)
@@ -93,3 +97,11 @@ def test_a_task_that_is_cancelled_stays_out_of_the_queue(tmp_path, monkeypatch, 
     with pytest.raises(SystemExit if requeued else RuntimeError, match="1" if requeued else "cancelled; stopped after"):
         SlurmTask(SimpleNamespace(run=stopped_run), max_requeues=1)()
     assert (tmp_path / "requeued").exists() == requeued
+    if requeued:
+        assert (tmp_path / "requeued").read_text() == "7_3\n"
+
+
+def test_a_task_of_its_own_is_known_by_its_job(monkeypatch):
+    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert slurm_queue.own_id() == "7"

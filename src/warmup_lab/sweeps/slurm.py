@@ -58,7 +58,7 @@ class SlurmTask:
         raise SystemExit(1)  # without a result, as submitit does for a task that will run again
 
     def _requeue(self, number: int, message: str) -> None:
-        job_id, restarts = os.environ["SLURM_JOB_ID"], _num_restarts()
+        job_id, restarts = slurm_queue.own_id(), _num_restarts()
         state = slurm_queue.state_of(job_id)
         # A task that is cancelled is COMPLETING until it has ended. So is one that Slurm puts back into the queue by
         # itself, and one that is over its time limit, but that one was sent USR2 first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -93,6 +94,16 @@ def num_cores(partition: str | None) -> int | None:
     except (subprocess.SubprocessError, OSError) as error:
         log.debug("sinfo: %s", error)
         return None
+
+
+def own_id() -> str:
+    """Id of the task that this process runs in, `ARRAY_TASK`, or of its job if that is no array.
+
+    Not SLURM_JOB_ID: the last task of an array has the number of the whole array there, so that requeueing it would
+    requeue every task.
+    """
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
 def state_of(job_id: str) -> str:
