@@ -97,10 +97,9 @@ def num_cores(partition: str | None) -> int | None:
 
 
 def own_id() -> str:
-    """Id of the task that this process runs in, `ARRAY_TASK`, or of its job if that is no array.
+    """Id of the task that this process runs in: `16_1` in the job array 16, or the id of a job that is no array.
 
-    Not SLURM_JOB_ID: the last task of an array has the number of the whole array there, so that requeueing it would
-    requeue every task.
+    In an array it is not SLURM_JOB_ID: for the last task, that is the id of the whole array.
     """
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]

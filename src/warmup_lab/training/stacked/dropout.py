@@ -72,7 +72,7 @@ class NotedDropout(_Dropout):
         num_examples: of the batch.
 
     Raises:
-        NotImplementedError: dropout in place, or of a tensor whose first dimension is not the examples.
+        ValueError: dropout in place, or of a tensor whose first dimension is not the examples.
     """
 
     def __init__(self, num_examples: int) -> None:
@@ -83,7 +83,7 @@ class NotedDropout(_Dropout):
     def _replaced(self, values: Tensor, number: int, p: float, *, inplace: bool) -> Tensor:
         if inplace or values.ndim < 2 or len(values) != self._num_examples:
             what = f"{'in-place ' if inplace else ''}dropout of a tensor of shape {tuple(values.shape)}"
-            raise NotImplementedError(f"{what}: stacked runs need a copy, and examples as the first of its dimensions")
+            raise ValueError(f"{what}: stacked runs need a copy, and examples as the first of its dimensions")
         self.calls.append(DropoutCall(number, tuple(values.shape[1:]), p))
         return values
 
@@ -96,7 +96,7 @@ class HashedDropout(_Dropout):
         masks: of these calls, from `hashed_masks`.
 
     Raises:
-        NotImplementedError: the pass has other calls, so that the masks are not those of its calls.
+        ValueError: the pass has other calls than these, so the masks would not be its own.
     """
 
     def __init__(self, calls: Sequence[DropoutCall], masks: Sequence[Tensor]) -> None:
@@ -107,14 +107,14 @@ class HashedDropout(_Dropout):
         call = DropoutCall(number, tuple(values.shape[1:]), p)
         noted, keep = self._noted.pop() if self._noted else (None, values)
         if call != noted:
-            raise NotImplementedError(f"{call}, where an earlier pass over inputs of the same shape had {noted}")
+            raise ValueError(f"{call}, where an earlier pass over inputs of the same shape had {noted}")
         return torch.where(keep, values, 0.0).mul_(1.0 / (1.0 - p) if p < 1.0 else 0.0)
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         super().__exit__(kind, error, traceback)  # type: ignore[no-untyped-call]
         if kind is None and self._noted:
             missing = self._noted[-1][0]
-            raise NotImplementedError(f"{missing} is missing, which an earlier pass over inputs of the same shape had")
+            raise ValueError(f"{missing} is missing, which an earlier pass over inputs of the same shape had")
 
 
 def hashed_masks(keys: Tensor, calls: Sequence[DropoutCall]) -> list[Tensor]:

@@ -78,8 +78,11 @@ class Stack:
         inputs["attention_mask"] = _additive(batch["attention_mask"])
         over = 0 if batch["labels"].ndim == 2 else None
         with torch.autocast(self.weights.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            calls = None if seeds is None else self._dropout_calls(inputs)
-            masks = [] if seeds is None else hashed_masks(example_keys(seeds, batch["examples"]), calls or [])
+            calls: list[DropoutCall] | None = None
+            masks: list[Tensor] = []
+            if seeds is not None:
+                calls = self._dropout_calls(inputs)
+                masks = hashed_masks(example_keys(seeds, batch["examples"]), calls)
             # Any other random operation would depend on who is in the group: an error, and the runs train one by one.
             forward = torch.vmap(partial(self._forward, calls), in_dims=(0, over, 0), randomness="error")
             logits: Tensor = forward(self.weights, inputs, masks)
