@@ -240,7 +240,7 @@ def main(words: Sequence[str] | None = None) -> int:
     root = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.environ |= {
         "OMP_NUM_THREADS": "1",
-        "WARMUP_LAB_CACHE": str(options.cache or root / "cache"),
+        "WARMUP_LAB_CACHE": str(options.cache or root / "cache of all"),  # a phase has the folder `cache`
         "WANDB_SILENT": "true",
     }
     known: dict[str, Undisturbed] = {}

@@ -70,7 +70,7 @@ def test_a_margin_that_was_changed_after_a_report(tmp_path):
     start(tmp_path, jobs_of(range(6)), "seed=range(6)", margin=0.2)
     found = report(tmp_path)
     (note,) = texts(found)
-    assert note.startswith("Not stated in advance: compare.margin was 0.02 first, then 0.2 from 20")
+    assert note.startswith("Not stated in advance: compare.margin was first 0.02, then 0.2 from 20")
     assert note.endswith("UTC on, when 12 runs had finished and a report had shown them.")
     assert not found["stated_in_advance"]
     assert "Stated after results were known" in found["summary"][0]

@@ -286,5 +286,5 @@ def test_notes_and_reasons_of_unfinished_runs_are_on_the_page(tmp_path):
     assert f"seed {first['strategy']['seed']}: interrupted, or not started: it left no result</li>" in text
     assert f"seed {second['strategy']['seed']}: damaged: result.json is empty</li>" in text
     notes = text.partition('<ul class="notes"')[2].partition("</ul>")[0]
-    assert "Not stated in advance: compare.margin was 0.02 first, then 0.5 from" in notes
+    assert "Not stated in advance: compare.margin was first 0.02, then 0.5 from" in notes
     assert 'id="statements"' in text

@@ -65,7 +65,7 @@ def _changes(statements: Sequence[Statement]) -> list[Note]:
         ]
         if late:
             steps = ", then ".join(f"{_value(value)} {_when(one)}" for one, value in late)
-            lead = f"Not stated in advance: compare.{key} was {_value(values[0])} first, then {steps}."
+            lead = f"Not stated in advance: compare.{key} was first {_value(values[0])}, then {steps}."
             notes.append({"text": lead, "command": None})
     return notes
 
