@@ -100,6 +100,7 @@ ROWS = [
         (ROWS, False, "Highest with no warmup: 0.5"),
         (ROWS[:1], True, "0.5 with no warmup"),
         ([ROWS[0], ROWS[0]], True, "The same for all arms: 0.5"),
+        ([ROWS[0], ROWS[1], ROWS[0]], False, "Highest with no warmup and 1 other: 0.5"),
         (ROWS[2:], True, "No run learned"),
     ],
 )

@@ -88,7 +88,7 @@ def same_few(rows: Iterable[Row]) -> int:
 
 
 def seen_extreme(rows: Sequence[Row], *, lowest: bool) -> str:
-    """`Lowest with 10 % warmup, lr 0.001: 0.32 (2 runs)`, or that all arms are equal to three digits."""
+    """`Lowest with 10 % warmup, lr 0.001: 0.32 (2 runs)`. Arms count as equal if they are so to three digits."""
     known = [row for row in rows if row["mean"] is not None]
     if not known:
         return "No run learned"
@@ -97,9 +97,11 @@ def seen_extreme(rows: Sequence[Row], *, lowest: bool) -> str:
     value = f"{best['mean']:.3g}" + (f" ({count(few, 'run')})" if few else "")
     if len(known) == 1:
         return capitalized(f"{value} with {best['place']}")
-    if len({f"{row['mean']:.3g}" for row in known}) == 1:
+    equal = sum(f"{row['mean']:.3g}" == f"{best['mean']:.3g}" for row in known)
+    if equal == len(known):
         return f"The same for all arms: {value}"
-    return f"{'Lowest' if lowest else 'Highest'} with {best['place']}: {value}"
+    others = f" and {count(equal - 1, 'other')}" if equal > 1 else ""
+    return f"{'Lowest' if lowest else 'Highest'} with {best['place']}{others}: {value}"
 
 
 def warmup_table(layout: Layout, read: Callable[[Row], Row]) -> list[Row]:

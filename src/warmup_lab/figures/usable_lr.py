@@ -156,10 +156,14 @@ def _notes(table: Sequence[Row]) -> tuple[str, ...]:
         "so lr50 may lie further out."
     )
     interval = any(row["lr50_low"] is not None for row in table)
+    apart = " They lie above and below 50 % only to be told apart." if len(table) > 1 else ""
     return notes_of(
         (True, "Points: share of runs that failed, with 95 % Wilson intervals."),
         (True, "Thin lines: logistic regression on log lr with a small ridge."),
-        (True, f"Diamonds: lr50, at which half of the runs fail{', with its 95 % interval' if interval else ''}."),
+        (
+            True,
+            f"Diamonds: lr50, at which half of the runs fail{', with its 95 % interval' if interval else ''}.{apart}",
+        ),
         (any(row["open"] for row in table), open_end),
     )
 
