@@ -1,17 +1,23 @@
-"""The two shortcuts of the tests: configurations that are composed once, and processes whose imports are done."""
+"""The shortcuts of the tests, and what they read of W&B.
+
+Configurations are composed once, and processes start with their imports done.
+"""
 
 import copy
 import os
 import signal
+import struct
 import sys
 
 import hydra
 import psutil
 import pytest
+import wandb_offline
 from fork_server import server_path
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from program import ROOT, start, start_forked, wait_for_files
+from wandb.proto import wandb_internal_pb2
 
 SCRIPT = """
 import os, sys, time
@@ -119,3 +125,15 @@ def test_a_fork_does_not_outlive_the_process_that_stands_for_it(tmp_path, number
     process.send_signal(number)
     process.communicate(timeout=60)
     fork.wait(timeout=60)
+
+
+def test_a_record_that_is_just_being_written_is_not_read_yet(tmp_path):
+    """Nor its header. A file cut anywhere has the records that are whole."""
+    records = [wandb_internal_pb2.Record(uuid=name * 20) for name in "ab"]
+    parts = [record.SerializeToString() for record in records]
+    framed = [b"\0" * 4 + struct.pack("<HB", len(part), 1) + part for part in parts]
+    content = b"\0" * 7 + b"".join(framed)
+    for size in range(7, len(content) + 1):
+        (tmp_path / "run.wandb").write_bytes(content[:size])
+        num_whole = (size >= 7 + len(framed[0])) + (size == len(content))
+        assert list(wandb_offline._records(tmp_path)) == records[:num_whole]

@@ -134,6 +134,8 @@ def _records(folder: Path) -> Iterator[Any]:
             place += 32768 - place % 32768
             continue
         length, kind = struct.unpack("<HB", data[place + 4 : place + 7])
+        if place + 7 + length > len(data):  # it is just being written
+            return
         pending += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # a whole record, or the last part of one
